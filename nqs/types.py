@@ -1,0 +1,214 @@
+"""The shared vocabulary: what a wave function is, and what the four parts promise.
+
+Shape legend, used everywhere: `w` walkers, `n` particles, `d` dimensions, `s` lattice
+sites, `p` parameters, `()` a scalar. A *configuration* `x` is a pytree of arrays:
+`(n, d)` float for particles, `(s,)` integer for lattices. *Walkers* are `w`
+configurations stacked along a leading axis.
+"""
+
+import abc
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+Params = Any  # a pytree of real arrays
+Configuration = Any  # a pytree of arrays, one configuration
+Walkers = Any  # the same pytree with a leading axis of length w
+State = Any  # a NamedTuple with a field `walkers`
+
+
+class LogPsi(NamedTuple):
+    """psi = sign * exp(logabs), the convention of `numpy.linalg.slogdet`.
+
+    Attributes:
+      sign: () of unit modulus; a real dtype says that psi is real, a complex dtype
+        that it is complex.
+      logabs: () real, log|psi|.
+    """
+
+    sign: Array
+    logabs: Array
+
+    @property
+    def log(self) -> Array:
+        """Log psi up to the sign of a real psi: real if psi is, else complex."""
+        if jnp.iscomplexobj(self.sign):
+            return jax.lax.complex(self.logabs, jnp.angle(self.sign))
+        return self.logabs
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """A number to hold an energy against.
+
+    Attributes:
+      value: in the Hamiltonian's energy unit, for the whole system.
+      error: one standard deviation, 0 if it is exact.
+      kind: "exact", "upper_bound" (variational) or "estimate".
+      source: where it comes from.
+    """
+
+    value: float
+    error: float
+    kind: str
+    source: str
+
+    def __post_init__(self):
+        if self.kind not in ("exact", "upper_bound", "estimate"):
+            raise ValueError(
+                f"kind must be exact, upper_bound or estimate, got {self.kind!r}"
+            )
+
+
+class Ansatz(Protocol):
+    """A wave function of one configuration; a `flax.linen.Module` already is one."""
+
+    def init(self, key: Array, x: Configuration, /) -> Params: ...  # noqa: D102
+
+    def apply(self, params: Params, x: Configuration, /) -> LogPsi: ...  # noqa: D102
+
+
+@dataclasses.dataclass(frozen=True)
+class Function:
+    """A plain function `(params, x) -> LogPsi` as an ansatz.
+
+    Attributes:
+      function: called with the parameters and one configuration.
+      initial: `(key, x) -> params`; without it the function has no parameters.
+    """
+
+    function: Callable[[Params, Configuration], LogPsi]
+    initial: Callable[[Array, Configuration], Params] | None = None
+
+    def init(self, key: Array, x: Configuration, /) -> Params:
+        """Parameters of the wrapped function, an empty dict if it has none."""
+        return {} if self.initial is None else self.initial(key, x)
+
+    def apply(self, params: Params, x: Configuration, /) -> LogPsi:
+        """The wrapped function."""
+        return self.function(params, x)
+
+
+class Hamiltonian(abc.ABC):
+    """One system: what it costs a wave function to be in a configuration.
+
+    Attributes:
+      energy_unit: of every energy it gives, for example "hartree".
+      length_unit: of the positions, None on a lattice.
+    """
+
+    energy_unit: str
+    length_unit: str | None
+
+    @abc.abstractmethod
+    def terms(
+        self, ansatz: Ansatz, params: Params, x: Configuration
+    ) -> dict[str, Array]:
+        """Named () contributions to the local energy (H psi)(x) / psi(x)."""
+
+    @abc.abstractmethod
+    def initial_walkers(self, key: Array, n_walkers: int) -> Walkers:
+        """Walkers spread over the region where the ground state lives."""
+
+    @abc.abstractmethod
+    def references(self) -> tuple[Reference, ...]:
+        """Known energies of this very system, the one to compare with first."""
+
+    def local_energy(self, ansatz: Ansatz, params: Params, x: Configuration) -> Array:
+        """Local energy (), the sum of the terms; complex when psi is."""
+        return sum_of_terms(self.terms(ansatz, params, x))
+
+
+def sum_of_terms(terms: dict[str, Array]) -> Array:
+    """The sum of the named contributions, each of the same shape."""
+    first, *rest = terms.values()
+    for term in rest:
+        first = first + term
+    return first
+
+
+class Sampler(Protocol):
+    """A Markov kernel that leaves |psi|^2 invariant.
+
+    Attributes:
+      requires: the capability that it needs of an ansatz, or None.
+      sweeps: how many sweeps one `step` makes.
+    """
+
+    @property
+    def requires(self) -> type | None: ...  # noqa: D102
+
+    @property
+    def sweeps(self) -> int: ...  # noqa: D102
+
+    def init(self, walkers: Walkers, /) -> State: ...  # noqa: D102
+
+    def step(
+        self, key: Array, ansatz: Ansatz, params: Params, state: State, /
+    ) -> tuple[State, dict[str, Array]]:
+        """Move every walker; info holds () scalars such as the acceptance."""
+        ...
+
+    def adapt(self, state: State, info: dict[str, Array], /) -> State:
+        """Adjust the step width; burn-in and training only, never inside `step`."""
+        ...
+
+
+class Optimizer(Protocol):
+    """Settings from which an optax transformation is built.
+
+    VMC calls `update(gradient, state, params, ansatz=, walkers=, local_energy=,
+    weights=, chunk_size=)`.
+    """
+
+    def build(self) -> optax.GradientTransformationExtraArgs: ...  # noqa: D102
+
+
+# Capabilities: what a part may use of an ansatz beyond `apply`.
+
+
+@runtime_checkable
+class HiddenLayer(Protocol):
+    """|psi|^2 is the marginal of a joint density of x and hidden units (for Gibbs)."""
+
+    def sample_hidden(self, params: Params, key: Array, x: Configuration) -> Array:
+        """A draw of the hidden units given the visible ones."""
+        ...
+
+    def sample_visible(self, params: Params, key: Array, hidden: Array) -> Array:
+        """A draw of the configuration given the hidden units."""
+        ...
+
+
+@runtime_checkable
+class DirectSampling(Protocol):
+    """|psi|^2 is normalised and can be sampled without a Markov chain."""
+
+    def sample(self, params: Params, key: Array) -> Configuration:
+        """One configuration drawn from |psi|^2."""
+        ...
+
+
+@runtime_checkable
+class SiteRatios(Protocol):
+    """Ratios psi(x')/psi(x) for changed sites, cheaper than two evaluations."""
+
+    def site_ratios(
+        self, params: Params, x: Configuration, sites: Array, values: Array
+    ) -> Array:
+        """(c,) ratios for c changes: x'[sites[c]] = values[c], both (c, k)."""
+        ...
+
+
+@runtime_checkable
+class LogDerivatives(Protocol):
+    """Products with the centred log-derivatives O (w, p), without forming O."""
+
+    def gram(self, params: Params, walkers: Walkers) -> Array:
+        """(w, w) matrix O O^T."""
+        ...
