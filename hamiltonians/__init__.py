@@ -1,0 +1,16 @@
+"""Systems: each Hamiltonian is a frozen dataclass that gives its local energy."""
+
+from hamiltonians.interactions import Coulomb, Gaussian, HarmonicPairs, InverseSquare
+from hamiltonians.kinetic import kinetic_energy
+from hamiltonians.oscillator import oscillator_levels
+from hamiltonians.trap import HarmonicTrap
+
+__all__ = [
+    "Coulomb",
+    "Gaussian",
+    "HarmonicPairs",
+    "HarmonicTrap",
+    "InverseSquare",
+    "kinetic_energy",
+    "oscillator_levels",
+]

@@ -98,12 +98,17 @@ class Hamiltonian(abc.ABC):
     """One system: what it costs a wave function to be in a configuration.
 
     Attributes:
+      n: number of particles or sites, by which energies are divided.
       energy_unit: of every energy it gives, for example "hartree".
       length_unit: of the positions, None on a lattice.
+      length_scale: by whose ratio walkers of one system are rescaled to start another,
+        in length units.
     """
 
+    n: int
     energy_unit: str
     length_unit: str | None
+    length_scale: float = 1.0
 
     @abc.abstractmethod
     def terms(
@@ -212,3 +217,12 @@ class LogDerivatives(Protocol):
     def gram(self, params: Params, walkers: Walkers) -> Array:
         """(w, w) matrix O O^T."""
         ...
+
+
+# The ansätze of this project that have each capability, for error messages.
+IMPLEMENTED_BY: dict[type, tuple[str, ...]] = {
+    HiddenLayer: ("GaussianBinaryRBM",),
+    DirectSampling: (),
+    SiteRatios: (),
+    LogDerivatives: (),
+}

@@ -1,0 +1,7 @@
+"""Monte Carlo samplers of |psi|^2, one kernel a file."""
+
+from samplers.gibbs import Gibbs
+from samplers.langevin import Langevin
+from samplers.metropolis import AllParticles, Metropolis, Move, OneParticle
+
+__all__ = ["AllParticles", "Gibbs", "Langevin", "Metropolis", "Move", "OneParticle"]

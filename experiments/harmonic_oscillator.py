@@ -1,0 +1,60 @@
+"""Bosons or fermions in a harmonic trap, free or with a pair interaction."""
+
+import dataclasses
+from typing import Literal
+
+from experiments.options import Options, Part, PartOption, main
+from experiments.trap_ansatze import trap_ansatz
+from hamiltonians import Coulomb, Gaussian, HarmonicPairs, HarmonicTrap, InverseSquare
+from nqs.experiment import Experiment
+from nqs.observables import MeanSquareRadius, RadialDensity
+
+INTERACTIONS = {
+    "none": lambda: None,
+    "coulomb": Coulomb,
+    "gaussian": Gaussian,
+    "harmonic_pairs": HarmonicPairs,
+    "inverse_square": InverseSquare,
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class HarmonicOscillator(Options):
+    """Particles in a harmonic trap, with hbar = mass = 1."""
+
+    n: int = 2
+    """Number of particles."""
+    d: int = 1
+    """Dimensions, 1 to 3."""
+    omega: tuple[float, ...] = (1.0,)
+    """Trap frequency, hartree: one number, or one per axis."""
+    statistics: Literal["bosons", "fermions"] = "bosons"
+    """Exchange symmetry."""
+    n_up: int | None = None
+    """Fermions with spin up; None for (n + 1) // 2."""
+    interaction: PartOption = Part("none")
+    """none, coulomb, gaussian, harmonic_pairs(kappa=...), inverse_square(...)."""
+    ansatz: PartOption = Part("ffnn")
+    """ffnn, deep_sets, rbm, and for fermions slater or slater_jastrow."""
+
+    def experiment(self) -> Experiment:
+        """The trap, its ansatz and the observables of a trap."""
+        omega = self.omega[0] if len(self.omega) == 1 else self.omega
+        n_up = None
+        if self.statistics == "fermions":
+            n_up = (self.n + 1) // 2 if self.n_up is None else self.n_up
+        elif self.n_up is not None:
+            raise ValueError(f"bosons have no spin, got n_up={self.n_up}")
+        interaction = self.interaction.build("interaction", INTERACTIONS)
+        trap = HarmonicTrap(self.n, self.d, omega, interaction, n_up)
+        return Experiment(
+            name="harmonic_oscillator",
+            hamiltonian=trap,
+            ansatz=trap_ansatz(self.ansatz, trap),
+            observables=(MeanSquareRadius(), RadialDensity(trap.extent)),
+            **self.settings(),
+        )
+
+
+if __name__ == "__main__":
+    main(HarmonicOscillator)

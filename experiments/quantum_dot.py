@@ -1,0 +1,41 @@
+"""Electrons in a harmonic trap with Coulomb repulsion: quantum dots in 2D and 3D."""
+
+import dataclasses
+
+from experiments.options import Options, Part, PartOption, main
+from experiments.trap_ansatze import trap_ansatz
+from hamiltonians import Coulomb, HarmonicTrap
+from nqs.experiment import Experiment
+from nqs.observables import MeanSquareRadius, RadialDensity
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class QuantumDot(Options):
+    """Electrons in a harmonic trap with Coulomb repulsion, in hartree and bohr."""
+
+    n: int = 2
+    """Number of electrons."""
+    n_up: int | None = None
+    """Electrons with spin up; None for (n + 1) // 2."""
+    d: int = 2
+    """Dimensions, 2 or 3."""
+    omega: float = 1.0
+    """Trap frequency, hartree."""
+    ansatz: PartOption = Part("slater_jastrow")
+    """slater_jastrow, slater, ffnn, deep_sets or rbm; ffnn(jastrow=True), say."""
+
+    def experiment(self) -> Experiment:
+        """The dot, its ansatz and the observables of a trap."""
+        n_up = (self.n + 1) // 2 if self.n_up is None else self.n_up
+        trap = HarmonicTrap(self.n, self.d, self.omega, Coulomb(), n_up)
+        return Experiment(
+            name="quantum_dot",
+            hamiltonian=trap,
+            ansatz=trap_ansatz(self.ansatz, trap),
+            observables=(MeanSquareRadius(), RadialDensity(trap.extent)),
+            **self.settings(),
+        )
+
+
+if __name__ == "__main__":
+    main(QuantumDot)

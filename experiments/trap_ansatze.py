@@ -1,0 +1,61 @@
+"""The ansätze that suit particles in a trap, by name, with the trap's own defaults."""
+
+import dataclasses
+from functools import partial
+from typing import Any
+
+from experiments.options import Part
+from hamiltonians import Coulomb, HarmonicTrap, InverseSquare
+from nqs.ansatze import (
+    DeepSets,
+    FeedForward,
+    GaussianBinaryRBM,
+    PadeJastrow,
+    PowerJastrow,
+    Product,
+    Slater,
+)
+
+
+def trap_ansatz(part: Part, trap: HarmonicTrap) -> Any:
+    """Build the ansatz that was named; `jastrow=True` multiplies any with a Jastrow.
+
+    Raises:
+      ValueError: for an unknown name or field, a determinant of bosons, or a Jastrow
+        factor for an interaction that asks for none.
+    """
+    settings = dict(part.settings)
+    jastrow = settings.pop("jastrow", False)
+    omega = trap.omega
+    width = min(trap.omegas) ** -0.5
+    if part.name == "rbm":  # |psi|^2 has the oscillator's width in both cases
+        settings.setdefault("sigma", width * (0.5**0.5 if settings.get("root") else 1))
+    known = {
+        "rbm": GaussianBinaryRBM,
+        "ffnn": partial(FeedForward, omega=omega),
+        "deep_sets": partial(DeepSets, omega=omega),
+    }
+    if trap.n_up is not None:
+        known["slater"] = partial(Slater, trap.n_up, omega)
+        known["slater_jastrow"] = partial(Slater, trap.n_up, omega)
+    elif part.name.startswith("slater"):
+        raise ValueError(f"ansatz {part.name} is antisymmetric, but these are bosons")
+    ansatz = dataclasses.replace(part, settings=tuple(settings.items())).build(
+        "ansatz", known
+    )
+    if jastrow or part.name == "slater_jastrow":
+        ansatz = Product((ansatz, jastrow_factor(trap)))
+    return ansatz
+
+
+def jastrow_factor(trap: HarmonicTrap) -> PadeJastrow | PowerJastrow:
+    """The factor that removes the divergence of the interaction at contact."""
+    interaction = trap.interaction
+    if isinstance(interaction, Coulomb):
+        return PadeJastrow(trap.n_up, interaction.strength, min(trap.omegas) ** 0.5)
+    if isinstance(interaction, InverseSquare):
+        return PowerJastrow(interaction.exponent, trap.n_up)
+    raise ValueError(
+        f"a Jastrow factor is for a divergent interaction (Coulomb, inverse square), "
+        f"not for {interaction!r}"
+    )

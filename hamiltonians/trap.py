@@ -1,0 +1,224 @@
+"""Particles in a harmonic trap, with or without a pair potential.
+
+    H = sum_i (-nabla_i^2 / 2 + sum_a omega_a^2 x_ia^2 / 2) + sum_{i<j} V(|x_i - x_j|)
+
+Units: hbar = mass = 1, so hartree and bohr for electrons. Quantum dots, trapped bosons,
+Calogero's model and many exactly solvable cases are all this Hamiltonian.
+"""
+
+import dataclasses
+import math
+import numbers
+from collections.abc import Callable
+from functools import cached_property
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from hamiltonians.dot_references import dot_references
+from hamiltonians.interactions import Coulomb, HarmonicPairs, InverseSquare
+from hamiltonians.kinetic import kinetic_energy
+from hamiltonians.oscillator import filled_levels, level_energy
+from hamiltonians.two_body import two_body_energy
+from nqs.types import Ansatz, Hamiltonian, Params, Reference
+
+
+@dataclasses.dataclass(frozen=True)
+class HarmonicTrap(Hamiltonian):
+    """Bosons, or fermions of two spins, in a harmonic trap.
+
+    Attributes:
+      n: particles.
+      d: dimensions, 1 to 3.
+      omega: frequency, hartree; one for all axes, or a tuple of d.
+      interaction: pair potential V(r), hartree, called with distances in bohr; one of
+        `hamiltonians.interactions` or any such function. None for free particles.
+      n_up: fermions with spin up, the first n_up of the n; None for bosons. It decides
+        the references and the spread of the first walkers, not the terms.
+
+    Raises:
+      ValueError: if a field makes no sense, or the interaction has no ground state in
+        this trap.
+    """
+
+    n: int
+    d: int = 2
+    omega: float | tuple[float, ...] = 1.0
+    interaction: Callable[[Array], Array] | None = None
+    n_up: int | None = None
+
+    energy_unit = "hartree"
+    length_unit = "bohr"
+
+    def __post_init__(self):
+        if not (_is_whole(self.n) and self.n >= 1):
+            raise ValueError(f"n must be a number of particles >= 1, got {self.n!r}")
+        if not (_is_whole(self.d) and 1 <= self.d <= 3):
+            raise ValueError(f"d must be 1, 2 or 3 dimensions, got {self.d!r}")
+        _check_omega(self.omega, self.d)
+        if self.n_up is not None and not (
+            _is_whole(self.n_up) and 0 <= self.n_up <= self.n
+        ):
+            raise ValueError(
+                f"n_up must be None for bosons or 0 to n={self.n} spins up, "
+                f"got {self.n_up!r}"
+            )
+        _check_interaction(self)
+
+    @property
+    def omegas(self) -> tuple[float, ...]:
+        """The d trap frequencies, hartree."""
+        if isinstance(self.omega, tuple):
+            return tuple(float(omega) for omega in self.omega)
+        return (float(self.omega),) * self.d
+
+    @property
+    def n_down(self) -> int | None:
+        """Fermions with spin down; None for bosons."""
+        return None if self.n_up is None else self.n - self.n_up
+
+    @property
+    def length_scale(self) -> float:
+        """Oscillator length 1/sqrt(omega) of the geometric mean frequency, bohr."""
+        return math.prod(self.omegas) ** (-1 / (2 * self.d))
+
+    @property
+    def extent(self) -> float:
+        """A radius that holds nearly all of the particles, bohr."""
+        return 4 * float(np.max(self._cloud))
+
+    def terms(self, ansatz: Ansatz, params: Params, x: Array) -> dict[str, Array]:
+        """Kinetic, trap and, if there is one, interaction energy (), hartree.
+
+        Args:
+          ansatz: the wave function.
+          params: its parameters.
+          x: (n, d) positions, bohr.
+        """
+        stretch = jnp.asarray(self.omegas, x.dtype)[None, :] * x
+        terms = {
+            "kinetic": kinetic_energy(ansatz, params, x),
+            "trap": jnp.sum(stretch**2) / 2,
+        }
+        if self.interaction is not None:
+            i, j = np.triu_indices(self.n, 1)
+            distances = jnp.linalg.norm(x[i] - x[j], axis=-1)  # (n (n - 1) / 2,)
+            terms["interaction"] = jnp.sum(self.interaction(distances))
+        return terms
+
+    def initial_walkers(self, key: Array, n_walkers: int) -> Array:
+        """Gaussian clouds (w, n, d), bohr, about as wide as the ground state.
+
+        Raises:
+          ValueError: if n_walkers is below 1.
+        """
+        if n_walkers < 1:
+            raise ValueError(f"n_walkers must be at least 1, got {n_walkers}")
+        positions = jax.random.normal(key, (n_walkers, self.n, self.d))
+        return positions * jnp.asarray(self._cloud, positions.dtype)[None, None, :]
+
+    @cached_property
+    def _cloud(self) -> np.ndarray:
+        """(d,) standard deviation of the positions, bohr.
+
+        Free particles have <x_a^2> = <k_a + 1/2> / omega_a. Repulsion swells the cloud
+        by the s that minimises T / s^2 + V_trap s^2 + V_int(s), the last taken with all
+        pairs at their root-mean-square distance.
+        """
+        levels = filled_levels(self.n, self.n_up, self.omegas)
+        free = np.sqrt((levels.mean(axis=0) + 0.5) / self.omegas)
+        if self.interaction is None or self.n == 1:
+            return free
+        swelling = np.geomspace(1, 20, 200)
+        with jax.ensure_compile_time_eval():  # it may be written in jax.numpy
+            pair = self.interaction(swelling * np.sqrt(2 * np.sum(free**2)))
+        trapped = level_energy(levels, self.omegas) / 2
+        energy = trapped * (swelling**-2 + swelling**2)
+        energy += self.n * (self.n - 1) / 2 * np.asarray(pair)
+        return free * swelling[np.argmin(energy)]
+
+    def references(self) -> tuple[Reference, ...]:
+        """The exact energy where it is known; for larger dots, published estimates."""
+        exact = _closed_form(self) or _two_body(self)
+        if exact is not None:
+            energy, source = exact
+            return (Reference(energy, 0.0, "exact", source),)
+        unpolarized = self.n_up is not None and 2 * self.n_up == self.n
+        if unpolarized and self.interaction == Coulomb() and _is_isotropic(self):
+            return dot_references(self.n, self.d, self.omegas[0])
+        return ()
+
+
+def _closed_form(trap: HarmonicTrap) -> tuple[float, str] | None:
+    """Energy and source where a formula gives it."""
+    n, pairs = trap.n, trap.interaction
+    if n == 1 or pairs is None or pairs == InverseSquare(1.0):
+        levels = filled_levels(n, trap.n_up, trap.omegas)
+        return level_energy(levels, trap.omegas), "oscillator levels filled in order"
+    if isinstance(pairs, HarmonicPairs):
+        # The relative motion is that of free particles in a stiffer trap Omega. There
+        # the ground state has its centre of mass at rest, open shell or not, because
+        # the operator that lowers it is symmetric and takes away Omega. The true centre
+        # of mass feels omega.
+        stiff = [math.sqrt(omega**2 + n * pairs.kappa) for omega in trap.omegas]
+        energy = level_energy(filled_levels(n, trap.n_up, stiff), stiff)
+        return (
+            energy + (sum(trap.omegas) - sum(stiff)) / 2,
+            "closed form, N. F. Johnson and M. C. Payne, PRL 67, 1157 (1991)",
+        )
+    if isinstance(pairs, InverseSquare):
+        # lam > 1 keeps particles from passing each other: bosons and fermions of any
+        # spin have the same energy.
+        energy = trap.omegas[0] * n * (1 + pairs.exponent * (n - 1)) / 2
+        return energy, "closed form, F. Calogero, J. Math. Phys. 12, 419 (1971)"
+    return None
+
+
+def _two_body(trap: HarmonicTrap) -> tuple[float, str] | None:
+    """Energy and source for two particles in an isotropic trap."""
+    if trap.n != 2 or trap.interaction is None or not _is_isotropic(trap):
+        return None
+    ell = 1 if trap.n_up in (0, 2) else 0  # equal spins are odd in x_1 - x_2
+    energy = two_body_energy(trap.interaction, trap.d, trap.omegas[0], ell)
+    return None if energy is None else (energy, "radial equation of two particles")
+
+
+def _is_isotropic(trap: HarmonicTrap) -> bool:
+    return len(set(trap.omegas)) == 1
+
+
+def _is_whole(value) -> bool:
+    return isinstance(value, numbers.Integral)
+
+
+def _check_omega(omega: float | tuple[float, ...], d: int) -> None:
+    omegas = omega if isinstance(omega, tuple) else (omega,) * d
+    if len(omegas) != d:
+        raise ValueError(f"omega must be one number or d={d} of them, got {omega!r}")
+    for value in omegas:
+        if not (isinstance(value, numbers.Real) and 0 < value < math.inf):
+            raise ValueError(f"omega must be finite and positive, got {omega!r}")
+
+
+def _check_interaction(trap: HarmonicTrap) -> None:
+    pairs = trap.interaction
+    if pairs is not None and (isinstance(pairs, type) or not callable(pairs)):
+        raise ValueError(
+            "interaction must be a function of distance such as Coulomb(), "
+            f"got {pairs!r}"
+        )
+    if isinstance(pairs, Coulomb) and trap.d == 1:
+        raise ValueError(
+            "Coulomb needs d = 2 or 3, got d=1, where its cusp 1 / (d - 1) diverges"
+        )
+    if isinstance(pairs, InverseSquare) and trap.d != 1:
+        raise ValueError(f"InverseSquare is a model on a line, d = 1, got d={trap.d}")
+    if isinstance(pairs, HarmonicPairs) and trap.n > 1:
+        stiffness = min(trap.omegas) ** 2 + trap.n * pairs.kappa
+        if stiffness <= 0:
+            raise ValueError(
+                "HarmonicPairs needs omega^2 + n kappa > 0 to hold the particles "
+                f"together, got {stiffness:g} from kappa={pairs.kappa!r}"
+            )

@@ -1,0 +1,103 @@
+"""Jastrow factors: what an interaction does to psi where two particles meet."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from nqs.types import LogPsi
+
+
+class PadeJastrow(nn.Module):
+    """exp(sum_{i<j} a r_ij / (1 + beta r_ij)) with the exact Coulomb cusp a.
+
+    For a repulsion c/r in d dimensions the local energy stays finite at r = 0 if
+    a = c/(d - 1) for pairs that may meet (opposite spins, bosons) and a = c/(d + 1) for
+    equal spins, whose determinant vanishes there. T. Kato, Commun. Pure Appl. Math. 10,
+    151 (1957); R. T. Pack and W. Byers Brown, J. Chem. Phys. 45, 556 (1966).
+
+    Attributes:
+      n_up: the first n_up particles have spin up, the others down; None for bosons.
+      strength: c, hartree bohr.
+      beta: initial beta of both kinds of pairs, 1/bohr; positive throughout.
+    """
+
+    n_up: int | None = None
+    strength: float = 1.0
+    beta: float = 1.0
+
+    @nn.compact
+    def __call__(self, x: Array) -> LogPsi:
+        """Log of the factor at x (n, d), d > 1."""
+        n, d = x.shape
+        if d == 1:
+            raise ValueError("the Coulomb cusp diverges in one dimension")
+        same, r = equal_spins(n, self.n_up), pair_distances(x)
+        total = jnp.zeros((), x.dtype)
+        for name, pairs, cusp in (
+            ("same", same, self.strength / (d + 1)),
+            ("opposite", ~same, self.strength / (d - 1)),
+        ):
+            if pairs.any():
+                log_beta = nn.initializers.constant(np.log(self.beta))
+                beta = jnp.exp(self.param(f"log_beta_{name}", log_beta, (), x.dtype))
+                r_pairs = r[np.flatnonzero(pairs)]
+                total += jnp.sum(cusp * r_pairs / (1 + beta * r_pairs))
+        return LogPsi(jnp.ones_like(total), total)
+
+
+class PowerJastrow(nn.Module):
+    """prod_{i<j} |x_i - x_j|^exponent, what a repulsion lam(lam-1)/r^2 asks for.
+
+    With exponent = lam the inverse-square repulsion in one dimension is cancelled
+    where two particles meet. F. Calogero, J. Math. Phys. 12, 419 (1971).
+
+    Attributes:
+      exponent: lam.
+      n_up: None for bosons; else equal spins get exponent - 1, since their determinant
+        brings one power of its own.
+    """
+
+    exponent: float
+    n_up: int | None = None
+
+    @nn.compact
+    def __call__(self, x: Array) -> LogPsi:
+        """Log of the factor at x (n, d)."""
+        powers = self.exponent - equal_spins(x.shape[0], self.n_up).astype(float)
+        total = jnp.sum(jnp.asarray(powers, x.dtype) * jnp.log(pair_distances(x)))
+        return LogPsi(jnp.ones_like(total), total)
+
+
+class Product(nn.Module):
+    """The product of several wave functions, a network and a Jastrow factor say.
+
+    Attributes:
+      factors: ansätze; psi is the product of theirs.
+    """
+
+    factors: tuple[nn.Module, ...]
+
+    @nn.compact
+    def __call__(self, x: Array) -> LogPsi:
+        """Log psi of x (n, d)."""
+        first, *others = (factor(x) for factor in self.factors)
+        sign, logabs = first
+        for other in others:
+            sign, logabs = sign * other.sign, logabs + other.logabs
+        return LogPsi(sign, logabs)
+
+
+def pair_distances(x: Array) -> Array:
+    """Distances (n (n-1) / 2,) of the pairs i < j of x (n, d)."""
+    i, j = np.triu_indices(x.shape[0], 1)  # NumPy: folx needs static indices
+    difference = x[i] - x[j]
+    return jnp.sqrt(jnp.sum(difference * difference, axis=-1))
+
+
+def equal_spins(n: int, n_up: int | None) -> np.ndarray:
+    """Which pairs i < j of n particles have equal spin; none of them for bosons."""
+    if n_up is None:
+        return np.zeros(n * (n - 1) // 2, bool)
+    i, j = np.triu_indices(n, 1)
+    return (i < n_up) == (j < n_up)

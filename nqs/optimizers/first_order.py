@@ -1,0 +1,93 @@
+"""First-order optimizers, by the names that optax gives them."""
+
+import dataclasses
+import inspect
+from typing import Any
+
+import optax
+
+from nqs.optimizers.schedules import Schedule
+
+# optax names of optimizers that need nothing but the gradient.
+METHODS = ("adabelief", "adadelta", "adafactor", "adagrad", "adam", "adamax",
+           "adamaxw", "adamw", "adan", "amsgrad", "lamb", "lion", "momentum", "nadam",
+           "nadamw", "novograd", "radam", "rmsprop", "sgd", "sm3",
+           "yogi")  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class FirstOrder:
+    """One of optax's optimizers, with a schedule, gradient clipping and weight decay.
+
+    The chain is: clip the global norm of the gradient; the optimizer's direction, which
+    all of these scale linearly with the learning rate; decoupled weight decay, which
+    adds -weight_decay * params to it (I. Loshchilov and F. Hutter, ICLR 2019); times
+    the scheduled learning rate.
+
+    Attributes:
+      method: optax's name, or "momentum" for sgd(momentum=0.9).
+      learning_rate: the peak learning rate.
+      schedule: how it changes from step to step.
+      max_norm: largest global norm of a gradient, larger ones are scaled; None for any.
+      weight_decay: decay of the parameters, in units of the learning rate; None for
+        optax's own default, which is zero but for adamw and its like, lamb and lion.
+      options: further (name, value) pairs of the optax function, (("b1", 0.95),) say.
+
+    Raises:
+      ValueError: for an unknown method or option, or a number out of range.
+    """
+
+    method: str = "adam"
+    learning_rate: float = 0.01
+    schedule: Schedule = Schedule()
+    max_norm: float | None = None
+    weight_decay: float | None = None
+    options: tuple[tuple[str, Any], ...] = ()
+
+    def __post_init__(self):
+        if self.method not in METHODS:
+            raise ValueError(
+                f"optimizer must be one of {', '.join(METHODS)}, got {self.method!r}"
+            )
+        if not 0 < self.learning_rate < float("inf"):
+            raise ValueError(
+                f"learning_rate must be positive, got {self.learning_rate!r}"
+            )
+        if self.max_norm is not None and not self.max_norm > 0:
+            raise ValueError(
+                f"max_norm must be positive or None, got {self.max_norm!r}"
+            )
+        if not 0 <= (self.weight_decay or 0) < float("inf"):
+            raise ValueError(
+                f"weight_decay must not be negative, got {self.weight_decay!r}"
+            )
+        known = inspect.signature(self._function()).parameters
+        for name, _ in self.options:
+            if name not in known or name == "learning_rate":
+                raise ValueError(
+                    f"{self.method} has no option {name!r}, it has "
+                    f"{', '.join(k for k in known if k != 'learning_rate')}"
+                )
+
+    def build(self) -> optax.GradientTransformationExtraArgs:
+        """The optax transformation."""
+        function, options = self._function(), dict(self.options)
+        if self.method == "momentum":
+            options = {"momentum": 0.9} | options
+        chain = []
+        if self.max_norm is not None:
+            chain.append(optax.clip_by_global_norm(self.max_norm))
+        if "weight_decay" in inspect.signature(function).parameters:
+            decay = (
+                {} if self.weight_decay is None else {"weight_decay": self.weight_decay}
+            )
+            chain.append(function(1.0, **decay, **options))
+        else:  # the update is already a descent direction, and the decay joins it
+            chain.append(function(1.0, **options))
+            chain.append(optax.add_decayed_weights(-(self.weight_decay or 0.0)))
+        rate = self.schedule.build(self.learning_rate)
+        chain.append(optax.scale_by_schedule(rate))
+        return optax.with_extra_args_support(optax.chain(*chain))
+
+    def _function(self):
+        return getattr(optax, "sgd" if self.method == "momentum" else self.method)

@@ -1,0 +1,86 @@
+"""Live progress: a bar on a terminal, plain lines anywhere else."""
+
+import math
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+LINE_EVERY = 5.0  # seconds between plain lines
+
+
+def uncertain(value: float, error: float | None) -> str:
+    """A value with its error in the last digits: 3.00012(34).
+
+    An error of None, zero or not finite is not shown.
+    """
+    if error is None or not math.isfinite(error) or not math.isfinite(value):
+        return f"{value:.8g}"
+    if error < 1e-12 * max(1.0, abs(value)):  # rounding, not statistics
+        return f"{value:.12g}"
+    digits = max(0, 1 - math.floor(math.log10(error)))
+    last = round(error * 10**digits)
+    return f"{value:.{digits}f}({last})"
+
+
+class Progress:
+    """How far a run is, how good the energy is, and when it ends.
+
+    Attributes:
+      unit: of the energy.
+      n_walkers: over which each step's variance is averaged.
+    """
+
+    def __init__(self, unit: str, n_walkers: int):
+        self.unit, self.n_walkers = unit, n_walkers
+        self.bar = None
+        self.last_line = -math.inf
+
+    @contextmanager
+    def phase(self, name: str, done: int, total: int) -> Iterator["Progress"]:
+        """Show one phase of a run, from step `done` on."""
+        self.name, self.first, self.total = name, done, total
+        self.started, self.last_line = time.monotonic(), -math.inf
+        if not sys.stdout.isatty():
+            yield self
+            return
+        from rich.progress import BarColumn, TextColumn
+        from rich.progress import Progress as Bar
+
+        columns = (
+            TextColumn("{task.description:<9}"),
+            BarColumn(20),
+            TextColumn("{task.completed}/{task.total}  {task.fields[text]}"),
+        )
+        with Bar(*columns) as bar:
+            task = bar.add_task(name, total=total, completed=done, text="")
+            self.bar = (bar, task)
+            try:
+                yield self
+            finally:
+                self.bar = None
+
+    def update(self, done: int, info: Mapping[str, float]) -> None:
+        """Show the state after step `done`."""
+        if self.bar:
+            bar, task = self.bar
+            bar.update(task, completed=done, text=self._text(done, info))
+            return
+        now = time.monotonic()
+        if now - self.last_line >= LINE_EVERY or done == self.total:
+            print(f"{self.name} {done}/{self.total}  {self._text(done, info)}")
+            self.last_line = now
+
+    def _text(self, done: int, info: Mapping[str, float]) -> str:
+        elapsed = time.monotonic() - self.started
+        rate = (done - self.first) / elapsed if elapsed > 0 else 0.0
+        parts = []
+        if "energy" in info:
+            error = math.sqrt(info["variance"] / self.n_walkers)
+            energy = uncertain(float(info["energy"]), error)
+            parts += [f"E {energy} {self.unit}", f"variance {info['variance']:.3g}"]
+        parts += [f"acceptance {info['acceptance']:.2f}", f"{rate:.1f} steps/s"]
+        if rate > 0:
+            minutes, seconds = divmod(round((self.total - done) / rate), 60)
+            parts.append(f"{minutes}:{seconds:02d} left")
+        return "  ".join(parts)

@@ -1,0 +1,151 @@
+"""The result of a run: `result.json`, its arrays, its figures, its last sentence."""
+
+import math
+import platform
+import resource
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from nqs.directory import Metrics, write_json
+from nqs.experiment import Experiment
+from nqs.figures import draw_figures
+from nqs.progress import uncertain
+from nqs.types import Reference, sum_of_terms
+
+
+def report(
+    experiment: Experiment,
+    measured: dict[str, Any],
+    *,
+    n_parameters: int,
+    seconds: dict[str, float],
+    mesh: jax.sharding.Mesh,
+) -> dict[str, Any]:
+    """Everything that `result.json` holds.
+
+    Args:
+      experiment: what was run.
+      measured: from `nqs.evaluate.summary`.
+      n_parameters: of the ansatz.
+      seconds: spent in each phase, and compiling.
+      mesh: of the devices that were used.
+    """
+    hamiltonian = experiment.hamiltonian
+    energy, error = measured["energy"], measured["energy_error"]
+    references = hamiltonian.references()
+    per_particle = None if error is None else error / hamiltonian.n
+    return {
+        "experiment": experiment.name,
+        "config": experiment.config(),
+        "energy_unit": hamiltonian.energy_unit,
+        "length_unit": hamiltonian.length_unit,
+        "n_parameters": n_parameters,
+        "energy": energy,
+        "energy_error": error,
+        "energy_per_particle": energy / hamiltonian.n,
+        "energy_per_particle_error": per_particle,
+        "energy_imaginary": measured["energy_imaginary"],
+        "variance": measured["variance"],
+        # in the continuum, where the energy of infinite temperature is infinite
+        "v_score": hamiltonian.n * measured["variance"] / energy**2,
+        "terms": measured["terms"],
+        "observables": measured["observables"],
+        "autocorrelation_time": measured["autocorrelation_time"],
+        "r_hat": measured["r_hat"],
+        "n_samples": measured["n_samples"],
+        "n_effective": measured["n_effective"],
+        "acceptance": measured["acceptance"],
+        "iterations": experiment.iterations,
+        "n_walkers": experiment.n_walkers,
+        "seed": experiment.seed,
+        "precision": experiment.precision,
+        "device": f"{mesh.size} x {mesh.devices.flat[0].device_kind}",
+        "versions": versions(),
+        "compile_seconds": seconds["compile"],
+        "train_seconds": seconds["burn_in"] + seconds["train"],
+        "evaluate_seconds": seconds["evaluation"],
+        "seconds_per_step": seconds["train"] / max(1, experiment.iterations),
+        "peak_memory_mb": peak_memory(),
+        "references": [vars(reference) for reference in references],
+        "deviation_sigma": deviation(energy, error, references),
+        "warnings": measured["warnings"],
+    }
+
+
+def write_report(
+    directory: Path,
+    experiment: Experiment,
+    result: dict[str, Any],
+    measured: dict[str, Any],
+    samples: dict[str, np.ndarray],
+    metrics: Metrics,
+) -> None:
+    """Write figures and `observables.npz`, and last of all `result.json`."""
+    grids = {o.name: o.grid for o in experiment.observables}
+    profiles = {
+        name: (np.asarray(grids[name]), mean, error)
+        for name, (mean, error) in measured["profiles"].items()
+    }
+    arrays = {
+        f"{name}{suffix}": values
+        for name, profile in profiles.items()
+        for suffix, values in zip(("_grid", "", "_error"), profile, strict=True)
+    }
+    np.savez(directory / "observables.npz", **arrays)
+    terms = {k: v for k, v in samples.items() if k.startswith("term/")}
+    draw_figures(
+        directory / "figures",
+        metrics.columns(),
+        sum_of_terms(terms).real,
+        profiles,
+        experiment.hamiltonian.references(),
+        (experiment.hamiltonian.energy_unit, experiment.hamiltonian.length_unit),
+    )
+    write_json(directory / "result.json", result)
+
+
+def deviation(
+    energy: float, error: float | None, references: tuple[Reference, ...]
+) -> float | None:
+    """Distance from the first reference in standard errors, both errors counted."""
+    if not references or error is None:
+        return None
+    sigma = math.hypot(error, references[0].error)
+    # two numbers that agree to rounding are not many standard errors apart
+    rounding = 1e-12 * max(1.0, abs(energy))
+    return (energy - references[0].value) / max(sigma, rounding)
+
+
+def sentence(result: dict[str, Any]) -> str:
+    """The energy with its error, the reference and the deviation, for a person."""
+    unit = result["energy_unit"]
+    text = f"energy {uncertain(result['energy'], result['energy_error'])} {unit}"
+    if result["energy_error"] is None:
+        text += " (no error bar: too few samples)"
+    if not result["references"]:
+        return text + ", no reference known"
+    first = result["references"][0]
+    value = uncertain(first["value"], first["error"])
+    text += f", {first['kind'].replace('_', ' ')} {value} ({first['source']})"
+    if result["deviation_sigma"] is not None:
+        text += f", deviation {result['deviation_sigma']:+.1f} sigma"
+    return text
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that numbers depend on."""
+    packages = ("jax", "jaxlib", "flax", "optax", "nqs")
+    return {"python": platform.python_version()} | {p: version(p) for p in packages}
+
+
+def peak_memory() -> float:
+    """Largest memory of the process so far, or of the device if it tells, in MB."""
+    stats = jax.devices()[0].memory_stats() or {}
+    if "peak_bytes_in_use" in stats:
+        return stats["peak_bytes_in_use"] / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if platform.system() == "Darwin" else 2**10)

@@ -1,0 +1,283 @@
+"""Variational Monte Carlo: one pure step from walkers and parameters to better ones."""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from nqs.batching import chunked_map, chunked_sum
+from nqs.types import (
+    IMPLEMENTED_BY,
+    Ansatz,
+    Hamiltonian,
+    LogPsi,
+    Optimizer,
+    Params,
+    Sampler,
+    State,
+    Walkers,
+    sum_of_terms,
+)
+
+
+class VMCState(NamedTuple):
+    """All that a run carries from step to step."""
+
+    step: Array  # () integer, steps done
+    params: Params
+    opt_state: optax.OptState
+    sampler: State  # .walkers (w, ...)
+
+
+@dataclasses.dataclass(frozen=True)
+class VMC:
+    """The four parts composed into `init` and `step`.
+
+    Attributes:
+      ansatz: the wave function.
+      hamiltonian: the system.
+      sampler: the Markov kernel.
+      optimizer: what turns a gradient into an update.
+      chunk_size: walkers whose energies and gradients are computed at a time; None for
+        all at once.
+      clip: half-width of the window into which local energies are pulled for the
+        gradient, in mean absolute deviations from the median; None for no clipping.
+
+    Raises:
+      ValueError: if the sampler needs what the ansatz does not have, or a number is
+        out of range.
+    """
+
+    ansatz: Ansatz
+    hamiltonian: Hamiltonian
+    sampler: Sampler
+    optimizer: Optimizer
+    chunk_size: int | None = None
+    clip: float | None = 5.0
+
+    def __post_init__(self):
+        needed = self.sampler.requires
+        if needed is not None and not isinstance(self.ansatz, needed):
+            raise ValueError(
+                f"{type(self.sampler).__name__} needs an ansatz with a "
+                f"{needed.__name__}, such as {' or '.join(IMPLEMENTED_BY[needed])}; "
+                f"{type(self.ansatz).__name__} has none"
+            )
+        if self.chunk_size is not None and self.chunk_size < 1:
+            raise ValueError(
+                f"chunk_size must be positive or None, got {self.chunk_size!r}"
+            )
+        if self.clip is not None and not self.clip > 0:
+            raise ValueError(f"clip must be positive or None, got {self.clip!r}")
+
+    def init(self, key: Array, walkers: Walkers) -> VMCState:
+        """The state before the first step.
+
+        Raises:
+          ValueError: if the ansatz does not give a LogPsi of two scalars.
+        """
+        x = jax.tree.map(lambda leaf: leaf[0], walkers)
+        params = self.ansatz.init(key, x)
+        check_log_psi(self.ansatz, params, x)
+        opt_state = self.optimizer.build().init(params)
+        return VMCState(
+            jnp.zeros((), int), params, opt_state, self.sampler.init(walkers)
+        )
+
+    def step(self, key: Array, state: VMCState) -> tuple[VMCState, dict[str, Array]]:
+        """Sample, measure, and move the parameters down the energy gradient.
+
+        Args:
+          key: a fresh key.
+          state: the state after the last step.
+
+        Returns:
+          The next state and info, () scalars: energy, its imaginary part where psi is
+          complex, variance, the mean of every term, the norms of gradient and update,
+          the number of non-finite values, and what the sampler reports.
+        """
+        sampler, info = self.sampler.step(key, self.ansatz, state.params, state.sampler)
+        walkers, params = sampler.walkers, state.params
+        terms = local_terms(
+            self.ansatz, self.hamiltonian, params, walkers, self.chunk_size
+        )
+        local_energy = sum_of_terms(terms)
+        clipped = local_energy
+        if self.clip is not None:
+            clipped = clip_local_energy(local_energy, self.clip)
+        gradient = energy_gradient(
+            self.ansatz, params, walkers, clipped, chunk_size=self.chunk_size
+        )
+        updates, opt_state = self.optimizer.build().update(
+            gradient,
+            state.opt_state,
+            params,
+            ansatz=self.ansatz,
+            walkers=walkers,
+            local_energy=clipped,
+            weights=None,
+            chunk_size=self.chunk_size,
+        )
+        broken = jnp.sum(~jnp.isfinite(local_energy)) + info.pop("non_finite", 0)
+        info = (
+            energy_info(local_energy, terms)
+            | info
+            | {
+                "gradient_norm": optax.tree.norm(gradient),
+                "update_norm": optax.tree.norm(updates),
+                "non_finite": broken,
+            }
+        )
+        sampler = self.sampler.adapt(sampler, info)
+        params = optax.apply_updates(params, updates)
+        return VMCState(state.step + 1, params, opt_state, sampler), info
+
+
+def local_terms(
+    ansatz: Ansatz,
+    hamiltonian: Hamiltonian,
+    params: Params,
+    walkers: Walkers,
+    chunk_size: int | None = None,
+) -> dict[str, Array]:
+    """Every named term of the local energy of every walker, (w,) each."""
+    return chunked_map(
+        lambda x: hamiltonian.terms(ansatz, params, x), walkers, chunk_size
+    )
+
+
+def energy_gradient(
+    ansatz: Ansatz,
+    params: Params,
+    walkers: Walkers,
+    local_energy: Array,
+    weights: Array | None = None,
+    *,
+    chunk_size: int | None = None,
+) -> Params:
+    """Gradient of the energy with respect to real parameters.
+
+    dE/dtheta = 2 Re <(E_L - <E_L>) conj(d log psi / d theta)>, for real and complex psi.
+    It is computed as the gradient of 2 Re sum_w weight_w conj(E_w - <E>) log psi_w.
+
+    Args:
+      ansatz: the wave function.
+      params: its parameters, a pytree of real arrays.
+      walkers: (w, ...) drawn from |psi|^2, or the nodes of a quadrature.
+      local_energy: (w,) real or complex, hartree say.
+      weights: (w,) probability of each walker, summing to 1; None for 1/w each.
+      chunk_size: walkers at a time; None for all at once.
+
+    Returns:
+      A pytree like params.
+
+    Reference: S. Sorella, Phys. Rev. B 71, 241103 (2005).
+    """
+    if weights is None:
+        weights = jnp.full_like(local_energy.real, 1 / local_energy.shape[0])
+    signal = weights * (local_energy - jnp.sum(weights * local_energy))
+
+    def gradient_of_chunk(chunk):
+        walkers, signal = chunk
+
+        def surrogate(params):
+            psi = jax.vmap(lambda x: ansatz.apply(params, x))(walkers)
+            total = signal.real @ psi.logabs
+            if jnp.iscomplexobj(psi.sign):  # Re[conj(E) log psi] has a second half
+                total = total + signal.imag @ jnp.angle(psi.sign)
+            return 2 * total
+
+        return jax.grad(surrogate)(params)
+
+    return chunked_sum(gradient_of_chunk, (walkers, signal), chunk_size)
+
+
+def clip_local_energy(energies: Array, width: float = 5.0) -> Array:
+    """Pull outlying local energies to a window about their median.
+
+    For gradients only; reported energies are never clipped. Real and imaginary part
+    are clipped apart.
+
+    Args:
+      energies: (w,) real or complex.
+      width: half-width of the window, in mean absolute deviations from the median.
+
+    Raises:
+      ValueError: if width is not positive.
+
+    Reference: D. Pfau et al., Phys. Rev. Research 2, 033429 (2020).
+    """
+    if not width > 0:
+        raise ValueError(f"width must be positive, got {width!r}")
+    if jnp.iscomplexobj(energies):
+        return jax.lax.complex(
+            clip_local_energy(energies.real, width),
+            clip_local_energy(energies.imag, width),
+        )
+    center = median(energies)
+    window = width * jnp.mean(jnp.abs(energies - center))
+    return jnp.clip(energies, center - window, center + window)
+
+
+def median(values: Array, digits: int = 16) -> Array:
+    """A median of (w,) real values by counting, to 16^-digits of their deviation.
+
+    Sorting would gather all walkers on every device; counting only adds up numbers. The
+    median lies within one standard deviation of the mean, and each round looks into one
+    sixteenth of the interval that is left.
+    """
+    mean, deviation = jnp.mean(values), jnp.std(values)
+    rungs = jnp.arange(17, dtype=values.dtype) / 16
+
+    def narrow(_, interval):
+        low, high = interval
+        edges = low + (high - low) * rungs
+        below = jnp.sum(values[:, None] <= edges[None, :], axis=0)
+        i = jnp.clip(jnp.sum(2 * below < values.shape[0]) - 1, 0, 15)
+        return edges[i], edges[i + 1]
+
+    low, high = jax.lax.fori_loop(
+        0, digits, narrow, (mean - deviation, mean + deviation)
+    )
+    return (low + high) / 2
+
+
+def energy_info(local_energy: Array, terms: dict[str, Array]) -> dict[str, Array]:
+    """Means over the walkers, as () scalars."""
+    energy = jnp.mean(local_energy)
+    info = {
+        "energy": energy.real,
+        "variance": jnp.mean(jnp.abs(local_energy - energy) ** 2),
+    }
+    if jnp.iscomplexobj(local_energy):
+        info["energy_imaginary"] = energy.imag
+    return info | {name: jnp.mean(term).real for name, term in terms.items()}
+
+
+def check_log_psi(ansatz: Ansatz, params: Params, x: Any) -> None:
+    """Refuse an ansatz whose output is not a LogPsi, before anything compiles."""
+    found: Any = jax.eval_shape(ansatz.apply, params, x)
+    name = type(ansatz).__name__
+    wanted = "it must return LogPsi(sign, logabs), both of shape ()"
+    if not isinstance(found, LogPsi):
+        shown = jax.tree.map(lambda leaf: f"{leaf.dtype}{[*leaf.shape]}", found)
+        raise ValueError(f"{name} returned {shown}; {wanted}")
+    if found.sign.shape != () or found.logabs.shape != ():
+        raise ValueError(
+            f"{name} returned a sign of shape {found.sign.shape} and a logabs of shape "
+            f"{found.logabs.shape}; {wanted}"
+        )
+    if not jnp.issubdtype(found.logabs.dtype, jnp.floating):
+        raise ValueError(
+            f"{name} returned a logabs of dtype {found.logabs.dtype}; it must be real, "
+            "and a complex psi must carry its phase in the sign"
+        )
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+            raise ValueError(
+                f"parameter {jax.tree_util.keystr(path)} of {name} is {leaf.dtype}; "
+                "parameters are real, a complex weight is a pair of them"
+            )

@@ -1,0 +1,97 @@
+"""Langevin importance sampling: moves that drift along the gradient of log|psi|.
+
+x' = x + tau grad log|psi(x)| + sqrt(tau) xi, accepted with the ratio of the Green's
+functions G(x' -> x) / G(x -> x'), log G(x -> x') = -|x' - x - tau grad log|psi(x)||^2 /
+(2 tau); without that ratio the density would be wrong at any finite tau. P. J. Rossky,
+J. D. Doll and H. L. Friedman, J. Chem. Phys. 69, 4628 (1978).
+"""
+
+import dataclasses
+from typing import ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from nqs.types import Ansatz, Params
+from samplers.metropolis import (
+    accepted,
+    adapted,
+    check_settings,
+    starting_width,
+    where,
+)
+
+
+class LangevinState(NamedTuple):
+    """What the next step needs: walkers (w, n, d) and the time step ()."""
+
+    walkers: Array
+    time_step: Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Langevin:
+    """Metropolis-adjusted Langevin dynamics of all particles at once.
+
+    Attributes:
+      sweeps: moves of every walker per step.
+      time_step: the first tau, in squared length units (hbar = mass = 1); then adapted.
+      acceptance: the rate that `adapt` steers towards.
+    """
+
+    sweeps: int = 5
+    time_step: float = 0.1
+    acceptance: float = 0.7
+    requires: ClassVar[type | None] = None
+
+    def __post_init__(self):
+        check_settings(self)
+
+    def init(self, walkers: Array, /) -> LangevinState:
+        """Start at the given walkers with the time step of the settings."""
+        return LangevinState(walkers, starting_width(walkers, self.time_step))
+
+    def step(
+        self, key: Array, ansatz: Ansatz, params: Params, state: LangevinState, /
+    ) -> tuple[LangevinState, dict[str, Array]]:
+        """`sweeps` moves of every walker, leaving |psi|^2 invariant."""
+        walkers, tau = state
+        n_walkers = walkers.shape[0]
+        logabs_and_drift = jax.value_and_grad(lambda x: ansatz.apply(params, x).logabs)
+
+        def move_walker(key, x, logabs, drift):
+            key_move, key_accept = jax.random.split(key)
+            xi = jax.random.normal(key_move, x.shape, x.dtype)
+            x_new = x + tau * drift + jnp.sqrt(tau) * xi
+            logabs_new, drift_new = logabs_and_drift(x_new)
+            back = x - x_new - tau * drift_new
+            log_q_ratio = jnp.sum(xi**2) / 2 - jnp.sum(back**2) / (2 * tau)
+            accept = accepted(key_accept, 2 * (logabs_new - logabs) + log_q_ratio)
+            broken = ~(logabs_new < jnp.inf)
+            new, old = (x_new, logabs_new, drift_new), (x, logabs, drift)
+            return *where(accept, new, old), accept, broken
+
+        def move_all(i, carry):
+            *walker, n_accepted, n_broken = carry
+            keys = jax.random.split(jax.random.fold_in(key, i), n_walkers)
+            *walker, accept, broken = jax.vmap(move_walker)(keys, *walker)
+            return *walker, n_accepted + accept, n_broken + broken
+
+        count = jnp.zeros(n_walkers, int)
+        start = (walkers, *jax.vmap(logabs_and_drift)(walkers), count, count)
+        walkers, _, _, n_accepted, n_broken = jax.lax.fori_loop(
+            0, self.sweeps, move_all, start
+        )
+        info = {
+            "acceptance": jnp.sum(n_accepted).astype(tau.dtype)
+            / (self.sweeps * n_walkers),
+            "time_step": tau,
+            "non_finite": jnp.sum(n_broken),
+        }
+        return LangevinState(walkers, tau), info
+
+    def adapt(self, state: LangevinState, info: dict[str, Array], /) -> LangevinState:
+        """Lengthen the time step when too many moves are accepted, else shorten it."""
+        tau = adapted(state.time_step, info["acceptance"], self.acceptance)
+        return state._replace(time_step=tau)

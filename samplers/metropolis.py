@@ -1,0 +1,180 @@
+"""Metropolis-Hastings sampling of |psi|^2, and its moves for particles.
+
+A move proposes `(x_new, log_q_ratio)` with log_q_ratio = log q(x|x_new) -
+log q(x_new|x), zero for a symmetric proposal; it is accepted with probability
+min(1, |psi(x_new)/psi(x)|^2 exp(log_q_ratio)). Hastings, Biometrika 57, 97 (1970).
+"""
+
+import dataclasses
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from nqs.types import Ansatz, Configuration, Params, Walkers
+
+
+class Move(Protocol):
+    """A proposal for one configuration."""
+
+    def moves_per_sweep(self, x: Configuration) -> int:
+        """How many of these moves give every particle one chance to move."""
+        ...
+
+    def __call__(
+        self, key: Array, x: Configuration, width: Array
+    ) -> tuple[Configuration, Array]:
+        """Propose `(x_new, log_q_ratio)` from one configuration."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class AllParticles:
+    """Displace all particles at once, by a Gaussian of standard deviation `width`."""
+
+    def moves_per_sweep(self, x: Array) -> int:
+        """One."""
+        return 1
+
+    def __call__(self, key: Array, x: Array, width: Array) -> tuple[Array, Array]:
+        """Propose x + width xi, for x (n, d)."""
+        return x + width * jax.random.normal(key, x.shape, x.dtype), jnp.zeros_like(
+            width
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class OneParticle:
+    """Displace one particle, drawn at random, by a Gaussian step."""
+
+    def moves_per_sweep(self, x: Array) -> int:
+        """As many as there are particles."""
+        return x.shape[0]
+
+    def __call__(self, key: Array, x: Array, width: Array) -> tuple[Array, Array]:
+        """Propose x with one row moved by width xi, for x (n, d)."""
+        key_particle, key_step = jax.random.split(key)
+        i = jax.random.randint(key_particle, (), 0, x.shape[0])
+        step = width * jax.random.normal(key_step, x.shape[1:], x.dtype)
+        return x.at[i].add(step), jnp.zeros_like(width)
+
+
+class MetropolisState(NamedTuple):
+    """What the next step needs: the walkers and the width () of their moves."""
+
+    walkers: Walkers
+    width: Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Metropolis:
+    """Metropolis-Hastings with any move.
+
+    Attributes:
+      sweeps: per step; a sweep gives every particle one chance to move.
+      width: of the first move, in the length unit of the system; then adapted.
+      move: the proposal.
+      acceptance: the rate that `adapt` steers towards.
+    """
+
+    sweeps: int = 10
+    width: float = 0.5
+    move: Move = AllParticles()
+    acceptance: float = 0.5
+    requires: ClassVar[type | None] = None
+
+    def __post_init__(self):
+        check_settings(self)
+
+    def init(self, walkers: Walkers, /) -> MetropolisState:
+        """Start at the given walkers with the width of the settings."""
+        return MetropolisState(walkers, starting_width(walkers, self.width))
+
+    def step(
+        self, key: Array, ansatz: Ansatz, params: Params, state: MetropolisState, /
+    ) -> tuple[MetropolisState, dict[str, Array]]:
+        """`sweeps` sweeps of every walker, leaving |psi|^2 invariant."""
+        walkers, width = state
+        n_walkers = jax.tree.leaves(walkers)[0].shape[0]
+        x = jax.tree.map(lambda leaf: leaf[0], walkers)
+        n_moves = self.sweeps * self.move.moves_per_sweep(x)
+
+        def log_density(x):
+            return 2 * ansatz.apply(params, x).logabs
+
+        def move_walker(key, x, log_p):
+            key_move, key_accept = jax.random.split(key)
+            x_new, log_q_ratio = self.move(key_move, x, width)
+            log_p_new = log_density(x_new)
+            accept = accepted(key_accept, log_p_new - log_p + log_q_ratio)
+            broken = ~(log_p_new < jnp.inf)  # -inf is a node, NaN and inf are not psi
+            return *where(accept, (x_new, log_p_new), (x, log_p)), accept, broken
+
+        def move_all(i, carry):
+            walkers, log_p, n_accepted, n_broken = carry
+            keys = jax.random.split(jax.random.fold_in(key, i), n_walkers)
+            walkers, log_p, accept, broken = jax.vmap(move_walker)(keys, walkers, log_p)
+            return walkers, log_p, n_accepted + accept, n_broken + broken
+
+        count = jnp.zeros(n_walkers, int)
+        start = (walkers, jax.vmap(log_density)(walkers), count, count)
+        walkers, _, n_accepted, n_broken = jax.lax.fori_loop(
+            0, n_moves, move_all, start
+        )
+        info = {
+            "acceptance": jnp.sum(n_accepted).astype(width.dtype)
+            / (n_moves * n_walkers),
+            "width": width,
+            "non_finite": jnp.sum(n_broken),
+        }
+        return MetropolisState(walkers, width), info
+
+    def adapt(
+        self, state: MetropolisState, info: dict[str, Array], /
+    ) -> MetropolisState:
+        """Widen the moves when too many are accepted, narrow them when too few."""
+        width = adapted(state.width, info["acceptance"], self.acceptance)
+        return state._replace(width=width)
+
+
+def accepted(key: Array, log_ratio: Array) -> Array:
+    """True with probability min(1, exp(log_ratio)); False where it is NaN."""
+    return jnp.log(jax.random.uniform(key, (), log_ratio.dtype)) < log_ratio
+
+
+def where(condition: Array, new: Any, old: Any) -> Any:
+    """`jnp.where` on pytrees, for one () condition."""
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
+
+
+def starting_width(walkers: Walkers, width: float) -> Array:
+    """The width as a () array of the dtype of the positions."""
+    dtype = jnp.result_type(*jax.tree.leaves(walkers), float)
+    return jnp.asarray(width, dtype)
+
+
+def adapted(width: Array, acceptance: Array, target: float) -> Array:
+    """One step of a proportional controller of log(width).
+
+    The acceptance falls with log(width) with a slope between 0 and about -1, so a gain
+    of one is stable, and a width wrong by 10 times is mended in about ten steps.
+    """
+    return width * jnp.exp(acceptance - target)
+
+
+def check_settings(sampler: Any) -> None:
+    """Refuse settings that no sampler can run with."""
+    name = type(sampler).__name__
+    if not (isinstance(sampler.sweeps, int) and sampler.sweeps >= 1):
+        raise ValueError(
+            f"{name}: sweeps must be a positive integer, got {sampler.sweeps!r}"
+        )
+    for field in ("width", "time_step"):
+        value = getattr(sampler, field, 1.0)
+        if not 0 < value < float("inf"):
+            raise ValueError(f"{name}: {field} must be positive, got {value!r}")
+    if not 0 < getattr(sampler, "acceptance", 0.5) < 1:
+        raise ValueError(
+            f"{name}: acceptance must lie between 0 and 1, got {sampler.acceptance!r}"
+        )

@@ -1,0 +1,116 @@
+"""The kinetic energy against closed forms, and its two Laplacians against each other."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hamiltonians.kinetic import LAPLACIANS, kinetic_energy
+from nqs.types import Function, LogPsi
+
+WAVE_VECTORS = np.array([[0.3, -1.2], [2.0, 0.7], [-0.4, 0.1]])
+
+
+def plane_wave(params, x):
+    phase = jnp.sum(WAVE_VECTORS * x)
+    return LogPsi(
+        jax.lax.complex(jnp.cos(phase), jnp.sin(phase)), jnp.zeros((), x.dtype)
+    )
+
+
+def standing_wave(params, x):
+    psi = jnp.prod(jnp.cos(WAVE_VECTORS * x))
+    return LogPsi(jnp.sign(psi), jnp.log(jnp.abs(psi)))
+
+
+def correlated(params, x):
+    """A real function of both signs, with pair features and a determinant."""
+    i, j = np.triu_indices(3, 1)
+    pairs = jnp.sum(jnp.tanh(jnp.linalg.norm(x[i] - x[j], axis=-1)))
+    orbitals = jnp.concatenate([jnp.ones((3, 1), x.dtype), x], axis=1) + jnp.sin(
+        x @ jnp.ones((2, 3), x.dtype)
+    )
+    sign, logabs = jnp.linalg.slogdet(orbitals)
+    return LogPsi(sign, logabs + pairs - jnp.sum(x**2) / 3)
+
+
+def correlated_complex(params, x):
+    """The same with a phase that depends on all particles."""
+    sign, logabs = correlated(params, x)
+    phase = jnp.sum(jnp.sin(x)) ** 2 + x[0, 0] * x[1, 1]
+    return LogPsi(sign * jax.lax.complex(jnp.cos(phase), jnp.sin(phase)), logabs)
+
+
+def kinetic(function, walkers, laplacian="forward"):
+    return jax.jit(
+        jax.vmap(
+            lambda x: kinetic_energy(Function(function), {}, x, laplacian=laplacian)
+        )
+    )(walkers)
+
+
+@pytest.fixture(scope="module")
+def walkers():
+    return jax.random.normal(jax.random.key(1), (8, 3, 2))
+
+
+@pytest.mark.parametrize("laplacian", LAPLACIANS)
+@pytest.mark.parametrize("wave", [plane_wave, standing_wave])
+def test_waves_have_the_energy_of_their_wave_vectors(wave, laplacian, walkers):
+    expected = np.sum(WAVE_VECTORS**2) / 2
+    np.testing.assert_allclose(kinetic(wave, walkers, laplacian), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("laplacian", LAPLACIANS)
+def test_gaussian_has_its_closed_form(laplacian, walkers, strict_dtypes):
+    def gaussian(params, x):
+        return LogPsi(jnp.ones((), x.dtype), -0.7 * jnp.sum(x**2) / 2)
+
+    expected = (0.7 * 6 - 0.7**2 * np.sum(walkers**2, axis=(1, 2))) / 2
+    np.testing.assert_allclose(
+        kinetic(gaussian, walkers, laplacian), expected, rtol=0, atol=1e-13
+    )
+
+
+@pytest.mark.parametrize("function", [correlated, correlated_complex])
+def test_both_laplacians_agree(function, walkers):
+    forward = kinetic(function, walkers, "forward")
+    loop = kinetic(function, walkers, "loop")
+    assert jnp.iscomplexobj(forward) == (function is correlated_complex)
+    assert np.std(loop) > 0.1  # not by being trivial
+    np.testing.assert_allclose(forward, loop, rtol=1e-10)
+
+
+def test_kinetic_energy_of_a_nonlinear_function_matches_finite_differences(walkers):
+    x, step = np.asarray(walkers[0]), 1e-3
+
+    def psi(x):
+        sign, logabs = correlated_complex({}, jnp.asarray(x))
+        return complex(sign * jnp.exp(logabs))
+
+    laplacian = 0
+    for shift in step * np.eye(6).reshape(6, 3, 2):
+        # fourth order, so that rounding 1e-10 and truncation 1e-12 balance
+        near, far = psi(x + shift) + psi(x - shift), psi(x + 2 * shift)
+        far += psi(x - 2 * shift)
+        laplacian += (16 * near - far - 30 * psi(x)) / (12 * step**2)
+    energy = kinetic(correlated_complex, walkers[:1])[0]
+    np.testing.assert_allclose(energy, -laplacian / 2 / psi(x), rtol=1e-8)
+
+
+@pytest.mark.parametrize("laplacian", LAPLACIANS)
+@pytest.mark.parametrize("function", [correlated, correlated_complex])
+def test_kinetic_energy_follows_the_precision_of_the_positions(
+    function, laplacian, walkers
+):
+    single = kinetic(function, walkers.astype(jnp.float32), laplacian)
+    double = kinetic(function, walkers, laplacian)
+    assert single.real.dtype == jnp.float32
+    np.testing.assert_allclose(single, double, rtol=1e-3)  # float32, near a node
+
+
+def test_unknown_laplacian_is_refused():
+    with pytest.raises(ValueError, match="one of .*forward.*loop.* got 'spectral'"):
+        kinetic_energy(
+            Function(standing_wave), {}, jnp.ones((3, 2)), laplacian="spectral"
+        )
