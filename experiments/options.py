@@ -177,7 +177,8 @@ class Options:
                 weight_decay=None,
                 **options,
             ):
-                steps = steps or max(1, self.iterations - warmup)
+                if schedule != "constant":
+                    steps = steps or max(1, self.iterations - warmup)
                 return FirstOrder(
                     method,
                     learning_rate,

@@ -1,9 +1,9 @@
 """Checkpoints: complete or absent after a kill, and known to be undamaged when read.
 
-The checkpoint of step 7 is a folder `000000007` of arrays, written by orbax, and a
-manifest `000000007.manifest` that holds the folder's name, the sha256 of every file in it,
-the leaves of the tree, and the run it belongs to. The manifest comes last and in one
-atomic rename: a folder that no manifest names was never finished.
+The checkpoint of step 7 is a folder `000000007` of arrays, written by orbax, and a file
+`000000007.manifest`: the folder's name, the sha256 of every file in it, the leaves of
+the tree, the run it belongs to. The manifest comes last and in one atomic rename: a
+folder that no manifest names was never finished.
 """
 
 import contextlib
@@ -54,7 +54,9 @@ def save(directory: Path, step: int, tree: Any, *, identity: str) -> Path:
         folder = directory / f"{step:09d}"
         if folder.exists():  # it stays valid until the manifest names the other one
             folder = directory / f"{step:09d}_again"
-        _write_arrays(folder, [np.asarray(x) for _, x in leaves])
+        arrays = [np.asarray(x) for _, x in leaves]
+        _check_room(directory / f"{step:09d}.unfinished", sum(x.nbytes for x in arrays))
+        _write_arrays(folder, arrays)
         manifest = {
             "step": step,
             "identity": identity,
@@ -67,11 +69,10 @@ def save(directory: Path, step: int, tree: Any, *, identity: str) -> Path:
         with contextlib.suppress(OSError):
             _delete_all_but(directory, _finished(directory))
         intact = _newest_intact(directory, _finished(directory))
+        earlier = "no earlier one" if intact is None else f"the one of step {intact}"
         raise CheckpointError(
             f"could not write the checkpoint of step {step} to {directory}: "
-            f"{_reason(error)}; "
-            + ("no earlier one" if intact is None else f"the earlier of step {intact}")
-            + " is intact"
+            f"{_reason(error)}; {earlier} is intact"
         ) from error
     before = _newest_intact(directory, [k for k in _finished(directory) if k < step])
     with contextlib.suppress(OSError):
@@ -112,11 +113,8 @@ def restore(
         return step, treedef.unflatten(map(_placed, arrays, wanted))
     if not damages:
         raise CheckpointError(f"no checkpoint in {directory}")
-    which = {1: "the only checkpoint", 2: "both checkpoints"}.get(len(damages), "all")
-    raise CheckpointError(
-        f"{which} in {directory} {'is' if len(damages) == 1 else 'are'} damaged: "
-        + "; ".join(damages)
-    )
+    damages = "; ".join(damages)
+    raise CheckpointError(f"every checkpoint in {directory} is damaged: {damages}")
 
 
 def _finished(directory: Path) -> list[int]:
@@ -140,30 +138,42 @@ def _delete_all_but(directory: Path, steps: list[int]) -> None:
             folder = _manifest(directory / f"{step:09d}.manifest")["folder"]
             kept |= {f"{step:09d}.manifest", folder}
     # Manifests first: none may outlive its folder if we are killed in between.
-    for path in sorted(
-        directory.iterdir(), key=lambda path: path.suffix != ".manifest"
-    ):
+    for path in sorted(directory.iterdir(), key=Path.is_dir):
         if re.match(r"\d{9}", path.name) and path.name not in kept:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _check_room(path: Path, n_bytes: int) -> None:
+    """Raise OSError if the disk, a quota or a limit leaves no room for the arrays.
+
+    orbax also raises then, but its other threads go on writing, and print tracebacks.
+    """
+    if hasattr(os, "posix_fallocate"):  # not on macOS
+        with path.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, n_bytes + 2**20)  # 1 MB for metadata
+        path.unlink()
 
 
 def _write_arrays(folder: Path, arrays: list[np.ndarray]) -> None:
     # orbax refuses empty arrays, whose shapes the manifest knows, and empty trees.
     tree = {str(i): x for i, x in enumerate(arrays) if x.size}
-    with _quiet_orbax() as ocp, ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(folder.absolute(), {"n": np.asarray(len(arrays)), **tree})
+    tree["n"] = np.asarray(len(arrays))
+    with _orbax() as (checkpointer, args):
+        checkpointer.save(folder.absolute(), args=args.StandardSave(tree))
 
 
 def _read_arrays(folder: Path, leaves: list) -> list[np.ndarray]:
     arrays = [np.empty(shape, dtype) for _, shape, dtype in leaves]
     tree = {str(i): x for i, x in enumerate(arrays) if x.size}
-    with _quiet_orbax() as ocp, ocp.StandardCheckpointer() as checkpointer:
-        tree = checkpointer.restore(folder.absolute(), {"n": np.asarray(0), **tree})
+    tree["n"] = np.asarray(len(arrays))
+    with _orbax() as (checkpointer, args):
+        tree = checkpointer.restore(folder.absolute(), args=args.StandardRestore(tree))
     return [tree.get(str(i), empty) for i, empty in enumerate(arrays)]
 
 
 @contextlib.contextmanager
-def _quiet_orbax() -> Iterator[Any]:
+def _orbax() -> Iterator[tuple[Any, Any]]:
+    """A checkpointer that blocks and keeps quiet, and its module of arguments."""
     with warnings.catch_warnings(action="ignore"):
         import orbax.checkpoint as ocp  # takes half a second
 
@@ -171,7 +181,8 @@ def _quiet_orbax() -> Iterator[Any]:
         level = logger.level
         logger.setLevel(logging.CRITICAL + 1)
         try:
-            yield ocp
+            with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
+                yield checkpointer, ocp.args
         finally:
             logger.setLevel(level)
 

@@ -165,7 +165,7 @@ def _group_means(values: Array) -> Array:
 
 
 if __name__ == "__main__":
-    # The command stands on top of nqs.run, which loads the run and sets the precision.
+    # The command stands on top of nqs.run, which finds the run and sets the precision.
     from nqs.run import evaluate_main
 
     evaluate_main()

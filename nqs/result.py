@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from nqs.directory import Metrics, write_json
+from nqs.directory import write_json
 from nqs.experiment import Experiment
 from nqs.figures import draw_figures
 from nqs.progress import uncertain
@@ -20,7 +20,6 @@ from nqs.types import Reference, sum_of_terms
 def report(
     experiment: Experiment,
     measured: dict[str, Any],
-    *,
     n_parameters: int,
     seconds: dict[str, float],
     mesh: jax.sharding.Mesh,
@@ -82,7 +81,7 @@ def write_report(
     result: dict[str, Any],
     measured: dict[str, Any],
     samples: dict[str, np.ndarray],
-    metrics: Metrics,
+    metrics: dict[str, np.ndarray],
 ) -> None:
     """Write figures and `observables.npz`, and last of all `result.json`."""
     grids = {o.name: o.grid for o in experiment.observables}
@@ -99,7 +98,7 @@ def write_report(
     terms = {k: v for k, v in samples.items() if k.startswith("term/")}
     draw_figures(
         directory / "figures",
-        metrics.columns(),
+        metrics,
         sum_of_terms(terms).real,
         profiles,
         experiment.hamiltonian.references(),

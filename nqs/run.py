@@ -4,15 +4,13 @@ Nothing below this file knows about precision, devices, files or progress.
 """
 
 import contextlib
-import hashlib
-import json
 import os
 import signal
 import sys
-import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,25 +19,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from nqs import checkpoints
-from nqs.directory import EXTENDABLE, Metrics, RunError, open_directory, read_json
+from nqs import checkpoints, saved
+from nqs.directory import Metrics, RunError, open_directory, read_json
 from nqs.evaluate import stack, summary
 from nqs.experiment import Experiment
 from nqs.progress import Progress
 from nqs.result import report, sentence, write_report
-from nqs.settings import NotImportable, from_json
-from nqs.types import Ansatz, Params, Walkers
+from nqs.saved import PHASES
+from nqs.stopping import refusals, resume_command, signals, warn
+from nqs.types import Ansatz, Params, State, Walkers
 from nqs.vmc import VMCState
-
-PHASES = ("burn_in", "train", "evaluation")
-
-
-class Loaded(NamedTuple):
-    """What `load` gives back."""
-
-    ansatz: Ansatz
-    params: Params
-    walkers: Walkers
 
 
 def configure(precision: str = "float64") -> None:
@@ -93,307 +82,25 @@ def run(experiment: Experiment) -> dict[str, Any]:
     the signal.
 
     Raises:
-      RunError: if the run cannot start or go on: an existing or changed directory, a
-        damaged checkpoint, a full disk, numbers that are not finite. Everything up to
-        the last checkpoint is kept.
+      RunError: if the run cannot start or go on: an existing or changed directory, an
+        ansatz that gives no LogPsi, a damaged checkpoint, a full disk, numbers that are
+        not finite. Everything up to the last checkpoint is kept.
     """
     configure(experiment.precision)
+    started = _Run(experiment)  # before anything is written: mistakes leave no trace
     directory = open_directory(
         experiment.directory, experiment.name, experiment.config(), experiment.resume
     )
-    try:
-        with _signals() as stop:
-            return _Run(experiment, directory, stop).run()
-    except checkpoints.CheckpointError as error:
-        raise RunError(str(error)) from None
-    except OSError as error:
-        raise RunError(
-            f"cannot write to {directory}: {error.strerror or error}; what was saved "
-            "before is untouched"
-        ) from error
+    with refusals(directory), signals() as stop:
+        return started.run(directory, stop)
 
 
-class _Run:
-    """The moving parts of one run: states, counters, clocks and files."""
+class Loaded(NamedTuple):
+    """What `load` gives back."""
 
-    def __init__(self, experiment: Experiment, directory: Path, stop: list[int]):
-        self.experiment, self.directory, self.stop = experiment, directory, stop
-        self.metrics = Metrics(directory / "metrics.jsonl")
-        self.progress = Progress(
-            experiment.hamiltonian.energy_unit, experiment.n_walkers
-        )
-        self.warnings: list[str] = []
-        self.done = dict.fromkeys(PHASES, 0)
-        self.seconds = dict.fromkeys((*PHASES, "compile"), 0.0)
-        root = jax.random.key(experiment.seed)
-        self.keys = {
-            name: jax.random.fold_in(root, i)
-            for i, name in enumerate(("walkers", "parameters", *PHASES))
-        }
-        self.mesh = walker_mesh(experiment.n_walkers)
-        self.measured: list[dict[str, np.ndarray]] = []
-        self.saved_at = time.monotonic()
-
-    def run(self) -> dict[str, Any]:
-        self._prepare()
-        if self.experiment.resume:
-            self._restore()
-        self._compile()
-        self.metrics.open(self.done["train"])
-        self._loop("burn_in", self.experiment.burn_in, self._burn_in)
-        self._loop("train", self.experiment.iterations, self._train)
-        if not self.done["evaluation"]:
-            self.sampler = jax.tree.map(jnp.copy, self.state.sampler)
-        self._save()
-        self._loop("evaluation", self.experiment.evaluation_steps, self._evaluate)
-        self._save()
-        return self._finish()
-
-    def _prepare(self) -> None:
-        """Walkers and parameters before the first step, placed on the devices."""
-        experiment = self.experiment
-        if self.mesh.size < len(jax.devices()):
-            self.warnings.append(
-                f"{experiment.n_walkers} walkers are no multiple of "
-                f"{len(jax.devices())} devices; {self.mesh.size} used"
-            )
-        walkers = experiment.hamiltonian.initial_walkers(
-            self.keys["walkers"], experiment.n_walkers
-        )
-        with warnings.catch_warnings(record=True) as caught:
-            state = experiment.vmc().init(self.keys["parameters"], walkers)
-        self.warnings += sorted({str(warning.message) for warning in caught})
-        if experiment.start_from is not None and not experiment.resume:
-            params, walkers = _start_from(experiment, state.params)
-            state = state._replace(
-                params=params, sampler=experiment.sampler.init(walkers)
-            )
-        self.n_parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
-        self.placed = shardings(state, self.mesh, experiment.n_walkers)
-        self.state = jax.tree.map(  # fresh buffers, since the steps donate them
-            lambda leaf, place: jax.device_put(jnp.array(leaf, copy=True), place),
-            state,
-            self.placed,
-        )
-        self.sampler = jax.tree.map(jnp.copy, self.state.sampler)
-
-    def _compile(self) -> None:
-        """Compile the three steps ahead of time, once."""
-        started = time.monotonic()
-        vmc, evaluation = self.experiment.vmc(), self.experiment.evaluation()
-        everywhere = NamedSharding(self.mesh, PartitionSpec())
-        self.keys = jax.device_put(self.keys, everywhere)
-
-        def burn_in(key, i, params, sampler):
-            key = jax.random.fold_in(key, i)
-            sampler, info = vmc.sampler.step(key, vmc.ansatz, params, sampler)
-            return vmc.sampler.adapt(sampler, info), info
-
-        def train(key, state):
-            return vmc.step(jax.random.fold_in(key, state.step), state)
-
-        def measure(key, i, params, sampler):
-            return evaluation.step(jax.random.fold_in(key, i), params, sampler)
-
-        def compiled(function, *arguments, out, donate=()):
-            jitted = jax.jit(
-                function, out_shardings=(out, everywhere), donate_argnums=donate
-            )
-            return jitted.lower(*arguments).compile()
-
-        i = jax.device_put(jnp.zeros((), int), everywhere)
-        key, state = self.keys["train"], self.state
-        frozen = (key, i, state.params, state.sampler)
-        self.burn_in_step = compiled(burn_in, *frozen, out=self.placed.sampler)
-        self.train_step = compiled(train, key, state, out=self.placed, donate=(1,))
-        self.measure_step = compiled(measure, *frozen, out=self.placed.sampler)
-        self.seconds["compile"] += time.monotonic() - started
-
-    def _index(self, phase: str) -> jax.Array:
-        everywhere = NamedSharding(self.mesh, PartitionSpec())
-        return jax.device_put(jnp.asarray(self.done[phase]), everywhere)
-
-    def _burn_in(self) -> dict[str, Any]:
-        sampler, info = self.burn_in_step(
-            self.keys["burn_in"],
-            self._index("burn_in"),
-            self.state.params,
-            self.state.sampler,
-        )
-        self.state = self.state._replace(sampler=sampler)
-        return jax.device_get(info)
-
-    def _train(self) -> dict[str, Any]:
-        self.state, info = self.train_step(self.keys["train"], self.state)
-        info = jax.device_get(info)
-        if not info["non_finite"]:
-            self.metrics.append(self.done["train"] + 1, info)
-        return info
-
-    def _evaluate(self) -> dict[str, Any]:
-        self.sampler, values = self.measure_step(
-            self.keys["evaluation"],
-            self._index("evaluation"),
-            self.state.params,
-            self.sampler,
-        )
-        values = jax.device_get(values)
-        self.measured.append(values)
-        energy = sum(v for k, v in values.items() if k.startswith("term/"))
-        return {
-            "energy": np.mean(energy).real,
-            "variance": np.var(energy),
-            "acceptance": values["acceptance"],
-            "non_finite": values["non_finite"],
-        }
-
-    def _loop(self, phase: str, total: int, advance: Callable) -> None:
-        """Advance one phase to its end, saving now and then, and on a signal."""
-        if self.done[phase] >= total:
-            return
-        with self.progress.phase(phase, self.done[phase], total) as progress:
-            while self.done[phase] < total:
-                self._stop_if_asked(phase)
-                started = time.monotonic()
-                info = advance()
-                if info.get("non_finite", 0):
-                    self._refuse_non_finite(phase, int(info["non_finite"]))
-                self.done[phase] += 1
-                self.seconds[phase] += time.monotonic() - started
-                progress.update(self.done[phase], info)
-                if time.monotonic() - self.saved_at >= self.experiment.checkpoint_every:
-                    self._save()
-        self._stop_if_asked(phase)
-
-    def _save(self) -> None:
-        """Write a checkpoint of everything that the run would need to go on."""
-        checkpoints.save(
-            self.directory / "checkpoints",
-            sum(self.done.values()),
-            self._tree(stack(self.measured) if self.measured else {}),
-            identity=identity(self.experiment.config()),
-        )
-        self.saved_at = time.monotonic()
-
-    def _tree(self, samples: dict[str, Any]) -> dict[str, Any]:
-        """What a checkpoint holds; samples that do not exist yet are empty."""
-        names = jax.eval_shape(
-            self.experiment.evaluation().step,
-            self.keys["evaluation"],
-            self.state.params,
-            self.sampler,
-        )[1]
-        return {
-            "vmc": self.state,
-            "sampler": self.sampler,
-            "samples": {name: samples.get(name, np.zeros(0)) for name in names},
-            "done": {k: np.asarray(v) for k, v in self.done.items()},
-            "seconds": {k: np.asarray(v) for k, v in self.seconds.items()},
-        }
-
-    def _restore(self) -> None:
-        """Go back to the last good checkpoint; without any, to the beginning."""
-        folder = self.directory / "checkpoints"
-        if not checkpoints.exist(folder):
-            return
-        like = self._tree({})
-        like["samples"] = dict.fromkeys(like["samples"], checkpoints.ANY_SHAPE)
-        _, tree = checkpoints.restore(
-            folder,
-            like,
-            identity=identity(self.experiment.config()),
-            warn=self._warn,
-        )
-        self.state, self.sampler = tree["vmc"], tree["sampler"]
-        self.done = {k: int(v) for k, v in tree["done"].items()}
-        self.seconds = {k: float(v) for k, v in tree["seconds"].items()}
-        if self.done["train"] < self.experiment.iterations:
-            self.done["evaluation"] = 0  # of parameters that training goes on to change
-        samples = tree["samples"]
-        self.measured = [
-            {name: values[i] for name, values in samples.items()}
-            for i in range(self.done["evaluation"])
-        ]
-
-    def _warn(self, message: str) -> None:
-        self.warnings.append(message)
-        print(f"warning: {message}", file=sys.stderr)
-
-    def _stop_if_asked(self, phase: str) -> None:
-        """After a signal: save, say how to go on, and end the process."""
-        if not self.stop:
-            return
-        self._save()
-        name = signal.Signals(self.stop[0]).name
-        print(
-            f"{name}: stopped after step {self.done[phase]} of {phase}; a checkpoint "
-            f"is saved. Go on with: {_resume_command(self.directory)}",
-            file=sys.stderr,
-        )
-        raise SystemExit(128 + self.stop[0])
-
-    def _refuse_non_finite(self, phase: str, count: int) -> None:
-        raise RunError(
-            f"{count} local energies or wave-function values are not finite at step "
-            f"{self.done[phase] + 1} of {phase}; the run stopped, and its last good "
-            f"checkpoint is in {self.directory / 'checkpoints'}. A smaller learning "
-            "rate, or an ansatz that is finite everywhere, would be right"
-        )
-
-    def _finish(self) -> dict[str, Any]:
-        """Estimate, draw, and write `result.json` last."""
-        samples = stack(self.measured)
-        measured = summary(samples)
-        measured["warnings"] = self.warnings + measured["warnings"]
-        result = report(
-            self.experiment,
-            measured,
-            n_parameters=self.n_parameters,
-            seconds=self.seconds,
-            mesh=self.mesh,
-        )
-        write_report(
-            self.directory, self.experiment, result, measured, samples, self.metrics
-        )
-        print(sentence(result))
-        return result
-
-
-def identity(config: dict[str, Any]) -> str:
-    """A fingerprint of everything in a configuration that a resume may not change."""
-
-    def fixed(value):
-        if isinstance(value, dict):
-            return {k: fixed(v) for k, v in value.items() if k not in EXTENDABLE}
-        return value
-
-    text = json.dumps(fixed(config), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-@contextlib.contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Note SIGINT and SIGTERM in a list, instead of dying of them."""
-    caught: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield caught
-        return
-    old = {
-        number: signal.signal(number, lambda number, frame: caught.append(number))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield caught
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
-
-
-def _resume_command(directory: Path) -> str:
-    spec = getattr(sys.modules["__main__"], "__spec__", None)
-    if spec is not None and spec.name.startswith("experiments."):
-        return f"python -m {spec.name} --directory {directory} --resume"
-    return f"the same script with directory={str(directory)!r}, resume=True"
+    ansatz: Ansatz
+    params: Params
+    walkers: Walkers
 
 
 def load(directory: str | Path, **parts: Any) -> Loaded:
@@ -408,59 +115,291 @@ def load(directory: str | Path, **parts: Any) -> Loaded:
       RunError: if the directory holds no run, or its checkpoints are damaged.
       ValueError: if a part cannot be rebuilt from its settings.
     """
-    experiment, tree = _load(Path(directory), parts)
-    return Loaded(experiment.ansatz, tree["vmc"].params, tree["sampler"].walkers)
+    experiment, found = _load(Path(directory), parts)
+    walkers = jax.tree.map(jnp.asarray, found["sampler"].walkers)
+    params = jax.tree.map(jnp.asarray, found["vmc"].params)
+    return Loaded(experiment.ansatz, params, walkers)
+
+
+def evaluate_again(directory: Path, steps: int, seed: int) -> dict[str, Any]:
+    """Measure a finished run again, into `evaluations/NUMBER/` of its directory."""
+    if steps < 1:
+        raise ValueError(f"steps must be at least 1, got {steps}")
+    experiment, found = _load(directory, {})
+    measuring = _Run(experiment)
+    measuring.place(found["vmc"], found["sampler"])
+    measuring.seconds |= {k: float(v) for k, v in found["seconds"].items()}
+    measuring.seconds["evaluation"] = 0.0
+    measuring.keys["evaluation"] = jax.random.fold_in(measuring.keys["again"], seed)
+    number = 1
+    while (target := directory / "evaluations" / f"{number:04d}").exists():
+        number += 1
+    with refusals(target), signals() as stop:
+        target.mkdir(parents=True)
+        return measuring.measure(target, stop, steps)
 
 
 def _load(directory: Path, parts: dict[str, Any]) -> tuple[Experiment, dict[str, Any]]:
     """The experiment of a run and the tree of its last good checkpoint."""
     config = read_json(directory / "config.json")
-    try:
-        fields = {
-            name: parts[name] if name in parts else from_json(value)
-            for name, value in config.items()
-            if name != "options"
-        }
-    except NotImportable as error:
-        raise ValueError(
-            f"{directory} was made with a part of a script: {error}; pass it to load, "
-            "ansatz=MyAnsatz() say"
-        ) from None
-    experiment = Experiment(
-        **fields, options=config["options"], directory=str(directory), resume=True
-    )
-    configure(experiment.precision)
-    try:
-        session = _Run(experiment, directory, [])
-        session._prepare()
-        if not checkpoints.exist(directory / "checkpoints"):
-            raise RunError(f"{directory} holds no checkpoint yet")
-        session._restore()
-    except checkpoints.CheckpointError as error:
-        raise RunError(str(error)) from None
-    return experiment, {"vmc": session.state, "sampler": session.sampler}
+    configure(config["precision"])
+    experiment = saved.rebuild(directory, config, parts)
+    with refusals(directory):
+        found = saved.restore(directory, experiment, warn)
+    if found is None:
+        raise RunError(f"{directory} holds no checkpoint yet")
+    return experiment, found
 
 
-def _start_from(experiment: Experiment, params: Params) -> tuple[Params, Walkers]:
-    """Parameters of another run, and its walkers rescaled to this system."""
-    assert experiment.start_from is not None
-    source, tree = _load(Path(experiment.start_from), {})
-    found = tree["vmc"].params
-    wanted = jax.tree_util.tree_leaves_with_path(params)
-    shapes = {jax.tree_util.keystr(k): leaf.shape for k, leaf in wanted}
-    given = jax.tree_util.tree_leaves_with_path(found)
-    others = {jax.tree_util.keystr(k): leaf.shape for k, leaf in given}
-    for name in [*shapes, *others]:
-        if shapes.get(name) != others.get(name):
-            raise RunError(
-                f"start_from: parameter {name} has shape {others.get(name)} in "
-                f"{experiment.start_from}, but {shapes.get(name)} is needed"
+class _Run:
+    """The moving parts of one run: states, counters, clocks and files."""
+
+    def __init__(self, experiment: Experiment):
+        self.experiment = experiment
+        self.warnings: list[str] = []
+        self.done = dict.fromkeys(PHASES, 0)
+        self.seconds = dict.fromkeys((*PHASES, "compile"), 0.0)
+        self.measured: list[dict[str, np.ndarray]] = []
+        self.mesh = walker_mesh(experiment.n_walkers)
+        self.everywhere = NamedSharding(self.mesh, PartitionSpec())
+        root = jax.random.key(experiment.seed)
+        names = ("walkers", "parameters", *PHASES, "again")
+        self.keys = {name: jax.random.fold_in(root, i) for i, name in enumerate(names)}
+        self._start()
+
+    def _start(self) -> None:
+        """Walkers and parameters before the first step."""
+        experiment, n_devices = self.experiment, len(jax.devices())
+        if self.mesh.size < n_devices:
+            self.warnings.append(
+                f"{experiment.n_walkers} walkers are no multiple of {n_devices} "
+                f"devices; {self.mesh.size} used"
             )
-    ratio = experiment.hamiltonian.length_scale / source.hamiltonian.length_scale
-    copies = np.arange(experiment.n_walkers) % source.n_walkers
+        walkers = experiment.hamiltonian.initial_walkers(
+            self.keys["walkers"], experiment.n_walkers
+        )
+        try:
+            with warnings.catch_warnings(record=True) as caught:
+                state = experiment.vmc().init(self.keys["parameters"], walkers)
+        except ValueError as error:
+            raise RunError(str(error)) from error
+        self.warnings += sorted({str(warning.message) for warning in caught})
+        self.n_parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
+        if experiment.start_from is not None and not experiment.resume:
+            source, found = _load(Path(experiment.start_from), {})
+            params, walkers = saved.adopt(experiment, state.params, source, found)
+            state = experiment.vmc().init(self.keys["parameters"], walkers)
+            state = state._replace(params=params)
+        self.place(state, state.sampler)
 
-    def rescaled(leaf):
-        leaf = jnp.asarray(leaf)[copies]
-        return leaf * ratio if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+    def place(self, state: VMCState, sampler: State) -> None:
+        """Put the states on the devices, in buffers of their own: steps donate them."""
 
-    return found, jax.tree.map(rescaled, tree["sampler"].walkers)
+        def put(leaf, sharding):
+            return jax.device_put(jnp.array(leaf, copy=True), sharding)
+
+        self.placed = shardings(state, self.mesh, self.experiment.n_walkers)
+        self.state = jax.tree.map(put, state, self.placed)
+        self.sampler = jax.tree.map(put, sampler, self.placed.sampler)
+
+    def run(self, directory: Path, stop: list[int]) -> dict[str, Any]:
+        """All phases, from wherever the last checkpoint left off."""
+        experiment, self.directory, self.stop = self.experiment, directory, stop
+        self.saving = True
+        if experiment.resume:
+            self._restore()
+        self._compile("burn_in", "train", "evaluation")
+        self.metrics = Metrics(directory / "metrics.jsonl")
+        self.metrics.open(self.done["train"])
+        if not self.done["evaluation"]:
+            self._save()
+            self._loop("burn_in", experiment.burn_in, self._burn_in)
+            self._loop("train", experiment.iterations, self._train)
+            self.sampler = jax.tree.map(jnp.copy, self.state.sampler)
+            self._save()
+        self._loop("evaluation", experiment.evaluation_steps, self._evaluate)
+        self._save()
+        return self._finish(self.metrics.columns())
+
+    def measure(self, target: Path, stop: list[int], steps: int) -> dict[str, Any]:
+        """Only the evaluation, into another directory, without checkpoints."""
+        self.directory, self.stop, self.saving = target, stop, False
+        self._compile("evaluation")
+        self._loop("evaluation", steps, self._evaluate)
+        return self._finish({})
+
+    def _compile(self, *phases: str) -> None:
+        """Compile the steps of these phases ahead of time, once."""
+        started = time.monotonic()
+        vmc, evaluation = self.experiment.vmc(), self.experiment.evaluation()
+        self.keys = jax.device_put(self.keys, self.everywhere)
+
+        def burn_in(key, i, params, sampler):
+            key = jax.random.fold_in(key, i)
+            sampler, info = vmc.sampler.step(key, vmc.ansatz, params, sampler)
+            return vmc.sampler.adapt(sampler, info), info
+
+        def train(key, state):
+            return vmc.step(jax.random.fold_in(key, state.step), state)
+
+        def measure(key, i, params, sampler):
+            return evaluation.step(jax.random.fold_in(key, i), params, sampler)
+
+        key, state, sampler = self.keys["train"], self.state, self.placed.sampler
+        frozen = (key, np.asarray(0), state.params, state.sampler)
+        steps = {
+            "burn_in": (burn_in, frozen, sampler, ()),
+            "train": (train, (key, state), self.placed, (1,)),
+            "evaluation": (measure, frozen, sampler, ()),
+        }
+        lowered = []
+        for name in phases:
+            function, arguments, out, donate = steps[name]
+            jitted = jax.jit(
+                function, out_shardings=(out, self.everywhere), donate_argnums=donate
+            )
+            lowered.append(jitted.lower(*arguments))
+        with ThreadPoolExecutor() as pool:  # XLA compiles outside of Python's lock
+            compiled = pool.map(lambda step: step.compile(), lowered)
+            self.steps = dict(zip(phases, compiled, strict=True))
+        self.seconds["compile"] += time.monotonic() - started
+
+    def _burn_in(self) -> dict[str, Any]:
+        key, i = self.keys["burn_in"], np.asarray(self.done["burn_in"])
+        sampler, info = self.steps["burn_in"](
+            key, i, self.state.params, self.state.sampler
+        )
+        self.state = self.state._replace(sampler=sampler)
+        return jax.device_get(info)
+
+    def _train(self) -> dict[str, Any]:
+        self.state, info = self.steps["train"](self.keys["train"], self.state)
+        info = jax.device_get(info)
+        if not info["non_finite"]:
+            self.metrics.append(self.done["train"] + 1, info)
+        return info
+
+    def _evaluate(self) -> dict[str, Any]:
+        key, i = self.keys["evaluation"], np.asarray(self.done["evaluation"])
+        self.sampler, values = self.steps["evaluation"](
+            key, i, self.state.params, self.sampler
+        )
+        values = jax.device_get(values)
+        self.measured.append(values)
+        energy = sum(v for k, v in values.items() if k.startswith("term/"))
+        seen = {"energy": np.mean(energy).real, "variance": np.var(energy)}
+        return values | seen
+
+    def _loop(self, phase: str, total: int, advance: Callable) -> None:
+        """Advance one phase to its end, saving now and then, and on a signal."""
+        progress = Progress(
+            self.experiment.hamiltonian.energy_unit, self.experiment.n_walkers
+        )
+        with progress.phase(phase, self.done[phase], total):
+            while self.done[phase] < total:
+                started = time.monotonic()
+                info = advance()
+                if info.get("non_finite", 0):
+                    self._refuse_non_finite(phase, int(info["non_finite"]))
+                self.done[phase] += 1
+                self.seconds[phase] += time.monotonic() - started
+                progress.update(self.done[phase], info)
+                self._stop_if_asked(phase)
+                every = self.experiment.checkpoint_every
+                if self.saving and time.monotonic() - self.saved_at >= every:
+                    self._save()
+
+    def _save(self) -> None:
+        """Write a checkpoint of everything that the run would need to go on."""
+        samples = stack(self.measured) if self.measured else {}
+        names = saved.sample_names(self.experiment)
+        checkpoints.save(
+            self.directory / "checkpoints",
+            sum(self.done.values()),
+            saved.tree(
+                self.state,
+                self.sampler,
+                {name: samples.get(name, np.zeros(0)) for name in names},
+                self.done,
+                self.seconds,
+            ),
+            identity=saved.identity(self.experiment.config()),
+        )
+        self.saved_at = time.monotonic()
+
+    def _restore(self) -> None:
+        """Go back to the last good checkpoint; without any, start at the beginning."""
+        found = saved.restore(self.directory, self.experiment, self._warn)
+        if found is None:
+            return
+        self.place(found["vmc"], found["sampler"])
+        self.done = {k: int(v) for k, v in found["done"].items()}
+        self.seconds = {k: float(v) for k, v in found["seconds"].items()}
+        if self.done["train"] < self.experiment.iterations:
+            self.done["evaluation"] = 0  # of parameters that training goes on to change
+        self.measured = [
+            {name: values[i] for name, values in found["samples"].items()}
+            for i in range(self.done["evaluation"])
+        ]
+
+    def _warn(self, message: str) -> None:
+        self.warnings.append(message)
+        warn(message)
+
+    def _stop_if_asked(self, phase: str) -> None:
+        """After a signal: save, say how to go on, and end the process."""
+        if not self.stop:
+            return
+        name = signal.Signals(self.stop[0]).name
+        text = f"{name}: stopped after step {self.done[phase]} of {phase}"
+        if self.saving:
+            self._save()
+            text += "; a checkpoint is saved. Go on with: "
+            text += resume_command(self.directory)
+        print(text, file=sys.stderr)
+        raise SystemExit(128 + self.stop[0])
+
+    def _refuse_non_finite(self, phase: str, count: int) -> None:
+        raise RunError(
+            f"{count} local energies or wave-function values are not finite at step "
+            f"{self.done[phase] + 1} of {phase}; the run stopped, and its last good "
+            f"checkpoint is in {self.directory / 'checkpoints'}. A smaller learning "
+            "rate, or an ansatz that is finite everywhere, would be right"
+        )
+
+    def _finish(self, metrics: dict[str, np.ndarray]) -> dict[str, Any]:
+        """Estimate, draw, and write `result.json` last."""
+        samples = stack(self.measured)
+        measured = summary(samples)
+        measured["warnings"] = self.warnings + measured["warnings"]
+        result = report(
+            self.experiment, measured, self.n_parameters, self.seconds, self.mesh
+        )
+        write_report(
+            self.directory, self.experiment, result, measured, samples, metrics
+        )
+        print(sentence(result))
+        return result
+
+
+def evaluate_main() -> None:
+    """The command `python -m nqs.evaluate DIR --steps 2000 --seed 1`."""
+    import tyro
+
+    def command(
+        directory: tyro.conf.Positional[Path], steps: int = 1000, seed: int = 1
+    ):
+        """Measure the energy and observables of a finished run again.
+
+        Args:
+          directory: of the run.
+          steps: sampler steps with frozen parameters.
+          seed: of the new samples.
+        """
+        evaluate_again(directory, steps, seed)
+
+    try:
+        tyro.cli(command)
+    except (RunError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None

@@ -87,7 +87,7 @@ def _is_linen(value: Any) -> bool:
 
 
 def _address(thing: Any) -> str:
-    """ "module:qualified name", with the real name of a module run by `python -m`."""
+    """module:qualified.name, with the real name of a module run by `python -m`."""
     module = getattr(thing, "__module__", None) or "builtins"
     if module == "__main__":
         spec = getattr(sys.modules["__main__"], "__spec__", None)

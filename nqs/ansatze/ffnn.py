@@ -186,7 +186,8 @@ def check_network(ansatz) -> None:
     named_initializer(ansatz.kernel_init)
     if ansatz.activation in KINKED:
         warnings.warn(
-            f"{ansatz.activation} has kinks: the local energy misses their kinetic "
-            "energy, and the result is no upper bound; silu, softplus or elu are smooth",
+            f"{ansatz.activation} has kinks: the local energy misses their "
+            "kinetic energy, and the result is no upper bound; silu, softplus or elu "
+            "are smooth",
             stacklevel=3,
         )

@@ -1,0 +1,36 @@
+# `make demo` and `make test` set up everything in .venv themselves.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+
+.PHONY: demo test lint benchmark slow clean
+
+demo: $(VENV)/installed
+	$(RUN) -m experiments.quantum_dot --n 2 --omega 1 --ansatz "ffnn(jastrow=True)" \
+	  --iterations 500 --evaluation-steps 1000
+
+test: $(VENV)/installed
+	$(RUN) -m pytest
+
+slow: $(VENV)/installed
+	$(RUN) -m pytest -m slow
+
+benchmark: $(VENV)/installed
+	$(RUN) -m pytest -m benchmark -s
+
+lint: $(VENV)/installed
+	$(RUN) -m ruff format --check .
+	$(RUN) -m ruff check .
+	$(RUN) -m pyright
+
+$(VENV)/installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 12) or sys.exit("nqs needs \
+	Python 3.12 or newer, but $(PYTHON) is " + sys.version.split()[0] + ": install one \
+	and say make PYTHON=python3.13")'
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --upgrade pip
+	$(RUN) -m pip install --quiet --editable ".[dev]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV)

@@ -1,0 +1,390 @@
+"""Checkpoints survive kills, full disks and flipped bytes, and return bit for bit."""
+
+import contextlib
+import itertools
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.sharding import NamedSharding, PartitionSpec
+
+from nqs import checkpoints
+from nqs.checkpoints import ANY_SHAPE, CheckpointError
+
+ROOT = Path(__file__).parents[1]
+
+
+class State(NamedTuple):
+    step: int
+    params: dict
+    opt_state: tuple
+    walkers: jax.Array
+    extras: list
+
+
+def walkers_sharded_over(n_devices):
+    mesh = jax.make_mesh(
+        (n_devices,),
+        ("walkers",),
+        axis_types=(jax.sharding.AxisType.Auto,),
+        devices=jax.devices()[:n_devices],
+    )
+    return NamedSharding(mesh, PartitionSpec("walkers"))
+
+
+def state():
+    params = {"dense": {"kernel": jnp.arange(6.0).reshape(2, 3) / 7, "bias": None}}
+    walkers = jax.random.normal(jax.random.key(0), (8, 3, 2))
+    payloads = np.array([0x7FF8000000000123, 0xFFF0000000000001, 1 << 63], np.uint64)
+    extras = [
+        payloads.view(np.float64),  # NaNs that carry bits, a negative zero
+        np.zeros((0,)),
+        jnp.zeros((0, 3), jnp.int32),
+        np.array([True, False]),
+        jnp.asarray(-3, jnp.int32),
+        np.float32(0.1),
+        jnp.ones(3, jnp.bfloat16) / 3,
+        np.array([1 + 2j, 3 - 4j], np.complex64),
+        jax.random.key_data(jax.random.key(1)),
+        np.arange(5, dtype=np.uint8)[::2],
+        *(np.full(2, i) for i in range(10)),  # more than ten leaves: 10 sorts before 9
+    ]
+    opt_state = optax.adam(optax.constant_schedule(1e-3)).init(params)
+    walkers = jax.device_put(walkers, walkers_sharded_over(4))
+    return State(7, params, opt_state, walkers, extras)
+
+
+def assert_identical(tree, expected):
+    assert jax.tree.structure(tree) == jax.tree.structure(expected)
+    for x, y in zip(jax.tree.leaves(tree), jax.tree.leaves(expected), strict=True):
+        x, y = np.asarray(x), np.asarray(y)
+        assert (x.dtype, x.shape, x.tobytes()) == (y.dtype, y.shape, y.tobytes())
+
+
+def small(step):
+    return {"walkers": np.full((4, 2), float(step)), "empty": np.zeros(0)}
+
+
+def save(directory, *steps):
+    for step in steps:
+        checkpoints.save(directory, step, small(step), identity="dot")
+
+
+def restore(directory, like=None, identity="dot"):
+    """The newest checkpoint, and the sentences about damaged ones."""
+    warnings = []
+    like = small(0) if like is None else like
+    step, tree = checkpoints.restore(
+        directory, like, identity=identity, warn=warnings.append
+    )
+    return step, tree, warnings
+
+
+def flip_a_byte(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def files_of(directory, step):
+    return sorted(p for p in directory.rglob("*") if p.is_file() and in_step(p, step))
+
+
+def in_step(path, step):
+    return any(part.startswith(f"{step:09d}") for part in path.parts)
+
+
+def python(program, *arguments):
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_a_state_comes_back_bit_for_bit_where_it_was(tmp_path):
+    original = state()
+    folder = checkpoints.save(tmp_path, 7, original, identity="dot")
+    assert folder == tmp_path / "000000007"
+    step, restored, warnings = restore(tmp_path, original)
+    assert (step, warnings) == (7, [])
+    assert_identical(restored, original)
+    assert type(restored.step) is int
+    assert isinstance(restored.extras[0], np.ndarray)
+    assert restored.walkers.sharding == original.walkers.sharding
+    assert not restored.params["dense"]["kernel"].committed
+    jax.jit(lambda s: s.walkers.sum() * s.params["dense"]["kernel"])(restored)
+
+
+def test_shapes_are_enough_to_restore(tmp_path):
+    original = state()
+    checkpoints.save(tmp_path, 7, original, identity="dot")
+    like = jax.eval_shape(lambda: original)
+    like = like._replace(step=jax.ShapeDtypeStruct((), np.int64))
+    restored = restore(tmp_path, like)[1]
+    assert all(type(x) is np.ndarray for x in jax.tree.leaves(restored))
+    assert_identical(restored, original)
+
+
+def test_walkers_come_back_on_another_number_of_devices(tmp_path):
+    original = state()
+    checkpoints.save(tmp_path, 7, original, identity="dot")
+    sharding = walkers_sharded_over(2)
+    walkers = jax.ShapeDtypeStruct((8, 3, 2), jnp.float64, sharding=sharding)
+    restored = restore(tmp_path, original._replace(walkers=walkers))[1]
+    assert restored.walkers.sharding == sharding
+    assert_identical(restored, original)
+
+
+def test_any_shape_takes_an_array_that_has_grown(tmp_path):
+    samples = np.arange(12.0).reshape(3, 4)
+    checkpoints.save(tmp_path, 1, {"a": samples, "b": 2}, identity="dot")
+    restored = restore(tmp_path, {"a": ANY_SHAPE, "b": 0})[1]
+    assert type(restored["a"]) is np.ndarray
+    assert_identical(restored, {"a": samples, "b": 2})
+    with pytest.raises(CheckpointError, match=r"\['b'\]"):
+        restore(tmp_path, {"a": ANY_SHAPE, "c": 0})
+
+
+def test_a_tree_without_leaves_is_a_tree(tmp_path):
+    checkpoints.save(tmp_path, 1, {"a": None, "b": ()}, identity="dot")
+    assert restore(tmp_path, {"a": None, "b": ()})[:2] == (1, {"a": None, "b": ()})
+
+
+def test_the_last_two_are_kept(tmp_path):
+    save(tmp_path, 5, 70, 1000)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "000000070",
+        "000000070.manifest",
+        "000001000",
+        "000001000.manifest",
+    ]
+
+
+def test_files_of_other_people_are_left_alone(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    save(tmp_path, 1, 2, 3)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("harm", ["flipped", "truncated", "deleted"])
+def test_harm_to_any_file_is_noticed_and_the_one_before_used(tmp_path, harm):
+    sound = tmp_path / "sound"
+    save(sound, 1, 2)
+    files = [path.relative_to(sound) for path in files_of(sound, 2)]
+    assert len(files) > 5
+    for file in files:
+        harmed = tmp_path / "harmed"
+        shutil.copytree(sound, harmed)
+        if harm == "flipped":
+            flip_a_byte(harmed / file)
+        elif harm == "truncated":
+            os.truncate(harmed / file, (harmed / file).stat().st_size // 2)
+        else:
+            (harmed / file).unlink()
+        step, tree, warnings = restore(harmed)
+        assert step == 1
+        assert_identical(tree, small(1))
+        if harm == "deleted" and file.suffix == ".manifest":
+            assert warnings == []  # the same as a write that never finished
+        else:
+            (warning,) = warnings
+            assert "step 2" in warning and str(file) in warning
+        shutil.rmtree(harmed)
+
+
+def test_two_damaged_checkpoints_are_an_error_that_names_both(tmp_path):
+    save(tmp_path, 1, 2)
+    for step in (1, 2):
+        flip_a_byte(next((tmp_path / f"{step:09d}" / "d").iterdir()))
+    found = r"every .* damaged: step 2: file 0+2/d/.*checksum.*expected.*; step 1: file"
+    with pytest.raises(CheckpointError, match=found):
+        restore(tmp_path)
+
+
+def test_a_run_that_fell_back_goes_on_saving(tmp_path):
+    save(tmp_path, 1, 20)
+    flip_a_byte(tmp_path / "000000020" / "_METADATA")
+    assert restore(tmp_path)[0] == 1
+    save(tmp_path, 10)  # the damaged one neither hides this nor costs us step 1
+    assert restore(tmp_path)[0] == 10
+    assert not files_of(tmp_path, 20)
+    assert files_of(tmp_path, 1)
+
+
+def test_the_damaged_step_can_be_saved_again(tmp_path):
+    save(tmp_path, 1, 2)
+    flip_a_byte(tmp_path / "000000002.manifest")
+    save(tmp_path, 2)
+    step, tree, warnings = restore(tmp_path)
+    assert (step, warnings) == (2, [])
+    assert_identical(tree, small(2))
+
+
+def test_an_intact_step_can_be_saved_again_and_again(tmp_path):
+    for value in (5, 6, 7):
+        checkpoints.save(tmp_path, 1, small(value), identity="dot")
+        assert_identical(restore(tmp_path)[1], small(value))
+        assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path):
+    save(tmp_path, 1, 2)
+    with pytest.raises(CheckpointError, match="step 2 .*another run.*'dot'.*'gas'"):
+        restore(tmp_path, identity="gas")
+
+
+@pytest.mark.parametrize(
+    "like, message",
+    [
+        ({"walkers": np.zeros((4, 3))}, r"\['empty'\] \[0\] float64 .* \['walkers'\]"),
+        ({"empty": np.zeros(0)}, r"\['walkers'\] \[4, 2\] float64 .* has nothing"),
+        (small(0) | {"z": 1}, r"holds nothing where .* \['z'\] \[\] int64"),
+        (small(0) | {"walkers": np.zeros((5, 2))}, r"\[4, 2\] float64 .* \[5, 2\]"),
+        (small(0) | {"walkers": np.zeros((4, 2), "f4")}, r"float64 .* float32"),
+        (small(0) | {"walkers": [np.zeros((4, 2))]}, r"\['walkers'\]\[0\]"),
+        (small(0) | {"walkers": None}, r"\['walkers'\] .* has nothing"),
+    ],
+)
+def test_another_tree_is_refused_by_its_first_leaf(tmp_path, like, message):
+    save(tmp_path, 1, 2)
+    with pytest.raises(CheckpointError, match="step 2 .*" + message):
+        restore(tmp_path, like)
+
+
+@pytest.mark.parametrize("folder", [".", "absent"])
+def test_no_checkpoint_is_said_plainly(tmp_path, folder):
+    with pytest.raises(CheckpointError, match="^no checkpoint in /"):
+        restore(tmp_path / folder)
+
+
+def test_interrupted_writes_are_ignored_and_cleaned_by_the_next_save(tmp_path):
+    save(tmp_path, 1, 2)
+    shutil.copytree(tmp_path / "000000002", tmp_path / "000000003")
+    shutil.copytree(tmp_path / "000000002", tmp_path / "000000004.orbax-checkpoint-tmp")
+    (tmp_path / "000000003.unfinished").write_text("half a manif")
+    assert restore(tmp_path)[::2] == (2, [])
+    save(tmp_path, 3)
+    assert restore(tmp_path)[::2] == (3, [])
+    names = {path.name for path in tmp_path.iterdir() if path.is_dir()}
+    assert names == {"000000002", "000000003"} and len(list(tmp_path.iterdir())) == 4
+
+
+@pytest.mark.parametrize("noticed_by", ["us", "orbax"])
+def test_a_full_disk_leaves_the_earlier_checkpoint(tmp_path, noticed_by):
+    program = """
+import resource, sys, numpy as np
+from pathlib import Path
+from nqs import checkpoints
+directory = Path(sys.argv[1])
+small = {"walkers": np.full((4, 2), 1.0), "empty": np.zeros(0)}
+checkpoints.save(directory, 1, small, identity="dot")
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+if sys.argv[2] == "orbax":
+    checkpoints._check_room = lambda *_: None
+try:
+    checkpoints.save(directory, 2, {"a": np.random.rand(500_000)}, identity="dot")
+except checkpoints.CheckpointError as error:
+    print(error)
+"""
+    output, complaints = python(program, tmp_path, noticed_by).communicate()
+    start = f"could not write the checkpoint of step 2 to {tmp_path}: "
+    assert output == start + "File too large; the one of step 1 is intact\n"
+    assert_identical(restore(tmp_path)[1], small(1))
+    if noticed_by == "us":
+        assert complaints == ""  # orbax's threads may print tracebacks
+        assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_folder_that_cannot_be_made_is_an_error_that_says_so(tmp_path):
+    (tmp_path / "file").write_text("")
+    message = "step 3 to .*: Not a directory; no earlier one is intact"
+    with pytest.raises(CheckpointError, match=message):
+        save(tmp_path / "file" / "checkpoints", 3)
+
+
+def test_a_leaf_that_is_no_array_is_an_error(tmp_path):
+    with pytest.raises(CheckpointError, match="PRNGKey"):
+        checkpoints.save(tmp_path, 1, {"key": jax.random.key(0)}, identity="dot")
+
+
+class Killed(BaseException):
+    """As final as a signal: nothing that handles an Exception sees it."""
+
+
+@pytest.mark.parametrize("step", [3, 2])  # a new one; one that is there
+def test_death_between_any_two_system_calls_is_survived(tmp_path, monkeypatch, step):
+    def write(folder, arrays):
+        folder.mkdir()
+        for i, x in enumerate(arrays):
+            np.save(folder / f"{i}.npy", x)
+
+    def read(folder, leaves):
+        return [np.load(folder / f"{i}.npy") for i in range(len(leaves))]
+
+    def mortal(call, calls):
+        def call_or_die(*arguments, **options):
+            if next(calls) == moment:
+                raise Killed
+            return call(*arguments, **options)
+
+        return call_or_die
+
+    monkeypatch.setattr(checkpoints, "_write_arrays", write)
+    monkeypatch.setattr(checkpoints, "_read_arrays", read)
+    for moment in itertools.count():
+        directory, died = tmp_path / str(moment), True
+        save(directory, 1, 2)
+        with monkeypatch.context() as patch, contextlib.suppress(Killed):
+            calls = itertools.count()
+            for name in ("mkdir", "fsync", "replace", "unlink", "rmdir"):
+                patch.setattr(os, name, mortal(getattr(os, name), calls))
+            checkpoints.save(directory, step, small(9), identity="dot")
+            died = False
+        found, tree, warnings = restore(directory)
+        assert warnings == []
+        replaced = np.all(tree["walkers"] == 9)
+        assert found == step if replaced or not died else 2
+        assert_identical(tree, small(9 if replaced else 2))
+        save(directory, 4)
+        assert len(list(directory.iterdir())) == 4
+        assert restore(directory)[0] == 4
+        if not died:
+            break
+    assert moment > 10
+
+
+@pytest.mark.parametrize("kills", [3, pytest.param(12, marks=pytest.mark.slow)])
+def test_kill_9_leaves_a_complete_checkpoint(tmp_path, kills):
+    program = """
+import itertools, sys, numpy as np
+from pathlib import Path
+from nqs.checkpoints import save
+for step in itertools.count(1):
+    walkers = np.full((4, 2), float(step))
+    tree = {"walkers": walkers, "empty": np.zeros(0)}
+    save(Path(sys.argv[1]), step, tree, identity="dot")
+    print(step, flush=True)
+"""
+    runs = [python(program, tmp_path / str(i)) for i in range(kills)]
+    assert all(process.stdout.readline() == "1\n" for process in runs)
+    moments = random.Random(kills)
+    for i, process in enumerate(runs):
+        time.sleep(moments.uniform(0.0, 0.2))
+        process.kill()
+        reported = int((process.communicate()[0].split() or [1])[-1])
+        step, tree, warnings = restore(tmp_path / str(i))
+        assert step >= reported and warnings == []
+        assert_identical(tree, small(step))
