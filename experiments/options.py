@@ -14,9 +14,11 @@ from nqs.directory import RunError, read_json
 from nqs.experiment import Experiment
 from nqs.optimizers import METHODS, FirstOrder, Schedule
 from nqs.run import run
+from nqs.settings import from_json
 from nqs.types import Optimizer, Sampler
 from samplers import AllParticles, Gibbs, Langevin, Metropolis, OneParticle
 
+UNSAVED = {"directory", "resume"}  # options that are no part of the configuration
 MOVES = {"all_particles": AllParticles(), "one_particle": OneParticle()}
 
 
@@ -34,20 +36,20 @@ class Part:
         Raises:
           ValueError: if the text is anything else.
         """
+        mistake = ValueError(
+            "a part is written NAME or NAME(FIELD=VALUE, ...) with numbers, text or "
+            f"tuples as values, got {text!r}"
+        )
         try:
-            tree = ast.parse(text.strip(), mode="eval").body
-            if isinstance(tree, ast.Name):
-                return cls(tree.id)
-            assert isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name)
-            assert not tree.args
-            pairs = [(k.arg, ast.literal_eval(k.value)) for k in tree.keywords]
-            assert all(name is not None for name, _ in pairs)
-        except (AssertionError, SyntaxError, ValueError):
-            raise ValueError(
-                "a part is written NAME or NAME(FIELD=VALUE, ...) with numbers, text "
-                f"or tuples as values, got {text!r}"
-            ) from None
-        return cls(tree.func.id, tuple((str(k), _tuples(v)) for k, v in pairs))
+            match ast.parse(text.strip(), mode="eval").body:
+                case ast.Name(name):
+                    return cls(name)
+                case ast.Call(ast.Name(name), [], fields) if all(k.arg for k in fields):
+                    pairs = [(k.arg, ast.literal_eval(k.value)) for k in fields]
+                    return cls(name, tuple((str(k), _tuples(v)) for k, v in pairs))
+        except (SyntaxError, TypeError, ValueError):
+            raise mistake from None
+        raise mistake
 
     def __str__(self) -> str:
         settings = ", ".join(f"{name}={value!r}" for name, value in self.settings)
@@ -154,7 +156,7 @@ class Options:
         return {
             name: str(value) if isinstance(value, Part) else value
             for name, value in values.items()
-            if name not in ("directory", "resume")
+            if name not in UNSAVED
         }
 
     def _sampler(self) -> Sampler:
@@ -230,16 +232,16 @@ def _resumed_options[T: Options](config: type[T], arguments: list[str]) -> T:
     path = Path(given) / "config.json"
     if not path.exists():
         return config()
-    saved = read_json(path)["options"]
+    found = read_json(path)
+    saved = found.get("options")
     known = {field.name: field.default for field in dataclasses.fields(config)}
-    if not set(saved) <= set(known):
-        raise RunError(f"{given} is a run of another experiment")
-    return config(
-        **{
-            name: Part.parse(value) if isinstance(known[name], Part) else _tuples(value)
-            for name, value in saved.items()
-        }
-    )
+    if not isinstance(saved, dict) or set(saved) != set(known) - UNSAVED:
+        raise RunError(f"{given} is a run of another experiment, {found.get('name')!r}")
+    values: dict[str, Any] = {
+        name: Part.parse(value) if isinstance(known[name], Part) else from_json(value)
+        for name, value in saved.items()
+    }
+    return config(**values)
 
 
 def _directory(arguments: list[str]) -> str | None:

@@ -10,6 +10,7 @@ from nqs.ansatze import (
     DeepSets,
     FeedForward,
     GaussianBinaryRBM,
+    GaussianJastrow,
     PadeJastrow,
     PowerJastrow,
     Product,
@@ -22,7 +23,7 @@ def trap_ansatz(part: Part, trap: HarmonicTrap) -> Any:
 
     Raises:
       ValueError: for an unknown name or field, a determinant of bosons, or a Jastrow
-        factor for an interaction that asks for none.
+        factor for free particles.
     """
     settings = dict(part.settings)
     jastrow = settings.pop("jastrow", False)
@@ -48,14 +49,17 @@ def trap_ansatz(part: Part, trap: HarmonicTrap) -> Any:
     return ansatz
 
 
-def jastrow_factor(trap: HarmonicTrap) -> PadeJastrow | PowerJastrow:
-    """The factor that removes the divergence of the interaction at contact."""
+def jastrow_factor(trap: HarmonicTrap) -> PadeJastrow | PowerJastrow | GaussianJastrow:
+    """The factor that suits the interaction where two particles meet.
+
+    Raises:
+      ValueError: if there is no interaction.
+    """
     interaction = trap.interaction
     if isinstance(interaction, Coulomb):
         return PadeJastrow(trap.n_up, interaction.strength, min(trap.omegas) ** 0.5)
     if isinstance(interaction, InverseSquare):
         return PowerJastrow(interaction.exponent, trap.n_up)
-    raise ValueError(
-        f"a Jastrow factor is for a divergent interaction (Coulomb, inverse square), "
-        f"not for {interaction!r}"
-    )
+    if interaction is None:
+        raise ValueError("free particles have no use for a Jastrow factor")
+    return GaussianJastrow()

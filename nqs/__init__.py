@@ -1,6 +1,6 @@
 """Neural quantum states: ansätze, Hamiltonians, samplers and optimizers, composed.
 
-    from nqs import Experiment, run
+    from nqs.run import Experiment, run
 
 The rest of the namespace is loaded when it is first used, so that `import nqs` costs
 little more than `import jax`.
@@ -23,7 +23,6 @@ _HOMES = {
     "energy_gradient": "nqs.vmc",
     "estimate": "nqs.statistics",
     "load": "nqs.run",
-    "run": "nqs.run",
 }
 
 __all__ = [*_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]

@@ -2,10 +2,12 @@
 
 Chunks are *strided*: chunk c holds walkers c, c + n_chunks, c + 2 n_chunks, ... When
 walkers are sharded in contiguous blocks, each chunk then holds walkers of every device,
-the loop over chunks runs on all devices at once and no walker moves between them.
+the loop over chunks runs on all devices at once and no walker moves between them,
+provided that the chunk size divides their number and is a multiple of the devices.
 `jax.lax.map` takes contiguous chunks, each of which lies on one device.
 """
 
+import numbers
 from collections.abc import Callable
 from typing import Any
 
@@ -58,11 +60,19 @@ def chunked_sum(f: Callable, walkers: Any, chunk_size: int | None = None) -> Any
     return total
 
 
+def check_chunk_size(chunk_size: int | None) -> None:
+    """Refuse what is neither None nor a number of walkers."""
+    whole = isinstance(chunk_size, numbers.Integral)
+    if chunk_size is not None and not (whole and chunk_size >= 1):
+        raise ValueError(
+            f"chunk_size must be a positive integer or None, got {chunk_size!r}"
+        )
+
+
 def _split(walkers: Any, chunk_size: int | None) -> tuple[Any, Any]:
     """Strided chunks (n_chunks, chunk_size, ...) and the walkers left over."""
     w = jax.tree.leaves(walkers)[0].shape[0]
-    if chunk_size is not None and chunk_size < 1:
-        raise ValueError(f"chunk_size must be positive or None, got {chunk_size}")
+    check_chunk_size(chunk_size)
     if chunk_size is None or chunk_size >= w:
         return None, walkers
     n_chunks, rest = divmod(w, chunk_size)

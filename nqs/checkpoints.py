@@ -80,6 +80,15 @@ def save(directory: Path, step: int, tree: Any, *, identity: str) -> Path:
     return folder
 
 
+def discard(directory: Path, step: int) -> None:
+    """Delete the checkpoint of a step, unless it is the first undamaged one."""
+    finished = _finished(directory)
+    earlier = [k for k in finished if k < step]
+    if step in finished and _newest_intact(directory, earlier) is not None:
+        with contextlib.suppress(OSError):
+            _delete_all_but(directory, earlier)
+
+
 def restore(
     directory: Path, like: Any, *, identity: str, warn: Callable[[str], None]
 ) -> tuple[int, Any]:

@@ -1,12 +1,13 @@
 """The run directory: configuration, metrics and result as files."""
 
+import contextlib
 import datetime
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -25,23 +26,25 @@ def open_directory(
 ) -> Path:
     """Create a run directory with its `config.json`, or check the one to resume.
 
+    The one to resume stays as it is: a raised number of steps is written down once a
+    checkpoint has been read.
+
     Raises:
       RunError: if the directory exists and resume is False, holds no run although it
         is True, or holds a run with another configuration (the field is named).
     """
-    if directory is None:
-        if resume:
-            raise RunError("resume needs the directory of the run to go on with")
-        directory = _fresh(name)
-    path = Path(directory)
+    if directory is None and resume:
+        raise RunError("resume needs the directory of the run to go on with")
+    path = _fresh(name) if directory is None else Path(directory)
     known = path / "config.json"
     if resume and known.exists():
         check_same(read_json(known), config, path)
-    elif resume and path.exists():
+        return path
+    if resume and path.exists():
         raise RunError(f"{path} holds no config.json, so there is no run to resume")
-    elif resume:
+    if resume:
         raise RunError(f"{path} does not exist, so there is no run to resume")
-    elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if path.exists() and not _is_empty(path):
         raise RunError(
             f"{path} exists already; resume it with --resume (resume=True), or name "
             "another directory"
@@ -54,12 +57,12 @@ def open_directory(
 def check_same(old: dict[str, Any], new: dict[str, Any], path: Path) -> None:
     """Refuse to resume with anything changed but a raised number of steps."""
     for field, before, now in differences(old, new):
-        leaf = field.rpartition(".")[2]
-        if leaf in EXTENDABLE and isinstance(before, int) and isinstance(now, int):
+        name = field.removeprefix("options.")
+        if name in EXTENDABLE and isinstance(before, int) and isinstance(now, int):
             if now > before:
                 continue
             raise RunError(
-                f"{leaf} may only be raised on resume: {path} has {before}, got {now}"
+                f"{name} may only be raised on resume: {path} has {before}, got {now}"
             )
         raise RunError(
             f"{field} cannot change on resume: {path} has {before!r}, got {now!r}"
@@ -73,22 +76,38 @@ def read_json(path: Path) -> dict[str, Any]:
       RunError: if it is missing or damaged.
     """
     try:
-        return json.loads(path.read_text())
+        found = json.loads(path.read_text())
     except FileNotFoundError:
         raise RunError(f"{path} does not exist") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror or error}") from None
+    except ValueError as error:  # neither UTF-8 nor JSON
         raise RunError(f"{path} is damaged: {error}") from None
+    if not isinstance(found, dict):
+        raise RunError(f"{path} is damaged: it holds {found!r} instead of an object")
+    return found
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically; numbers that are not finite become null."""
-    temporary = path.with_name(path.name + ".tmp")
     text = json.dumps(plain(value), indent=2, allow_nan=False) + "\n"
-    with open(temporary, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes the place of `path` once it is complete, and else vanishes."""
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with open(temporary, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def plain(value: Any) -> Any:
@@ -115,32 +134,59 @@ class Metrics:
         self.path = path
         self.file = None
 
-    def open(self, steps: int) -> None:
-        """Cut the file down to its first `steps` lines and append from there."""
-        lines = self.path.read_bytes().splitlines(True) if self.path.exists() else []
-        temporary = self.path.with_name(self.path.name + ".tmp")
-        temporary.write_bytes(b"".join(lines[:steps]))
-        os.replace(temporary, self.path)
-        self.file = open(self.path, "a")
+    @contextlib.contextmanager
+    def open(self, steps: int, warn: Callable[[str], None]) -> Iterator[None]:
+        """Cut the file down to the lines of the first `steps`, and append from there.
+
+        What is missing or damaged is told to `warn`: a log is no reason to stop.
+        """
+        lines = [line for line, row in self._undamaged() if row["step"] <= steps]
+        if len(lines) < steps:
+            missing = steps - len(lines)
+            warn(f"{missing} lines of {self.path} are missing or damaged")
+        with replacing(self.path) as file:
+            file.write(b"".join(lines))
+        # Unbuffered: nothing is left to be written when the disk is full.
+        with open(self.path, "ab", buffering=0) as self.file:
+            yield
 
     def append(self, step: int, info: Mapping[str, Any]) -> None:
-        """Write one line and hand it to the operating system."""
+        """Hand one line to the operating system."""
         assert self.file is not None
-        self.file.write(json.dumps(plain({"step": step} | dict(info))) + "\n")
-        self.file.flush()
+        line = json.dumps(plain({"step": step} | dict(info))).encode() + b"\n"
+        while line:  # a nearly full disk takes a part
+            line = line[self.file.write(line) :]
 
     def columns(self) -> dict[str, np.ndarray]:
         """Every metric as an array over the steps, null as NaN."""
-        rows = [json.loads(line) for line in self.path.read_text().splitlines()]
+        rows = [row for _, row in self._undamaged()]
         keys = rows[0] if rows else {}
-        return {k: np.array([row[k] for row in rows], float) for k in keys}
+        return {k: np.array([row.get(k) for row in rows], float) for k in keys}
+
+    def _undamaged(self) -> Iterator[tuple[bytes, dict[str, Any]]]:
+        """The lines that can be read, with what they say."""
+        content = self.path.read_bytes() if self.path.exists() else b""
+        for line in content.splitlines(keepends=True):
+            with contextlib.suppress(ValueError):
+                row = json.loads(line)
+                if line.endswith(b"\n") and isinstance(row, dict) and "step" in row:
+                    yield line, row
 
 
-def _fresh(name: str) -> str:
-    """A directory under runs/ that does not exist yet."""
+def _fresh(name: str) -> Path:
+    """A new directory under runs/, made here: another run may start this second."""
     stamp = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    base = candidate = Path("runs") / f"{name}_{stamp}"
-    number = 2
-    while candidate.exists():
-        candidate, number = Path(f"{base}_{number}"), number + 1
-    return str(candidate)
+    base = path = Path("runs") / f"{name}_{stamp}"
+    number = 1
+    while True:
+        try:
+            path.mkdir(parents=True)
+            return path
+        except FileExistsError:
+            number += 1
+            path = base.with_name(f"{base.name}_{number}")
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether a directory holds no more than a run that was killed at its birth."""
+    return path.is_dir() and {p.name for p in path.iterdir()} <= {"config.json.tmp"}

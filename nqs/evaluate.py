@@ -127,6 +127,10 @@ def stack(measured: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
 
 def _estimate(samples: np.ndarray, name: str, warnings: list[str]):
     """The estimate and its error, or None in place of an error not to be trusted."""
+    if broken := np.count_nonzero(~np.isfinite(samples)):
+        warnings.append(f"{broken} of {samples.size} samples of {name} are not finite")
+        nan = np.nan
+        return Estimate(nan, nan, samples.size, nan, nan), None
     try:
         found = estimate(samples)
     except TooFewSamples as error:
@@ -136,7 +140,7 @@ def _estimate(samples: np.ndarray, name: str, warnings: list[str]):
 
 
 def _table(
-    samples: dict[str, np.ndarray], warnings: list[str]
+    samples: dict[str, Any], warnings: list[str]
 ) -> dict[str, list[float | None]]:
     estimates: dict[str, tuple[Estimate, float | None]] = {
         name: _estimate(values.real, name, warnings) for name, values in samples.items()

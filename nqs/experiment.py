@@ -72,6 +72,12 @@ class Experiment:
                 raise ValueError(
                     f"{field} must be an integer of at least {least}, got {value!r}"
                 )
+        if self.seed >= 2**32:  # all that a key takes without x64
+            raise ValueError(f"seed must be below {2**32}, got {self.seed}")
+        for field in ("n", "energy_unit", "length_unit"):
+            if not hasattr(self.hamiltonian, field):
+                name = type(self.hamiltonian).__name__
+                raise ValueError(f"the Hamiltonian {name} does not say its {field}")
         if self.precision not in ("float64", "float32"):
             raise ValueError(
                 f"precision must be float64 or float32, got {self.precision!r}"

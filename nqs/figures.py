@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nqs.directory import replacing
 from nqs.types import Reference
 
 BLUE, ORANGE, GREY = "#2166ac", "#d6604d", "#666666"
@@ -48,14 +49,20 @@ def _axes(x_label: str, y_label: str):
     return figure, axes
 
 
+def _write(figure, path: Path) -> None:
+    with replacing(path) as file:
+        figure.savefig(file, format="png")
+
+
 def _energy(path, metrics, references, unit) -> None:
-    energy, step = metrics["energy"], np.arange(1, len(metrics["energy"]) + 1)
+    energy, step = metrics["energy"], metrics["step"]
     figure, axes = _axes("step", f"energy ({unit})")
     window = max(1, len(energy) // 50)
     axes.plot(step, energy, color=BLUE, alpha=0.3, lw=0.8, label="one step")
     smooth = np.convolve(energy, np.ones(window) / window, "valid")
     axes.plot(step[window - 1 :], smooth, color=BLUE, label=f"mean of {window}")
     values = energy[len(energy) // 5 :]  # where the first steps are off the scale
+    values = values[np.isfinite(values)] if np.isfinite(values).any() else np.zeros(1)
     low, high = values.min(), values.max()
     if references:
         value = references[0].value
@@ -65,15 +72,14 @@ def _energy(path, metrics, references, unit) -> None:
     margin = 0.1 * (high - low) or 1e-6 * max(1.0, abs(high))
     axes.set_ylim(low - margin, high + margin)
     axes.legend(frameon=False)
-    figure.savefig(path)
+    _write(figure, path)
 
 
 def _acceptance(path, metrics) -> None:
     figure, axes = _axes("step", "acceptance")
-    acceptance = metrics["acceptance"]
-    axes.plot(np.arange(1, len(acceptance) + 1), acceptance, color=BLUE, lw=0.8)
+    axes.plot(metrics["step"], metrics["acceptance"], color=BLUE, lw=0.8)
     axes.set_ylim(0, 1.02)
-    figure.savefig(path)
+    _write(figure, path)
 
 
 def _histogram(path, local_energy, references, unit) -> None:
@@ -91,7 +97,7 @@ def _histogram(path, local_energy, references, unit) -> None:
         label = f"{references[0].kind}: {references[0].value:.8g}"
         axes.axvline(references[0].value, color=ORANGE, ls="--", lw=1, label=label)
         axes.legend(frameon=False)
-    figure.savefig(path)
+    _write(figure, path)
 
 
 def _profile(path, name, grid, mean, error, unit) -> None:
@@ -101,4 +107,4 @@ def _profile(path, name, grid, mean, error, unit) -> None:
         axes.fill_between(grid, mean - error, mean + error, color=BLUE, alpha=0.3)
     axes.set_ylim(0, None)
     axes.set_xlim(0, None)
-    figure.savefig(path)
+    _write(figure, path)

@@ -69,8 +69,8 @@ class RadialDensity:
     def __post_init__(self):
         if not 0 < self.r_max < float("inf"):
             raise ValueError(f"r_max must be positive, got {self.r_max!r}")
-        if not self.n_bins > 0:
-            raise ValueError(f"n_bins must be positive, got {self.n_bins!r}")
+        if not (isinstance(self.n_bins, int) and self.n_bins >= 1):
+            raise ValueError(f"n_bins must be a positive integer, got {self.n_bins!r}")
 
     @property
     def name(self) -> str:
@@ -91,4 +91,4 @@ class RadialDensity:
         r = jnp.sqrt(jnp.sum(x * x, axis=-1))
         bins = jnp.asarray(r * (self.n_bins / self.r_max), int)
         inside = bins[:, None] == np.arange(self.n_bins)[None, :]
-        return jnp.sum(inside, axis=0) / volumes
+        return jnp.sum(inside, axis=0, dtype=x.dtype) / volumes

@@ -19,8 +19,9 @@ def uncertain(value: float, error: float | None) -> str:
     if error < 1e-12 * max(1.0, abs(value)):  # rounding, not statistics
         return f"{value:.12g}"
     digits = max(0, 1 - math.floor(math.log10(error)))
-    last = round(error * 10**digits)
-    return f"{value:.{digits}f}({last})"
+    if digits and round(error * 10**digits) == 100:  # 0.0996 is 0.10
+        digits -= 1
+    return f"{value:.{digits}f}({round(error * 10**digits)})"
 
 
 class Progress:
@@ -68,7 +69,8 @@ class Progress:
             return
         now = time.monotonic()
         if now - self.last_line >= LINE_EVERY or done == self.total:
-            print(f"{self.name} {done}/{self.total}  {self._text(done, info)}")
+            text = f"{self.name} {done}/{self.total}  {self._text(done, info)}"
+            print(text, flush=True)  # into a log that somebody follows
             self.last_line = now
 
     def _text(self, done: int, info: Mapping[str, float]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from nqs.directory import write_json
+from nqs.directory import replacing, write_json
 from nqs.experiment import Experiment
 from nqs.figures import draw_figures
 from nqs.progress import uncertain
@@ -50,7 +50,7 @@ def report(
         "energy_imaginary": measured["energy_imaginary"],
         "variance": measured["variance"],
         # in the continuum, where the energy of infinite temperature is infinite
-        "v_score": hamiltonian.n * measured["variance"] / energy**2,
+        "v_score": hamiltonian.n * measured["variance"] / energy**2 if energy else None,
         "terms": measured["terms"],
         "observables": measured["observables"],
         "autocorrelation_time": measured["autocorrelation_time"],
@@ -89,12 +89,13 @@ def write_report(
         name: (np.asarray(grids[name]), mean, error)
         for name, (mean, error) in measured["profiles"].items()
     }
-    arrays = {
+    arrays: dict[str, Any] = {
         f"{name}{suffix}": values
         for name, profile in profiles.items()
         for suffix, values in zip(("_grid", "", "_error"), profile, strict=True)
     }
-    np.savez(directory / "observables.npz", **arrays)
+    with replacing(directory / "observables.npz") as file:
+        np.savez(file, **arrays)
     terms = {k: v for k, v in samples.items() if k.startswith("term/")}
     draw_figures(
         directory / "figures",

@@ -20,7 +20,7 @@ import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from nqs import checkpoints, saved
-from nqs.directory import Metrics, RunError, open_directory, read_json
+from nqs.directory import Metrics, RunError, open_directory, read_json, write_json
 from nqs.evaluate import stack, summary
 from nqs.experiment import Experiment
 from nqs.progress import Progress
@@ -88,9 +88,14 @@ def run(experiment: Experiment) -> dict[str, Any]:
     """
     configure(experiment.precision)
     started = _Run(experiment)  # before anything is written: mistakes leave no trace
-    directory = open_directory(
-        experiment.directory, experiment.name, experiment.config(), experiment.resume
-    )
+    with refusals(Path(experiment.directory or "runs")):
+        directory = open_directory(
+            experiment.directory,
+            experiment.name,
+            experiment.config(),
+            experiment.resume,
+        )
+    print(f"run directory {directory}", flush=True)
     with refusals(directory), signals() as stop:
         return started.run(directory, stop)
 
@@ -125,6 +130,8 @@ def evaluate_again(directory: Path, steps: int, seed: int) -> dict[str, Any]:
     """Measure a finished run again, into `evaluations/NUMBER/` of its directory."""
     if steps < 1:
         raise ValueError(f"steps must be at least 1, got {steps}")
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"seed must be 0 to {2**32 - 1}, got {seed}")
     experiment, found = _load(directory, {})
     measuring = _Run(experiment)
     measuring.place(found["vmc"], found["sampler"])
@@ -142,10 +149,10 @@ def evaluate_again(directory: Path, steps: int, seed: int) -> dict[str, Any]:
 def _load(directory: Path, parts: dict[str, Any]) -> tuple[Experiment, dict[str, Any]]:
     """The experiment of a run and the tree of its last good checkpoint."""
     config = read_json(directory / "config.json")
-    configure(config["precision"])
     experiment = saved.rebuild(directory, config, parts)
+    configure(experiment.precision)
     with refusals(directory):
-        found = saved.restore(directory, experiment, warn)
+        found = saved.restore(directory, experiment, saved.identity(config), warn)
     if found is None:
         raise RunError(f"{directory} holds no checkpoint yet")
     return experiment, found
@@ -181,16 +188,26 @@ class _Run:
         try:
             with warnings.catch_warnings(record=True) as caught:
                 state = experiment.vmc().init(self.keys["parameters"], walkers)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise RunError(str(error)) from error
         self.warnings += sorted({str(warning.message) for warning in caught})
         self.n_parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
-        if experiment.start_from is not None and not experiment.resume:
-            source, found = _load(Path(experiment.start_from), {})
-            params, walkers = saved.adopt(experiment, state.params, source, found)
-            state = experiment.vmc().init(self.keys["parameters"], walkers)
-            state = state._replace(params=params)
+        resumed = experiment.resume and saved.has_checkpoint(experiment.directory)
+        if experiment.start_from is not None and not resumed:
+            state = self._start_from(Path(experiment.start_from), state)
         self.place(state, state.sampler)
+
+    def _start_from(self, directory: Path, state: VMCState) -> VMCState:
+        """The state with parameters and walkers of another run."""
+        try:
+            source, found = _load(directory, {})
+        except ValueError as error:
+            raise RunError(f"start_from: {error}") from error
+        finally:  # loading took the precision of the other run
+            configure(self.experiment.precision)
+        params, walkers = saved.adopt(self.experiment, state.params, source, found)
+        state = self.experiment.vmc().init(self.keys["parameters"], walkers)
+        return state._replace(params=params)
 
     def place(self, state: VMCState, sampler: State) -> None:
         """Put the states on the devices, in buffers of their own: steps donate them."""
@@ -205,16 +222,19 @@ class _Run:
     def run(self, directory: Path, stop: list[int]) -> dict[str, Any]:
         """All phases, from wherever the last checkpoint left off."""
         experiment, self.directory, self.stop = self.experiment, directory, stop
-        self.saving = True
+        self.saving, self.saved_at = True, time.monotonic()
+        self.identity = saved.identity(experiment.config())
+        self.sample_names = saved.sample_names(experiment)
         if experiment.resume:
             self._restore()
+            write_json(directory / "config.json", experiment.config())
         self._compile("burn_in", "train", "evaluation")
         self.metrics = Metrics(directory / "metrics.jsonl")
-        self.metrics.open(self.done["train"])
         if not self.done["evaluation"]:
             self._save()
             self._loop("burn_in", experiment.burn_in, self._burn_in)
-            self._loop("train", experiment.iterations, self._train)
+            with self.metrics.open(self.done["train"], self._warn):
+                self._loop("train", experiment.iterations, self._train)
             self.sampler = jax.tree.map(jnp.copy, self.state.sampler)
             self._save()
         self._loop("evaluation", experiment.evaluation_steps, self._evaluate)
@@ -275,7 +295,7 @@ class _Run:
     def _train(self) -> dict[str, Any]:
         self.state, info = self.steps["train"](self.keys["train"], self.state)
         info = jax.device_get(info)
-        if not info["non_finite"]:
+        if not _broken(info):
             self.metrics.append(self.done["train"] + 1, info)
         return info
 
@@ -299,8 +319,8 @@ class _Run:
             while self.done[phase] < total:
                 started = time.monotonic()
                 info = advance()
-                if info.get("non_finite", 0):
-                    self._refuse_non_finite(phase, int(info["non_finite"]))
+                if broken := _broken(info):
+                    self._refuse_non_finite(phase, broken)
                 self.done[phase] += 1
                 self.seconds[phase] += time.monotonic() - started
                 progress.update(self.done[phase], info)
@@ -312,25 +332,27 @@ class _Run:
     def _save(self) -> None:
         """Write a checkpoint of everything that the run would need to go on."""
         samples = stack(self.measured) if self.measured else {}
-        names = saved.sample_names(self.experiment)
         checkpoints.save(
             self.directory / "checkpoints",
             sum(self.done.values()),
             saved.tree(
                 self.state,
                 self.sampler,
-                {name: samples.get(name, np.zeros(0)) for name in names},
+                {name: samples.get(name, np.zeros(0)) for name in self.sample_names},
                 self.done,
                 self.seconds,
             ),
-            identity=saved.identity(self.experiment.config()),
+            identity=self.identity,
         )
         self.saved_at = time.monotonic()
 
     def _restore(self) -> None:
         """Go back to the last good checkpoint; without any, start at the beginning."""
-        found = saved.restore(self.directory, self.experiment, self._warn)
+        found = saved.restore(
+            self.directory, self.experiment, self.identity, self._warn
+        )
         if found is None:
+            self._warn("no checkpoint is left: the run starts at its beginning")
             return
         self.place(found["vmc"], found["sampler"])
         self.done = {k: int(v) for k, v in found["done"].items()}
@@ -359,10 +381,14 @@ class _Run:
         print(text, file=sys.stderr)
         raise SystemExit(128 + self.stop[0])
 
-    def _refuse_non_finite(self, phase: str, count: int) -> None:
+    def _refuse_non_finite(self, phase: str, broken: str) -> None:
+        where = f"at step {self.done[phase] + 1} of {phase}"
+        if not self.saving:
+            raise RunError(f"{broken} are not finite {where}")
+        # A checkpoint of this very step holds parameters that nobody had measured.
+        checkpoints.discard(self.directory / "checkpoints", sum(self.done.values()))
         raise RunError(
-            f"{count} local energies or wave-function values are not finite at step "
-            f"{self.done[phase] + 1} of {phase}; the run stopped, and its last good "
+            f"{broken} are not finite {where}; the run stopped, and its last good "
             f"checkpoint is in {self.directory / 'checkpoints'}. A smaller learning "
             "rate, or an ansatz that is finite everywhere, would be right"
         )
@@ -380,6 +406,15 @@ class _Run:
         )
         print(sentence(result))
         return result
+
+
+def _broken(info: dict[str, Any]) -> str | None:
+    """What of a step is not finite, if anything."""
+    if count := int(info.get("non_finite", 0)):
+        return f"{count} local energies or wave-function values"
+    if not np.isfinite(info.get("update_norm", 0.0)):
+        return "updates of the parameters"
+    return None
 
 
 def evaluate_main() -> None:

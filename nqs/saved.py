@@ -17,7 +17,7 @@ from nqs.settings import NotImportable, from_json
 from nqs.types import Params, State, Walkers
 from nqs.vmc import VMCState
 
-PHASES = ("burn_in", "train", "evaluation")
+PHASES: tuple[str, ...] = ("burn_in", "train", "evaluation")
 
 
 def tree(
@@ -65,26 +65,31 @@ def sample_names(experiment: Experiment) -> list[str]:
 
 def identity(config: dict[str, Any]) -> str:
     """A fingerprint of everything in a configuration that a resume may not change."""
-
-    def fixed(value):
-        if isinstance(value, dict):
-            return {k: fixed(v) for k, v in value.items() if k not in EXTENDABLE}
-        return value
-
-    text = json.dumps(fixed(config), sort_keys=True)
+    fixed = {k: v for k, v in config.items() if k not in EXTENDABLE}
+    options = config.get("options") or {}
+    fixed["options"] = {k: v for k, v in options.items() if k not in EXTENDABLE}
+    text = json.dumps(fixed, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def has_checkpoint(directory: str | Path | None) -> bool:
+    """Whether a run has come as far as its first checkpoint."""
+    folder = Path(directory or "") / "checkpoints"
+    return directory is not None and any(folder.glob("*.manifest"))
+
+
 def restore(
-    directory: Path, experiment: Experiment, warn: Callable[[str], None]
+    directory: Path,
+    experiment: Experiment,
+    identity: str,
+    warn: Callable[[str], None],
 ) -> dict[str, Any] | None:
     """The last good checkpoint of a run directory as NumPy arrays; None without any.
 
     Raises:
       CheckpointError: if all are damaged, or they belong to another run.
     """
-    folder = directory / "checkpoints"
-    if not any(folder.glob("*.manifest")):
+    if not has_checkpoint(directory):
         return None
     state = abstract_state(experiment)
     zeros = dict.fromkeys(PHASES, 0)
@@ -95,8 +100,8 @@ def restore(
         zeros,
         zeros | {"compile": 0},
     )
-    config = experiment.config()
-    _, found = checkpoints.restore(folder, like, identity=identity(config), warn=warn)
+    folder = directory / "checkpoints"
+    _, found = checkpoints.restore(folder, like, identity=identity, warn=warn)
     return found
 
 
@@ -106,6 +111,7 @@ def rebuild(
     """The experiment of a run directory, from its configuration.
 
     Raises:
+      RunError: if the configuration describes none.
       ValueError: if a part was defined in a script and is not among `parts`.
     """
     try:
@@ -114,14 +120,19 @@ def rebuild(
             for name, value in config.items()
             if name != "options"
         }
+        return Experiment(
+            **fields, options=config["options"], directory=str(directory), resume=True
+        )
     except NotImportable as error:
         raise ValueError(
             f"{directory} was made with a part of a script: {error}; pass it to load, "
             "ansatz=MyAnsatz() say"
         ) from None
-    return Experiment(
-        **fields, options=config["options"], directory=str(directory), resume=True
-    )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise RunError(
+            f"{directory / 'config.json'} is damaged, or of another version: it "
+            f"describes no run ({error!r})"
+        ) from None
 
 
 def adopt(
@@ -139,6 +150,16 @@ def adopt(
                 f"start_from: parameter {name} has shape {others.get(name)} in "
                 f"{source.directory}, but {shapes.get(name)} is needed"
             )
+    new = experiment.hamiltonian.initial_walkers(jax.random.key(0), 1)
+    here, there = (
+        [leaf.shape[1:] for leaf in jax.tree.leaves(walkers)]
+        for walkers in (new, found["sampler"].walkers)
+    )
+    if here != there:
+        raise RunError(
+            f"start_from: a walker has shape {there} in {source.directory}, but "
+            f"{here} is needed"
+        )
     ratio = experiment.hamiltonian.length_scale / source.hamiltonian.length_scale
     copies = np.arange(experiment.n_walkers) % source.n_walkers
 
@@ -147,7 +168,6 @@ def adopt(
         scaled = leaf * ratio if np.issubdtype(leaf.dtype, np.floating) else leaf
         return jnp.asarray(scaled, dtype)
 
-    new = experiment.hamiltonian.initial_walkers(jax.random.key(0), 1)
     walkers = jax.tree.map(
         lambda leaf, like: rescaled(leaf, like.dtype), found["sampler"].walkers, new
     )

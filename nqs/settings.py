@@ -7,6 +7,7 @@ function is named, {"function": "jax.numpy:tanh"}.
 
 import dataclasses
 import importlib
+import math
 import sys
 from typing import Any
 
@@ -38,7 +39,9 @@ def to_json(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): to_json(item) for key, item in value.items()}
     if isinstance(value, np.generic):
-        return value.item()
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"number": str(value)}  # JSON has no infinity
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if callable(value):
@@ -58,10 +61,12 @@ def from_json(value: Any) -> Any:
         return tuple(from_json(item) for item in value)
     if not isinstance(value, dict):
         return value
+    fields = {key: from_json(item) for key, item in value.items() if key != "part"}
+    if "part" in value:  # first, for a part may have a field `function`
+        return _import(value["part"])(**fields)
     if "function" in value:
         return _import(value["function"])
-    fields = {key: from_json(item) for key, item in value.items() if key != "part"}
-    return _import(value["part"])(**fields) if "part" in value else fields
+    return float(value["number"]) if "number" in value else fields
 
 
 def differences(old: Any, new: Any, path: str = "") -> list[tuple[str, Any, Any]]:
@@ -79,7 +84,8 @@ def differences(old: Any, new: Any, path: str = "") -> list[tuple[str, Any, Any]
             for i, (a, b) in enumerate(zip(old, new, strict=True))
             for difference in differences(a, b, f"{path}[{i}]")
         ]
-    return [] if old == new else [(path, old, new)]
+    same = old == new and type(old) is type(new)  # 1 and 1.0 are saved differently
+    return [] if same else [(path, old, new)]
 
 
 def _is_linen(value: Any) -> bool:
@@ -92,8 +98,10 @@ def _address(thing: Any) -> str:
     if module == "__main__":
         spec = getattr(sys.modules["__main__"], "__spec__", None)
         module = spec.name if spec else module
-    name = getattr(thing, "__qualname__", None) or getattr(thing, "__name__", "")
-    return f"{module}:{name or type(thing).__qualname__}"
+    # an object that can be called (a partial, say) has no name to find it by
+    unnamed = f"<{type(thing).__qualname__}>"
+    name = getattr(thing, "__qualname__", getattr(thing, "__name__", unnamed))
+    return f"{module}:{name}"
 
 
 def _import(address: str) -> Any:

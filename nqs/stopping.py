@@ -1,6 +1,7 @@
 """How a run stops before its end: signals, files that fail, and what a person reads."""
 
 import contextlib
+import shlex
 import signal
 import sys
 import threading
@@ -37,10 +38,14 @@ def signals() -> Iterator[list[int]]:
     if threading.current_thread() is not threading.main_thread():
         yield caught
         return
-    old = {
-        number: signal.signal(number, lambda number, frame: caught.append(number))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
+
+    def note(number, frame):
+        if not caught:  # a step, or compiling, may take minutes
+            name = signal.Signals(number).name
+            print(f"{name}: the run stops after this step", file=sys.stderr)
+        caught.append(number)
+
+    old = {n: signal.signal(n, note) for n in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield caught
     finally:
@@ -52,5 +57,6 @@ def resume_command(directory: Path) -> str:
     """How a person goes on with the run of this process."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     if spec is not None and spec.name.startswith("experiments."):
-        return f"python -m {spec.name} --directory {directory} --resume"
+        name = shlex.quote(str(directory))
+        return f"python -m {spec.name} --directory {name} --resume"
     return f"the same script with directory={str(directory)!r}, resume=True"

@@ -129,8 +129,8 @@ class Hamiltonian(abc.ABC):
         return sum_of_terms(self.terms(ansatz, params, x))
 
 
-def sum_of_terms(terms: dict[str, Array]) -> Array:
-    """The sum of the named contributions, each of the same shape."""
+def sum_of_terms(terms: dict[str, Any]) -> Any:
+    """The sum of the named contributions, arrays of one shape."""
     first, *rest = terms.values()
     for term in rest:
         first = first + term

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from nqs.batching import chunked_map, chunked_sum
+from nqs.batching import check_chunk_size, chunked_map, chunked_sum
 from nqs.types import (
     IMPLEMENTED_BY,
     Ansatz,
@@ -63,14 +63,12 @@ class VMC:
         if needed is not None and not isinstance(self.ansatz, needed):
             raise ValueError(
                 f"{type(self.sampler).__name__} needs an ansatz with a "
-                f"{needed.__name__}, such as {' or '.join(IMPLEMENTED_BY[needed])}; "
+                f"{needed.__name__}, such as "
+                f"{' or '.join(IMPLEMENTED_BY.get(needed, ())) or 'one of your own'}; "
                 f"{type(self.ansatz).__name__} has none"
             )
-        if self.chunk_size is not None and self.chunk_size < 1:
-            raise ValueError(
-                f"chunk_size must be positive or None, got {self.chunk_size!r}"
-            )
-        if self.clip is not None and not self.clip > 0:
+        check_chunk_size(self.chunk_size)
+        if self.clip is not None and not 0 < self.clip < float("inf"):
             raise ValueError(f"clip must be positive or None, got {self.clip!r}")
 
     def init(self, key: Array, walkers: Walkers) -> VMCState:
@@ -80,7 +78,7 @@ class VMC:
           ValueError: if the ansatz does not give a LogPsi of two scalars.
         """
         x = jax.tree.map(lambda leaf: leaf[0], walkers)
-        params = self.ansatz.init(key, x)
+        params = jax.tree.map(strong, self.ansatz.init(key, x))
         check_log_psi(self.ansatz, params, x)
         opt_state = self.optimizer.build().init(params)
         return VMCState(
@@ -210,7 +208,7 @@ def clip_local_energy(energies: Array, width: float = 5.0) -> Array:
 
     Reference: D. Pfau et al., Phys. Rev. Research 2, 033429 (2020).
     """
-    if not width > 0:
+    if not 0 < width < float("inf"):
         raise ValueError(f"width must be positive, got {width!r}")
     if jnp.iscomplexobj(energies):
         return jax.lax.complex(
@@ -223,13 +221,11 @@ def clip_local_energy(energies: Array, width: float = 5.0) -> Array:
 
 
 def median(values: Array, digits: int = 16) -> Array:
-    """A median of (w,) real values by counting, to 16^-digits of their deviation.
+    """A median of (w,) real values by counting, to 16^-digits of their range.
 
-    Sorting would gather all walkers on every device; counting only adds up numbers. The
-    median lies within one standard deviation of the mean, and each round looks into one
-    sixteenth of the interval that is left.
+    Sorting would gather all walkers on every device; counting only adds up numbers.
+    Each round looks into one sixteenth of the interval that is left.
     """
-    mean, deviation = jnp.mean(values), jnp.std(values)
     rungs = jnp.arange(17, dtype=values.dtype) / 16
 
     def narrow(_, interval):
@@ -239,9 +235,8 @@ def median(values: Array, digits: int = 16) -> Array:
         i = jnp.clip(jnp.sum(2 * below < values.shape[0]) - 1, 0, 15)
         return edges[i], edges[i + 1]
 
-    low, high = jax.lax.fori_loop(
-        0, digits, narrow, (mean - deviation, mean + deviation)
-    )
+    extremes = jnp.min(values), jnp.max(values)
+    low, high = jax.lax.fori_loop(0, digits, narrow, extremes)
     return (low + high) / 2
 
 
@@ -255,6 +250,11 @@ def energy_info(local_energy: Array, terms: dict[str, Array]) -> dict[str, Array
     if jnp.iscomplexobj(local_energy):
         info["energy_imaginary"] = energy.imag
     return info | {name: jnp.mean(term).real for name, term in terms.items()}
+
+
+def strong(leaf: Any) -> Array:
+    """A number as an array of a definite dtype, lest the second step compile anew."""
+    return jnp.asarray(leaf, jnp.result_type(leaf))
 
 
 def check_log_psi(ansatz: Ansatz, params: Params, x: Any) -> None:

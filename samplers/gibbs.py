@@ -56,7 +56,8 @@ class Gibbs:
             return jax.vmap(move_walker)(keys, walkers)
 
         walkers = jax.lax.fori_loop(0, self.sweeps, move_all, state.walkers)
-        return GibbsState(walkers), {"acceptance": jnp.ones(())}
+        dtype = jnp.result_type(*jax.tree.leaves(walkers), float)
+        return GibbsState(walkers), {"acceptance": jnp.ones((), dtype)}
 
     def adapt(self, state: GibbsState, info: dict[str, Array], /) -> GibbsState:
         """Nothing to adapt."""

@@ -65,8 +65,8 @@ class Langevin:
             xi = jax.random.normal(key_move, x.shape, x.dtype)
             x_new = x + tau * drift + jnp.sqrt(tau) * xi
             logabs_new, drift_new = logabs_and_drift(x_new)
-            back = x - x_new - tau * drift_new
-            log_q_ratio = jnp.sum(xi**2) / 2 - jnp.sum(back**2) / (2 * tau)
+            xi_back = (x - x_new - tau * drift_new) / jnp.sqrt(tau)
+            log_q_ratio = log_green_ratio(xi, xi_back)
             accept = accepted(key_accept, 2 * (logabs_new - logabs) + log_q_ratio)
             broken = ~(logabs_new < jnp.inf)
             new, old = (x_new, logabs_new, drift_new), (x, logabs, drift)
@@ -76,7 +76,8 @@ class Langevin:
             *walker, n_accepted, n_broken = carry
             keys = jax.random.split(jax.random.fold_in(key, i), n_walkers)
             *walker, accept, broken = jax.vmap(move_walker)(keys, *walker)
-            return *walker, n_accepted + accept, n_broken + broken
+            counts = n_accepted + accept.astype(int), n_broken + broken.astype(int)
+            return *walker, *counts
 
         count = jnp.zeros(n_walkers, int)
         start = (walkers, *jax.vmap(logabs_and_drift)(walkers), count, count)
@@ -95,3 +96,8 @@ class Langevin:
         """Lengthen the time step when too many moves are accepted, else shorten it."""
         tau = adapted(state.time_step, info["acceptance"], self.acceptance)
         return state._replace(time_step=tau)
+
+
+def log_green_ratio(xi: Array, xi_back: Array) -> Array:
+    """Log of G(x' -> x) / G(x -> x'), from the noise of the move and of its reverse."""
+    return jnp.sum(xi**2 - xi_back**2) / 2

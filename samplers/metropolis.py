@@ -115,7 +115,8 @@ class Metropolis:
             walkers, log_p, n_accepted, n_broken = carry
             keys = jax.random.split(jax.random.fold_in(key, i), n_walkers)
             walkers, log_p, accept, broken = jax.vmap(move_walker)(keys, walkers, log_p)
-            return walkers, log_p, n_accepted + accept, n_broken + broken
+            counts = n_accepted + accept.astype(int), n_broken + broken.astype(int)
+            return walkers, log_p, *counts
 
         count = jnp.zeros(n_walkers, int)
         start = (walkers, jax.vmap(log_density)(walkers), count, count)
@@ -140,7 +141,9 @@ class Metropolis:
 
 def accepted(key: Array, log_ratio: Array) -> Array:
     """True with probability min(1, exp(log_ratio)); False where it is NaN."""
-    return jnp.log(jax.random.uniform(key, (), log_ratio.dtype)) < log_ratio
+    # Not the log of a uniform number, which in float32 is zero once in 2^23 draws and
+    # would accept anything; this one is -16 at the least.
+    return -jax.random.exponential(key, (), log_ratio.dtype) < log_ratio
 
 
 def where(condition: Array, new: Any, old: Any) -> Any:

@@ -79,13 +79,10 @@ def free_fermions(trap, x):
 @pytest.mark.parametrize(
     "n, d, omega",
     [
-        (1, 1, 1.0),
         (1, 3, 2.5),
-        (2, 2, 0.3),
-        (4, 3, 0.7),
+        (4, 3, (1.0, 1.0, 2.82843)),
         (10, 1, 1.7),
         (10, 2, (0.5, 1.3)),
-        (10, 3, (1.0, 1.0, 2.82843)),
     ],
 )
 def test_bosons_in_their_ground_state_have_no_variance(n, d, omega, strict_dtypes):
@@ -100,14 +97,10 @@ def test_bosons_in_their_ground_state_have_no_variance(n, d, omega, strict_dtype
 @pytest.mark.parametrize(
     "n, d, omega, n_up",
     [
-        (2, 1, 0.6, 2),
-        (3, 1, 1.0, 2),
-        (4, 1, 1.3, 4),
-        (6, 2, 0.28, 3),
-        (8, 2, (0.9, 1.0), 6),
+        (3, 1, 1.3, 2),
+        (6, 2, (0.28, 0.3), 3),
         (10, 2, 1.0, 10),
         (8, 3, 0.5, 4),
-        (10, 3, (1.0, 1.5, 2.0), 5),
     ],
 )
 def test_free_fermions_have_no_variance_and_the_reference_energy(n, d, omega, n_up):
@@ -156,7 +149,7 @@ def test_two_electrons_in_a_dot_have_no_variance(d, omega, n_up, energy, prefact
     assert_eigenstate(trap, log_psi, energy)
 
 
-@pytest.mark.parametrize("n, lam", [(2, 1.5), (2, 2.0), (4, 1.5), (5, 2.0)])
+@pytest.mark.parametrize("n, lam", [(2, 2.0), (4, 1.5)])
 def test_calogero_ground_state_has_no_variance(n, lam, strict_dtypes):
     trap = HarmonicTrap(n, 1, 0.8, InverseSquare(lam))
 
@@ -169,7 +162,7 @@ def test_calogero_ground_state_has_no_variance(n, lam, strict_dtypes):
     assert trap.references()[0].value == pytest.approx(energy, rel=1e-14)
 
 
-@pytest.mark.parametrize("n, kappa", [(2, 0.5), (5, 1.0), (10, -0.05)])
+@pytest.mark.parametrize("n, kappa", [(2, 0.5), (10, -0.05)])
 def test_bosons_on_springs_have_no_variance(n, kappa, strict_dtypes):
     trap = HarmonicTrap(n, 2, (1.0, 1.2), HarmonicPairs(kappa))
     stiff = np.sqrt(np.square(trap.omegas) + n * kappa)
@@ -193,16 +186,23 @@ def test_local_energy_of_a_trial_state_varies():
 
 def test_terms_are_named_and_sum_to_the_local_energy(strict_dtypes):
     ansatz = Function(lambda params, x: LogPsi(jnp.ones((), x.dtype), -jnp.sum(x**2)))
-    x = jnp.asarray([[0.0, 1.0], [3.0, 5.0]])
     trap = HarmonicTrap(2, 2, (1.0, 2.0), Coulomb(3.0))
-    terms = trap.terms(ansatz, {}, x)
+
+    @jax.jit
+    def evaluate(x):
+        return trap.terms(ansatz, {}, x), trap.local_energy(ansatz, {}, x)
+
+    x = np.array([[0.0, 1.0], [3.0, 5.0]])
+    terms, energy = evaluate(x)
     assert set(terms) == {"kinetic", "trap", "interaction"}
+    assert terms["kinetic"] == pytest.approx(4 - 2 * 35)  # (2 a - (2 a x)^2) / 2, a = 1
     assert terms["trap"] == pytest.approx((9 + 4 * 26) / 2)
     assert terms["interaction"] == pytest.approx(3 / 5)
-    assert trap.local_energy(ansatz, {}, x) == pytest.approx(sum(terms.values()))
-    assert set(HarmonicTrap(2).terms(ansatz, {}, x)) == {"kinetic", "trap"}
-    single = trap.terms(ansatz, {}, x.astype(jnp.float32))
-    assert {term.dtype for term in single.values()} == {jnp.dtype("float32")}
+    assert energy == pytest.approx(sum(terms.values()))
+    single, _ = evaluate(x.astype(np.float32))
+    assert {term.dtype for term in single.values()} == {np.dtype("float32")}
+    free = jax.eval_shape(lambda x: HarmonicTrap(2).terms(ansatz, {}, x), x)
+    assert set(free) == {"kinetic", "trap"}
 
 
 def test_one_particle_has_no_interaction():

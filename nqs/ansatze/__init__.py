@@ -2,7 +2,7 @@
 
 from nqs.ansatze.envelope import Envelope
 from nqs.ansatze.ffnn import DeepSets, FeedForward
-from nqs.ansatze.jastrow import PadeJastrow, PowerJastrow, Product
+from nqs.ansatze.jastrow import GaussianJastrow, PadeJastrow, PowerJastrow, Product
 from nqs.ansatze.rbm import GaussianBinaryRBM
 from nqs.ansatze.slater import Slater, SlaterJastrow
 
@@ -11,6 +11,7 @@ __all__ = [
     "Envelope",
     "FeedForward",
     "GaussianBinaryRBM",
+    "GaussianJastrow",
     "PadeJastrow",
     "PowerJastrow",
     "Product",

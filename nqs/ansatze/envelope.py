@@ -2,6 +2,7 @@
 
 import flax.linen as nn
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 
@@ -19,6 +20,20 @@ class Envelope(nn.Module):
     def __call__(self, x: Array) -> Array:
         """Log envelope () at x (n, d)."""
         log_alpha = self.param("log_alpha", nn.initializers.zeros, (), x.dtype)
-        omega = jnp.asarray(self.omega, x.dtype)
-        squares = jnp.sum(x * x, axis=0)  # (d,)
-        return -jnp.exp(log_alpha) * jnp.sum(omega * squares) / 2
+        q = oscillator_lengths(x, self.omega)
+        return -jnp.exp(log_alpha) * jnp.sum(q * q) / 2
+
+
+def oscillator_lengths(x: Array, omega: float | tuple[float, ...]) -> Array:
+    """Positions (n, d) in units of each axis's oscillator length, 1/sqrt(omega_a).
+
+    Raises:
+      ValueError: if omega is not positive, or neither one number nor one per axis.
+    """
+    d = x.shape[-1]
+    if np.shape(omega) not in ((), (d,)) or not np.all(np.asarray(omega) > 0):
+        raise ValueError(
+            f"omega must be one positive number or d={d} of them, got {omega!r}"
+        )
+    omegas = jnp.asarray(np.broadcast_to(omega, (1, d)), x.dtype)
+    return jnp.sqrt(omegas) * x

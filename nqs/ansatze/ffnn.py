@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from nqs.ansatze.envelope import Envelope
+from nqs.ansatze.envelope import Envelope, oscillator_lengths
 from nqs.types import LogPsi
 
 # Their second derivative holds delta functions at the kinks, which no walker ever
 # meets: the sampled kinetic energy misses them and the energy is no upper bound.
-KINKED = ("relu", "relu6", "leaky_relu", "selu", "hard_tanh", "hard_sigmoid",
-          "hard_silu", "hard_swish")  # fmt: skip
+KINKED = ("abs", "hard_sigmoid", "hard_silu", "hard_swish", "hard_tanh", "leaky_relu",
+          "relu", "relu6", "selu", "sparse_sigmoid")  # fmt: skip
 
 INITIALIZERS = {
     "glorot_normal": nn.initializers.glorot_normal(),
@@ -92,7 +92,7 @@ class FeedForward(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> LogPsi:
         """Log psi of x (n, d)."""
-        features = (jnp.sqrt(jnp.asarray(self.omega, x.dtype)) * x).reshape(-1)
+        features = oscillator_lengths(x, self.omega).reshape(-1)
         outputs = network(self, (*self.hidden, 1 + self.phase), True)(features)
         return log_psi(outputs, Envelope(self.omega)(x))
 
@@ -131,7 +131,7 @@ class DeepSets(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> LogPsi:
         """Log psi of x (n, d)."""
-        particles = jnp.sqrt(jnp.asarray(self.omega, x.dtype)) * x
+        particles = oscillator_lengths(x, self.omega)
         pooled = jnp.mean(network(self, self.features, False)(particles), axis=0)
         outputs = network(self, (*self.hidden, 1 + self.phase), True)(pooled)
         return log_psi(outputs, Envelope(self.omega)(x))
@@ -184,9 +184,10 @@ def check_network(ansatz) -> None:
             raise ValueError(f"{field} must hold positive integers, got {widths!r}")
     named_activation(ansatz.activation)
     named_initializer(ansatz.kernel_init)
-    if ansatz.activation in KINKED:
+    name = getattr(ansatz.activation, "__name__", ansatz.activation)
+    if name in KINKED:
         warnings.warn(
-            f"{ansatz.activation} has kinks: the local energy misses their "
+            f"{name} has kinks: the local energy misses their "
             "kinetic energy, and the result is no upper bound; silu, softplus or elu "
             "are smooth",
             stacklevel=3,

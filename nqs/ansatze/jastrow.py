@@ -20,11 +20,19 @@ class PadeJastrow(nn.Module):
       n_up: the first n_up particles have spin up, the others down; None for bosons.
       strength: c, hartree bohr.
       beta: initial beta of both kinds of pairs, 1/bohr; positive throughout.
+
+    Raises:
+      ValueError: if beta is not positive, or in one dimension.
     """
 
     n_up: int | None = None
     strength: float = 1.0
     beta: float = 1.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not 0 < self.beta < float("inf"):
+            raise ValueError(f"beta must be positive, got {self.beta!r}")
 
     @nn.compact
     def __call__(self, x: Array) -> LogPsi:
@@ -66,6 +74,20 @@ class PowerJastrow(nn.Module):
         """Log of the factor at x (n, d)."""
         powers = self.exponent - equal_spins(x.shape[0], self.n_up).astype(float)
         total = jnp.sum(jnp.asarray(powers, x.dtype) * jnp.log(pair_distances(x)))
+        return LogPsi(jnp.ones_like(total), total)
+
+
+class GaussianJastrow(nn.Module):
+    """exp(-c sum_{i<j} r_ij^2 / 2), c learned from zero: no cusp, for smooth forces.
+
+    Times an oscillator envelope it is the exact ground state of harmonic pairs.
+    """
+
+    @nn.compact
+    def __call__(self, x: Array) -> LogPsi:
+        """Log of the factor at x (n, d)."""
+        c = self.param("c", nn.initializers.zeros, (), x.dtype)
+        total = -c * jnp.sum(pair_distances(x) ** 2) / 2
         return LogPsi(jnp.ones_like(total), total)
 
 

@@ -31,7 +31,7 @@ class GaussianBinaryRBM(nn.Module):
       stddev: of the random initial weights and hidden biases.
 
     Raises:
-      ValueError: if n_hidden or sigma is not positive.
+      ValueError: if n_hidden is no positive integer, or sigma not positive.
 
     Reference: G. Carleo and M. Troyer, Science 355, 602 (2017); Gaussian visible units
     as in K. Cho, A. Ilin and T. Raiko, ICANN 6791, 10 (2011).
@@ -45,8 +45,10 @@ class GaussianBinaryRBM(nn.Module):
 
     def __post_init__(self):
         super().__post_init__()
-        if not self.n_hidden > 0:
-            raise ValueError(f"n_hidden must be positive, got {self.n_hidden!r}")
+        if not (isinstance(self.n_hidden, int) and self.n_hidden >= 1):
+            raise ValueError(
+                f"n_hidden must be a positive integer, got {self.n_hidden!r}"
+            )
         if not 0 < self.sigma < float("inf"):
             raise ValueError(f"sigma must be positive, got {self.sigma!r}")
 

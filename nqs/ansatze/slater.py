@@ -1,12 +1,14 @@
 """Slater determinants of oscillator orbitals, bare and with a Jastrow factor."""
 
 import itertools
+import math
 
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from nqs.ansatze.envelope import oscillator_lengths
 from nqs.ansatze.jastrow import PadeJastrow, Product
 from nqs.types import LogPsi
 
@@ -33,8 +35,8 @@ class Slater(nn.Module):
         if not 0 <= self.n_up <= n:
             raise ValueError(f"n_up must lie in 0..{n}, got {self.n_up}")
         log_alpha = self.param("log_alpha", nn.initializers.zeros, (), x.dtype)
+        q = jnp.exp(log_alpha / 2) * oscillator_lengths(x, self.omega)
         omegas = np.broadcast_to(np.asarray(self.omega, float), (d,))
-        q = jnp.sqrt(jnp.exp(log_alpha) * jnp.asarray(omegas, x.dtype)) * x
         sign, logabs = jnp.ones((), x.dtype), -jnp.sum(q * q) / 2
         for spin in (q[: self.n_up], q[self.n_up :]):
             if spin.shape[0]:
@@ -83,9 +85,9 @@ def hermite_orbitals(q: Array, levels: np.ndarray) -> Array:
     """
     polynomials = [jnp.ones_like(q)]
     for m in range(levels.max()):
-        new = np.sqrt(2 / (m + 1)) * q * polynomials[m]
+        new = math.sqrt(2 / (m + 1)) * q * polynomials[m]
         if m:
-            new = new - np.sqrt(m / (m + 1)) * polynomials[m - 1]
+            new = new - math.sqrt(m / (m + 1)) * polynomials[m - 1]
         polynomials.append(new)
     table = jnp.stack(polynomials)  # (m, n, d)
     axes = (table[levels[:, a], :, a] for a in range(levels.shape[1]))  # (k, n) each

@@ -18,7 +18,7 @@ class Schedule:
       steps: the scale of the decay; needed for every shape but "constant".
       final: the last learning rate over the first (cosine, linear), or the factor
         (exponential).
-      warmup: steps of linear rise from zero, before the decay begins.
+      warmup: steps of linear rise from peak / warmup, before the decay begins.
 
     Raises:
       ValueError: for an unknown shape or a number out of range.
@@ -39,6 +39,10 @@ class Schedule:
             )
         if not 0 <= self.final <= 1:
             raise ValueError(f"final must lie between 0 and 1, got {self.final!r}")
+        if self.shape == "exponential" and not self.final > 0:
+            raise ValueError(
+                f"final must be positive for an exponential, got {self.final!r}"
+            )
         if self.warmup < 0:
             raise ValueError(f"warmup must not be negative, got {self.warmup!r}")
 

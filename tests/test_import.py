@@ -1,0 +1,44 @@
+"""`import nqs` is cheap and touches no device."""
+
+import subprocess
+import sys
+
+TIMED = """
+import time
+start = time.perf_counter()
+import {module}
+print(time.perf_counter() - start)
+"""
+
+
+def seconds(module):
+    command = [sys.executable, "-c", TIMED.format(module=module)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
+def test_importing_nqs_costs_little_more_than_importing_jax():
+    # alternating, and the fastest of each: other processes only ever slow one down
+    times = [(seconds("jax"), seconds("nqs")) for _ in range(5)]
+    jax_seconds, nqs_seconds = (min(column) for column in zip(*times, strict=True))
+    assert nqs_seconds <= 1.3 * jax_seconds
+
+
+def test_importing_nqs_touches_no_device_and_loads_no_heavy_package():
+    code = """
+import sys
+import nqs, nqs.types, nqs.batching, nqs.statistics, hamiltonians, samplers
+from jax._src import xla_bridge
+assert not xla_bridge.backends_are_initialized()
+heavy = {"flax", "folx", "orbax", "tyro", "matplotlib"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_lazy_names_of_nqs_are_the_real_ones():
+    import nqs
+    import nqs.vmc
+
+    assert nqs.VMC is nqs.vmc.VMC
+    assert set(nqs.__all__) <= set(dir(nqs))

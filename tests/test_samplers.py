@@ -1,0 +1,616 @@
+"""Samplers against densities with known moments, and what every sampler promises.
+
+`agrees` compares the last states of thousands of independent chains, which start from a
+wrong distribution, with a known marginal. Samplers made wrong on purpose must fail it.
+"""
+
+import dataclasses
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.special
+import scipy.stats
+from flax import linen
+
+from nqs import ansatze, settings
+from nqs.ansatze import FeedForward, GaussianBinaryRBM, SlaterJastrow
+from nqs.optimizers import FirstOrder
+from nqs.types import IMPLEMENTED_BY, Function, LogPsi
+from nqs.vmc import VMC
+from samplers import AllParticles, Gibbs, Langevin, Metropolis, OneParticle
+from samplers import langevin as langevin_module
+from samplers import metropolis as metropolis_module
+from samplers.metropolis import accepted
+
+N_CHAINS = 4096
+
+
+class Marginal(NamedTuple):
+    """One coordinate's density: its first moments and its cumulative distribution."""
+
+    mean: float
+    variance: float
+    fourth: float  # central moment
+    cdf: object
+
+
+def p_values(samples, marginal):
+    """Probabilities of mean, variance and shape at least as odd, if all is right."""
+    n = len(samples)
+    mean_error = np.sqrt(marginal.variance / n)
+    variance_error = np.sqrt((marginal.fourth - marginal.variance**2) / n)
+    variance = np.mean((samples - marginal.mean) ** 2)
+    z_mean = (np.mean(samples) - marginal.mean) / mean_error
+    z_variance = (variance - marginal.variance) / variance_error
+    ks = scipy.stats.kstest(samples, marginal.cdf).pvalue
+    return *(2 * scipy.stats.norm.sf(np.abs([z_mean, z_variance]))), ks
+
+
+def agrees(walkers, density):
+    """Whether every known marginal has p > 1e-4 for mean, variance and KS."""
+    flat = np.asarray(walkers).reshape(len(walkers), -1)
+    assert len(flat) >= 4000 and np.all(np.isfinite(flat))
+    return all(
+        min(p_values(flat @ direction, marginal)) > 1e-4
+        for direction, marginal in density
+    )
+
+
+def last_states(sampler, ansatz, params, shape, steps, key=0):
+    """Where chains of independent walkers end that start in the wrong place."""
+    keys = jax.random.split(jax.random.key(key))
+    walkers = 1.5 + 0.3 * jax.random.normal(keys[0], (N_CHAINS, *shape))
+    signs = jnp.where(jnp.arange(N_CHAINS) % 2, 1.0, -1.0)  # both sides of a node
+
+    @jax.jit
+    def run(state):
+        return jax.lax.fori_loop(
+            0,
+            steps,
+            lambda i, state: sampler.step(
+                jax.random.fold_in(keys[1], i), ansatz, params, state
+            )[0],
+            state,
+        )
+
+    return run(sampler.init(walkers * signs[:, None, None])).walkers
+
+
+# The first excited state of the oscillator, psi = x exp(-x^2 / 2): <x^2> = 3/2 and
+# <x^4> = 15/4. It has a node, where the drift of Langevin diverges.
+
+
+def first_excited(params, x):
+    return LogPsi(jnp.sign(x[0, 0]), jnp.log(jnp.abs(x[0, 0])) - jnp.sum(x * x) / 2)
+
+
+def first_excited_cdf(x):
+    return (1 + scipy.special.erf(x)) / 2 - x * np.exp(-(x**2)) / np.sqrt(np.pi)
+
+
+FIRST_EXCITED = [(np.ones(1), Marginal(0, 3 / 2, 15 / 4, first_excited_cdf))]
+
+
+# A Gaussian of two particles in two dimensions, every coordinate correlated with every
+# other one and of its own width.
+
+WIDTHS = np.array([0.6, 1.0, 1.3, 0.8])
+COVARIANCE = 0.4 * np.outer(WIDTHS, WIDTHS) + 0.6 * np.diag(WIDTHS**2)
+PRECISION = np.linalg.inv(COVARIANCE)
+
+
+def correlated_gaussian(params, x):
+    y = x.reshape(-1)
+    return LogPsi(jnp.ones((), x.dtype), -y @ jnp.asarray(PRECISION, x.dtype) @ y / 4)
+
+
+def normal_marginal(direction):
+    variance = direction @ COVARIANCE @ direction
+    cdf = scipy.stats.norm(scale=np.sqrt(variance)).cdf
+    return direction, Marginal(0, variance, 3 * variance**2, cdf)
+
+
+CORRELATED = [normal_marginal(v) for v in (*np.eye(4), np.ones(4), [1, -1, 1, -1])]
+
+TARGETS = {
+    "first excited state": (Function(first_excited), (1, 1), FIRST_EXCITED),
+    "correlated Gaussian": (Function(correlated_gaussian), (2, 2), CORRELATED),
+}
+
+# Wide moves and long time steps, so that the acceptance has something to correct.
+DENSITY_SAMPLERS = {
+    "all particles": (Metropolis(sweeps=1, width=1.0), 100),
+    "one particle": (Metropolis(sweeps=1, width=1.5, move=OneParticle()), 60),
+    "langevin": (Langevin(sweeps=1, time_step=0.4), 80),
+}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("name", DENSITY_SAMPLERS)
+def test_sampler_has_the_moments_and_shape_of_its_density(name, target):
+    sampler, steps = DENSITY_SAMPLERS[name]
+    ansatz, shape, density = TARGETS[target]
+    assert agrees(last_states(sampler, ansatz, {}, shape, steps), density)
+
+
+def wrong_ratio(change):
+    """`accepted` with another ratio than it was given."""
+    return lambda key, log_ratio: accepted(key, change(log_ratio))
+
+
+WRONG = {
+    "|psi| for |psi|^2": lambda log_ratio: log_ratio / 2,
+    "|psi|^4 for |psi|^2": lambda log_ratio: 2 * log_ratio,
+    "everything accepted": jnp.zeros_like,
+    "inverted": jnp.negative,
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+@pytest.mark.parametrize("name", ["all particles", "one particle"])
+def test_metropolis_with_a_wrong_ratio_fails(name, wrong, monkeypatch):
+    monkeypatch.setattr(metropolis_module, "accepted", wrong_ratio(WRONG[wrong]))
+    sampler, steps = DENSITY_SAMPLERS[name]
+    ansatz, shape, density = TARGETS["first excited state"]
+    assert not agrees(last_states(sampler, ansatz, {}, shape, steps), density)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("factor", [0.0, -1.0, 0.5])
+def test_langevin_with_a_wrong_green_ratio_fails(factor, target, monkeypatch):
+    right = langevin_module.log_green_ratio
+    monkeypatch.setattr(
+        langevin_module, "log_green_ratio", lambda *noise: factor * right(*noise)
+    )
+    sampler, steps = DENSITY_SAMPLERS["langevin"]
+    ansatz, shape, density = TARGETS[target]
+    assert not agrees(last_states(sampler, ansatz, {}, shape, steps), density)
+
+
+@dataclasses.dataclass(frozen=True)
+class Stretch:
+    """x' = x exp(width xi), which proposes longer moves outwards than inwards."""
+
+    heeded: float = 1.0  # how much of the ratio of the proposals is reported
+
+    def moves_per_sweep(self, x):
+        return 1
+
+    def __call__(self, key, x, width):
+        log_stretch = width * jax.random.normal(key, (), x.dtype)
+        return x * jnp.exp(log_stretch), self.heeded * x.size * log_stretch
+
+
+@pytest.mark.parametrize("heeded", [1.0, 0.0, -1.0])
+def test_asymmetric_move_is_right_only_with_the_ratio_of_its_proposals(heeded):
+    sampler = Metropolis(sweeps=1, width=0.7, move=Stretch(heeded))
+    ansatz, shape, density = TARGETS["first excited state"]
+    found = agrees(last_states(sampler, ansatz, {}, shape, 60), density)
+    assert found == (heeded == 1.0)
+
+
+def test_drift_goes_uphill_with_the_right_strength():
+    """Only then the rejection falls like tau^(3/2), not like tau^(1/2).
+
+    G. O. Roberts and J. S. Rosenthal, J. R. Stat. Soc. B 60, 255 (1998).
+    """
+    ansatz, _, _ = TARGETS["correlated Gaussian"]
+    noise = jax.random.normal(jax.random.key(4), (40000, 4))
+    walkers = (noise @ np.linalg.cholesky(COVARIANCE).T).reshape(-1, 2, 2)
+    rejected = []
+    for tau in (0.16, 0.04):
+        sampler = Langevin(sweeps=1, time_step=tau)
+        state = sampler.init(walkers)
+        _, info = jax.jit(sampler.step, static_argnums=1)(
+            jax.random.key(5), ansatz, {}, state
+        )
+        rejected.append(1 - float(info["acceptance"]))
+    # 4^(3/2) = 8, against 2; some 200 rejections for the shorter step are 7 %.
+    assert rejected[0] / rejected[1] > 6
+
+
+# Gibbs sampling: the density of two coordinates from psi itself, on a grid.
+
+RBM_PARAMS = {
+    "params": {
+        "visible_bias": np.array([[0.3], [-0.5]]),
+        "hidden_bias": np.array([-0.4, 0.6, -1.0]),
+        "weights": np.array([[[2.0, -2.5, 0.6]], [[1.1, 0.4, -2.2]]]),
+        "log_sigma": np.log([[0.7], [0.9]]),
+    }
+}
+GRID = np.linspace(-9, 9, 721)
+
+
+def grid_density(ansatz, params):
+    """Both marginals by quadrature on a grid, spectrally exact for such a density."""
+    points = np.stack(np.meshgrid(GRID, GRID, indexing="ij"), axis=-1)[..., None]
+    log_psi = jax.jit(jax.vmap(jax.vmap(lambda x: ansatz.apply(params, x).logabs)))
+    density = np.exp(2 * np.asarray(log_psi(points)))
+    marginals = []
+    for axis in (0, 1):
+        p = density.sum(axis=1 - axis) / density.sum()
+        mean = p @ GRID
+        second, fourth = (p @ (GRID - mean) ** k for k in (2, 4))
+        smooth = np.cumsum(p) - p / 2  # midpoint rule: up to GRID[i], not its cell
+        marginals.append(Marginal(mean, second, fourth, cdf_on_grid(smooth)))
+    return [*zip(np.eye(2), marginals, strict=True)]
+
+
+def cdf_on_grid(values):
+    return lambda x: np.interp(x, GRID, values)
+
+
+class OneLayerOnly(GaussianBinaryRBM):
+    """Draws one hidden layer where |psi|^2 = F^2 needs two."""
+
+    @linen.nowrap
+    def sample_hidden(self, params, key, x):
+        return super().sample_hidden(params, key, x)[:1]
+
+
+class WrongWidth(GaussianBinaryRBM):
+    """Draws the visible layer with the width of F, not that of F^2."""
+
+    @linen.nowrap
+    def sample_visible(self, params, key, hidden):
+        mean = super().sample_visible(params, key, hidden)
+        sigma = jnp.exp(params["params"]["log_sigma"])
+        return mean + sigma / 2**0.5 * jax.random.normal(key, mean.shape)
+
+
+class WrongField(GaussianBinaryRBM):
+    """Takes the field on the hidden units as x w, not x w / sigma^2."""
+
+    @linen.nowrap
+    def sample_hidden(self, params, key, x):
+        sigma = jnp.exp(params["params"]["log_sigma"])
+        return super().sample_hidden(params, key, x * sigma**2)
+
+
+def gibbs_agrees(ansatz):
+    """Whether Gibbs with the ansatz's conditionals samples the ansatz's |psi|^2."""
+    params = jax.tree.map(jnp.asarray, RBM_PARAMS)
+    walkers = last_states(Gibbs(sweeps=1), ansatz, params, (2, 1), 50)
+    return agrees(walkers, grid_density(ansatz, params))
+
+
+@pytest.mark.parametrize("root", [True, False])
+def test_gibbs_samples_the_density_of_the_machine(root):
+    assert gibbs_agrees(GaussianBinaryRBM(3, root, learn_sigma=True))
+
+
+def test_the_machine_is_no_gaussian():
+    """Or else wrong conditionals might pass."""
+    density = grid_density(GaussianBinaryRBM(3, learn_sigma=True), RBM_PARAMS)
+    for _, marginal in density:
+        normal = scipy.stats.norm(marginal.mean, np.sqrt(marginal.variance))
+        # The median distance of a KS test at p = 1e-4 is 2.2 / sqrt(4096) = 0.035.
+        assert np.max(np.abs(normal.cdf(GRID) - marginal.cdf(GRID))) > 0.035
+
+
+@pytest.mark.parametrize("wrong", [OneLayerOnly, WrongWidth, WrongField])
+def test_gibbs_with_wrong_conditionals_fails(wrong):
+    assert not gibbs_agrees(wrong(3, learn_sigma=True))
+
+
+# Step widths.
+
+BURN_IN = {
+    "all particles": (Metropolis(sweeps=2), (0.4, 0.6)),
+    "one particle": (Metropolis(sweeps=1, move=OneParticle()), (0.4, 0.6)),
+    "langevin": (Langevin(sweeps=2), (0.5, 0.9)),
+}
+
+
+@pytest.mark.parametrize("name", BURN_IN)
+def test_burn_in_mends_a_width_wrong_by_ten_times(name):
+    sampler, (lowest, highest) = BURN_IN[name]
+    ansatz = SlaterJastrow(n_up=2)
+    walkers = jax.random.normal(jax.random.key(0), (64, 4, 2))
+    params = ansatz.init(jax.random.key(1), walkers[0])
+
+    @jax.jit
+    def burn_in(key, state):
+        def step(state, key):
+            state, info = sampler.step(key, ansatz, params, state)
+            return sampler.adapt(state, info), info["acceptance"]
+
+        return jax.lax.scan(step, state, jax.random.split(key, 100))
+
+    settled, _ = burn_in(jax.random.key(2), sampler.init(walkers))
+    for factor in (10, 0.1):
+        start = settled._replace(**{settled._fields[1]: settled[1] * factor})
+        start = start._replace(walkers=walkers)
+        state, acceptance = burn_in(jax.random.key(3), start)
+        assert not lowest < acceptance[0] < highest  # it starts wrong
+        np.testing.assert_allclose(state[1], settled[1], rtol=0.3)
+        _, info = jax.jit(sampler.step, static_argnums=1)(
+            jax.random.key(4), ansatz, params, state
+        )
+        assert lowest < info["acceptance"] < highest
+
+
+# Contracts. Every sampler can sample a restricted Boltzmann machine.
+
+SAMPLERS = {
+    "all particles": Metropolis(sweeps=3),
+    "one particle": Metropolis(sweeps=3, move=OneParticle()),
+    "langevin": Langevin(sweeps=3),
+    "gibbs": Gibbs(sweeps=3),
+}
+RBM = GaussianBinaryRBM(2)
+
+
+@pytest.fixture(params=SAMPLERS)
+def sampler(request):
+    return SAMPLERS[request.param]
+
+
+def start(dtype=float):
+    """Parameters and walkers."""
+    walkers = jax.random.normal(jax.random.key(0), (16, 2, 2), dtype)
+    return RBM.init(jax.random.key(1), walkers[0]), walkers
+
+
+def test_state_and_info_of_a_step(sampler, strict_dtypes):
+    params, walkers = start()
+    state = sampler.init(walkers)
+    new, info = sampler.step(jax.random.key(2), RBM, params, state)
+    assert type(new) is type(state) and new.walkers.shape == walkers.shape
+    shapes = jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), state)
+    assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), new) == shapes
+    assert {value.shape for value in info.values()} == {()}
+    assert 0 < info["acceptance"] <= 1
+    assert info.get("non_finite", 0) == 0
+
+
+def test_precision_follows_the_walkers(sampler):
+    params, walkers = start(jnp.float32)
+    state, info = sampler.step(jax.random.key(2), RBM, params, sampler.init(walkers))
+    adapted = sampler.adapt(state, info)
+    for leaf in jax.tree.leaves((state, info, adapted)):
+        assert leaf.dtype == jnp.float32 or jnp.issubdtype(leaf.dtype, jnp.integer)
+
+
+def test_single_precision_samples_alike(sampler):
+    """The same density, not the same walkers: random numbers depend on the precision."""
+    params, walkers = start()
+
+    @jax.jit
+    def second_moment(walkers, params):
+        many = jnp.tile(walkers, (64, 1, 1))
+        state = jax.lax.fori_loop(
+            0,
+            20,
+            lambda i, state: sampler.step(
+                jax.random.fold_in(jax.random.key(2), i), RBM, params, state
+            )[0],
+            sampler.init(many),
+        )
+        return jnp.mean(state.walkers**2)
+
+    double = second_moment(walkers, params)
+    with jax.enable_x64(False):
+        single = second_moment(
+            *jax.tree.map(lambda leaf: leaf.astype(jnp.float32), (walkers, params))
+        )
+    # Four standard errors of the difference of two means of 4096 squares of variance
+    # 2 <x^2>^2 each.
+    assert abs(single - double) < 4 * np.sqrt(2 * 2 / 4096) * double
+
+
+def test_step_never_adapts(sampler):
+    params, walkers = start()
+    state = sampler.init(walkers)
+    new, info = sampler.step(jax.random.key(2), RBM, params, state)
+    assert new._replace(walkers=None) == state._replace(walkers=None)
+    adapted = sampler.adapt(new, info)
+    np.testing.assert_array_equal(adapted.walkers, new.walkers)
+    for before, after in zip(new[1:], adapted[1:], strict=True):
+        assert after != before
+
+
+@pytest.mark.parametrize("name", BURN_IN)
+def test_width_grows_with_the_acceptance(name):
+    sampler, _ = BURN_IN[name]
+    state = sampler.init(jnp.zeros((2, 1, 1)))
+    for acceptance, sign in ((0.0, -1), (sampler.acceptance, 0), (1.0, 1)):
+        new = sampler.adapt(state, {"acceptance": jnp.asarray(acceptance)})
+        assert np.sign(new[1] - state[1]) == sign
+
+
+def test_same_key_gives_the_same_walkers_and_another_key_others(sampler):
+    params, walkers = start()
+    step = jax.jit(sampler.step, static_argnums=1)
+    one, again, other = (
+        step(jax.random.key(seed), RBM, params, sampler.init(walkers))[0].walkers
+        for seed in (2, 2, 3)
+    )
+    np.testing.assert_array_equal(one, again)
+    assert np.all(np.any(one != other, axis=(1, 2)))
+
+
+def test_walkers_are_independent(sampler):
+    """From one place they go to as many places as there are walkers."""
+    params, walkers = start()
+    state = sampler.init(jnp.zeros_like(walkers))
+    state, _ = sampler.step(jax.random.key(2), RBM, params, state)
+    moved = np.asarray(state.walkers[np.any(state.walkers != 0, axis=(1, 2))])
+    assert len(moved) > len(walkers) / 2
+    assert len(np.unique(moved[:, 0, 0][moved[:, 0, 0] != 0])) > len(moved) / 2
+    assert len(np.unique(moved, axis=0)) == len(moved)
+
+
+def test_second_step_compiles_nothing(sampler):
+    params, walkers = start()
+    traces = []
+
+    @jax.jit
+    def step(key, params, state):
+        traces.append(key)
+        state, info = sampler.step(key, RBM, params, state)
+        return sampler.adapt(state, info)
+
+    state = step(jax.random.key(2), params, sampler.init(walkers))
+    step(jax.random.key(3), params, state)
+    assert len(traces) == 1
+
+
+def test_sampler_is_its_own_configuration(sampler):
+    again = settings.from_json(settings.to_json(sampler))
+    assert again == sampler and hash(again) == hash(sampler)
+    assert f"sweeps={sampler.sweeps}" in repr(sampler)
+
+
+def test_moves_have_the_width_they_are_told():
+    x, width = jnp.arange(6.0).reshape(3, 2), jnp.asarray(0.3)
+    keys = jax.random.split(jax.random.key(0), 3000)
+    for move, expected in ((AllParticles(), 1.0), (OneParticle(), 1 / 3)):
+        x_new, log_q_ratio = jax.vmap(lambda key, m=move: m(key, x, width))(keys)
+        shift = x_new - x[None]
+        assert not np.any(log_q_ratio)
+        moved = np.mean(shift != 0, axis=0)
+        np.testing.assert_allclose(moved, expected, atol=4 * 0.5 / 3000**0.5)
+        assert np.all(np.sum(np.any(shift != 0, axis=2), axis=1) == 3 * expected)
+        # A variance estimated from 1000 or more numbers is good to 1/sqrt(500).
+        spread = np.mean(shift**2, axis=0) / expected
+        np.testing.assert_allclose(spread, 0.3**2, rtol=4 / 500**0.5)
+
+
+def test_a_sweep_gives_every_particle_one_chance(monkeypatch):
+    x = jnp.zeros((5, 2))
+    assert AllParticles().moves_per_sweep(x) == 1
+    assert OneParticle().moves_per_sweep(x) == 5
+    # With a flat psi all moves are accepted, and displacements add up.
+    flat = Function(lambda params, x: LogPsi(jnp.ones(()), jnp.zeros(())))
+    for move in (AllParticles(), OneParticle()):
+        sampler = Metropolis(sweeps=4, width=0.5, move=move)
+        state = sampler.init(jnp.zeros((2000, 5, 2)))
+        state, info = sampler.step(jax.random.key(0), flat, {}, state)
+        assert info["acceptance"] == 1
+        # Four moves a particle on average; 20000 squares are good to 1 to 2 %.
+        np.testing.assert_allclose(np.mean(state.walkers**2), 4 * 0.25, rtol=0.06)
+
+
+def test_acceptance_is_the_ratio():
+    keys = jax.random.split(jax.random.key(0), 10000)
+    for log_ratio, expected in (
+        (-1.0, math.exp(-1)),
+        (-0.1, math.exp(-0.1)),
+        (0.2, 1),
+        (np.inf, 1),
+        (-np.inf, 0),
+        (np.nan, 0),
+    ):
+        rate = np.mean(jax.vmap(accepted, (0, None))(keys, jnp.asarray(log_ratio)))
+        error = np.sqrt(expected * (1 - expected) / len(keys))
+        np.testing.assert_allclose(rate, expected, rtol=0, atol=4 * error)
+
+
+def test_nothing_is_accepted_against_all_odds_in_single_precision():
+    """A uniform float32 is exactly zero once in 2^23 draws, as with this key."""
+    key = jax.random.key(780233)
+    assert jax.random.uniform(key, (), jnp.float32) == 0
+    assert not accepted(key, jnp.asarray(-1000, jnp.float32))
+
+
+# Numbers that are not finite.
+
+
+@pytest.mark.parametrize("name", DENSITY_SAMPLERS)
+@pytest.mark.parametrize(
+    "value, counts", [(np.nan, True), (np.inf, True), (-np.inf, False)]
+)
+def test_broken_psi_is_counted_and_never_entered(name, value, counts):
+    """NaN and infinity are broken; log 0 = -inf is a node."""
+
+    def half_space(params, x):
+        inside = jnp.all(x > 0)
+        return LogPsi(jnp.ones(()), jnp.where(inside, -jnp.sum(x), value))
+
+    sampler, _ = DENSITY_SAMPLERS[name]
+    state = sampler.init(jnp.full((50, 2, 1), 0.2))
+    state, info = jax.jit(sampler.step, static_argnums=1)(
+        jax.random.key(0), Function(half_space), {}, state
+    )
+    if value == np.inf:
+        assert info["non_finite"] > 10
+    else:
+        assert np.all(state.walkers > 0) and np.any(state.walkers != 0.2)
+        assert (info["non_finite"] > 10) == counts
+
+
+@pytest.mark.parametrize("name", DENSITY_SAMPLERS)
+def test_every_broken_move_is_counted_once(name):
+    broken = Function(lambda params, x: LogPsi(jnp.ones(()), jnp.sum(x) * jnp.nan))
+    sampler = dataclasses.replace(DENSITY_SAMPLERS[name][0], sweeps=3)
+    walkers = jnp.ones((5, 2, 1))
+    state, info = sampler.step(jax.random.key(0), broken, {}, sampler.init(walkers))
+    moves = 2 if name == "one particle" else 1
+    assert info["non_finite"] == 5 * 3 * moves
+    assert info["acceptance"] == 0
+    np.testing.assert_array_equal(state.walkers, walkers)
+
+
+# Refusals.
+
+
+@pytest.mark.parametrize("sampler_type", [Metropolis, Langevin, Gibbs])
+@pytest.mark.parametrize(
+    "field, value",
+    [
+        ("sweeps", 0),
+        ("sweeps", 1.5),
+        ("width", 0.0),
+        ("width", math.inf),
+        ("width", math.nan),
+        ("time_step", -0.1),
+        ("acceptance", 0.0),
+        ("acceptance", 1.0),
+    ],
+)
+def test_impossible_settings_are_refused_by_name(sampler_type, field, value):
+    if field not in {f.name for f in dataclasses.fields(sampler_type)}:
+        return
+    message = f"{sampler_type.__name__}: {field} must .*got {value}"
+    with pytest.raises(ValueError, match=message):
+        sampler_type(**{field: value})
+
+
+def test_gibbs_is_refused_for_an_ansatz_without_hidden_layer():
+    with pytest.raises(ValueError, match="Gibbs.*GaussianBinaryRBM.*FeedForward"):
+        VMC(FeedForward(), None, Gibbs(), FirstOrder())
+    with pytest.raises(ValueError, match="GaussianBinaryRBM.*Product has none"):
+        VMC(SlaterJastrow(1), None, Gibbs(), FirstOrder())
+    VMC(GaussianBinaryRBM(), None, Gibbs(), FirstOrder())
+    params, walkers = start()
+    with pytest.raises(ValueError, match="Gibbs needs a HiddenLayer.*FeedForward"):
+        Gibbs().step(jax.random.key(0), FeedForward(), params, Gibbs().init(walkers))
+
+
+def test_a_capability_of_ones_own_is_asked_for_too():
+    class Telepathy:
+        pass
+
+    @dataclasses.dataclass(frozen=True)
+    class Medium(Metropolis):
+        requires = Telepathy
+
+    with pytest.raises(ValueError, match="Medium needs .* Telepathy.*one of your own"):
+        VMC(FeedForward(), None, Medium(), FirstOrder())
+
+
+@pytest.mark.parametrize("capability", IMPLEMENTED_BY, ids=lambda c: c.__name__)
+def test_error_messages_list_the_ansatze_with_a_capability(capability):
+    parts = [getattr(ansatze, name) for name in ansatze.__all__]
+    found = [
+        part.__name__
+        for part in parts
+        if isinstance(part, type) and issubclass(part, capability)
+    ]
+    assert sorted(IMPLEMENTED_BY[capability]) == sorted(found)

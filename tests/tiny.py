@@ -1,0 +1,140 @@
+"""Runs so small that they compile in a second, and a process that dies as it is told.
+
+    python -m tests.tiny '{"directory": "runs/a", "optimizer": "sgd"}' 9 000000005 7
+
+kills itself (signal 9) at the 7th time that it touches a file named 000000005.
+"""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+
+from hamiltonians import HarmonicTrap
+from nqs.ansatze import GaussianBinaryRBM
+from nqs.observables import MeanSquareRadius, RadialDensity
+from nqs.optimizers import FirstOrder
+from nqs.run import Experiment, run
+from nqs.types import Function, Hamiltonian, LogPsi, Reference
+from samplers import Gibbs, Langevin, Metropolis
+
+ROOT = Path(__file__).parents[1]
+SAMPLERS = {
+    "metropolis": Metropolis(sweeps=1),
+    "langevin": Langevin(sweeps=1),
+    "gibbs": Gibbs(sweeps=1),
+}
+# The audit events of Python for everything that changes a file.
+TOUCHES = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir")
+
+
+@dataclasses.dataclass(frozen=True)
+class Well(Hamiltonian):
+    """Particles on a line in omega^2 x^2 / 2, for psi = exp(-a x^2 / 2) alone."""
+
+    n: int = 1
+    omega: float = 1.0
+    energy_unit = "hartree"
+    length_unit = "bohr"
+
+    @property
+    def length_scale(self):
+        return self.omega**-0.5
+
+    def terms(self, ansatz, params, x):
+        square, a = jnp.sum(x**2), params["a"].astype(x.dtype)
+        kinetic = (self.n * a - a**2 * square) / 2
+        return {"kinetic": kinetic, "trap": self.omega**2 * square / 2}
+
+    def initial_walkers(self, key, n_walkers):
+        return self.length_scale * jax.random.normal(key, (n_walkers, self.n, 1))
+
+    def references(self):
+        return (Reference(self.n * self.omega / 2, 0.0, "exact", "textbook"),)
+
+
+def gaussian(params, x):
+    return LogPsi(jnp.ones((), x.dtype), -params["a"] * jnp.sum(x**2) / 2)
+
+
+def narrow(key, x):
+    """Parameters away from the ground state of `Well()`."""
+    return {"a": jnp.asarray(0.7, x.dtype)}
+
+
+def exact(key, x):
+    return {"a": jnp.ones((), x.dtype)}
+
+
+def experiment(**changes):
+    """A run of a few steps of a Gaussian in a well."""
+    settings = dict(
+        name="tiny",
+        ansatz=Function(gaussian, narrow),
+        hamiltonian=Well(),
+        sampler=SAMPLERS["metropolis"],
+        optimizer=FirstOrder("sgd", 0.1),
+        observables=(MeanSquareRadius(), RadialDensity(4.0, 10)),
+        iterations=5,
+        burn_in=3,
+        n_walkers=16,
+        evaluation_steps=4,
+    )
+    return Experiment(**settings | changes)
+
+
+def machine(sampler="metropolis", optimizer="adam", **changes):
+    """The same with a Boltzmann machine, which suits every sampler and optimizer."""
+    return experiment(
+        ansatz=GaussianBinaryRBM(n_hidden=2),
+        hamiltonian=HarmonicTrap(1, 1),
+        sampler=SAMPLERS[sampler],
+        optimizer=FirstOrder(optimizer, 0.1),
+        **changes,
+    )
+
+
+def process(settings, *death, **popen):
+    """A process that runs `machine(**settings)`, killed as the module says."""
+    command = [sys.executable, "-m", "tests.tiny", json.dumps(settings)]
+    return subprocess.Popen(
+        [*command, *map(str, death)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **popen,
+    )
+
+
+def die_at(number, name, count):
+    """Send a signal to this process when it touches a file for the count-th time."""
+    left = count
+
+    def hook(event, arguments):
+        nonlocal left
+        if event in TOUCHES and name in str(arguments):
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), number)
+
+    sys.addaudithook(hook)
+
+
+def main():
+    settings, *death = sys.argv[1:]
+    jax.config.update("jax_num_cpu_devices", 4)  # as conftest.py has it
+    jax.devices()  # so that `configure` leaves them alone
+    if death:
+        number, name, count = death
+        die_at(int(number), name, int(count))
+    run(machine(**json.loads(settings)))
+
+
+if __name__ == "__main__":
+    main()
