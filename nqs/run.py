@@ -228,7 +228,9 @@ class _Run:
         if experiment.resume:
             self._restore()
             write_json(directory / "config.json", experiment.config())
-        self._compile("burn_in", "train", "evaluation")
+        steps = (experiment.burn_in, experiment.iterations, experiment.evaluation_steps)
+        totals = dict(zip(PHASES, steps, strict=True))
+        self._compile(*(name for name in PHASES if self.done[name] < totals[name]))
         self.metrics = Metrics(directory / "metrics.jsonl")
         if not self.done["evaluation"]:
             self._save()

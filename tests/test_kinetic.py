@@ -82,12 +82,12 @@ def test_kinetic_energy_matches_finite_differences(walkers):
     steps = step * np.reshape([1, -1, 2, -2], (4, 1, 1, 1))
     shifts = (steps * np.eye(6).reshape(1, 6, 3, 2)).reshape(24, 3, 2)
     x = np.asarray(walkers[:1])
-    sign, logabs = jax.vmap(lambda x: correlated({}, x))(
+    sign, logabs = jax.vmap(lambda x: correlated_complex({}, x))(
         np.concatenate([x, x + shifts])
     )
     psi, near, far = np.split(sign * np.exp(logabs), [1, 13])
     laplacian = (16 * near.sum() - far.sum() - 30 * 6 * psi) / (12 * step**2)
-    energy = kinetic(correlated, walkers[:1])
+    energy = kinetic(correlated_complex, walkers[:1])
     np.testing.assert_allclose(energy, -laplacian / 2 / psi, rtol=1e-7)
 
 

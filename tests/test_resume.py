@@ -1,20 +1,22 @@
 """A run that was killed, at any moment and any number of times, ends bit for bit alike."""
 
-import json
+import shlex
 import shutil
 import signal
-import time
+import subprocess
+import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nqs import saved
+from nqs import checkpoints, saved
 from nqs.directory import read_json
-from nqs.optimizers import METHODS
-from nqs.run import RunError, load, run
-from tests import tiny
-from tests.tiny import SAMPLERS, machine, process
+from nqs.optimizers import METHODS, FirstOrder
+from nqs.run import RunError, run
+from nqs.vmc import VMC
+from tests.tiny import ROOT, SAMPLERS, Well, experiment, machine, process
 
 pytestmark = pytest.mark.usefixtures("compiled")
 
@@ -85,9 +87,9 @@ def killed_at_every(moments, directory, **settings):
 @pytest.mark.parametrize(
     ("sampler", "optimizer", "moments"),
     [
-        ("metropolis", "adam", MOMENTS[1::2]),
-        ("langevin", "momentum", MOMENTS[2::4]),
-        ("gibbs", "lion", MOMENTS[0::4]),
+        ("metropolis", "adam", [MOMENTS[i] for i in (1, 3, 7, 9)]),
+        ("langevin", "momentum", [MOMENTS[i] for i in (2, 5)]),
+        ("gibbs", "lion", [MOMENTS[i] for i in (0, 6)]),
     ],
 )
 def test_a_run_killed_again_and_again_ends_as_if_nothing_had_happened(
@@ -108,3 +110,159 @@ def test_ten_kills_change_nothing_with_any_sampler_and_optimizer(
     parts = {"sampler": sampler, "optimizer": optimizer}
     undisturbed = in_the_end(tmp_path / "a", **parts, checkpoint_every=0.0)
     assert_alike(killed_at_every(MOMENTS, tmp_path / "b", **parts), undisturbed)
+
+
+@pytest.mark.parametrize(
+    ("number", "phase"), [(signal.SIGTERM, "train"), (signal.SIGINT, "evaluation")]
+)
+def test_a_run_that_is_asked_to_stop_saves_and_says_how_to_go_on(
+    tmp_path, number, phase
+):
+    # a second of every phase, in which the signal arrives from outside
+    settings = {"iterations": 2000, "evaluation_steps": 2000, "optimizer": "sgd"}
+    directory = tmp_path / "it's here"
+    asked = process(settings | {"directory": str(directory)})
+    for line in asked.stdout:
+        if line.startswith(phase):
+            asked.send_signal(number)
+            break
+    _, errors = asked.communicate(timeout=300)
+    assert asked.returncode == 128 + number
+    assert f"{number.name}: stopped after step" in errors
+    assert f"of {phase}; a checkpoint is saved. Go on with: " in errors
+    assert f"directory={str(directory)!r}, resume=True" in errors
+    assert "Traceback" not in errors
+    assert not (directory / "result.json").exists()
+    run(machine(**settings, directory=str(directory), resume=True))
+    undisturbed = in_the_end(tmp_path / "b", **settings)
+    assert_alike(outcome(directory, machine(**settings)), undisturbed)
+
+
+def test_the_sentence_after_a_signal_is_a_command_that_works(tmp_path):
+    directory = tmp_path / "with a blank"
+    command = [sys.executable, "-m", "experiments.harmonic_oscillator"]
+    options = "--n 1 --ansatz rbm --sampler gibbs --iterations 2000 --burn-in 1"
+    options += " --n-walkers 16 --evaluation-steps 2"
+    asked = subprocess.Popen(
+        [*command, *options.split(), "--directory", str(directory)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for line in asked.stdout:
+        if line.startswith("train"):
+            asked.terminate()
+            break
+    _, errors = asked.communicate(timeout=300)
+    assert asked.returncode == 128 + signal.SIGTERM
+    said = shlex.split(errors.strip().rpartition("Go on with: ")[2])
+    assert said[0] == "python"
+    done = subprocess.run(
+        [sys.executable, *said[1:]], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith("energy ")
+    assert len((directory / "metrics.jsonl").read_text().splitlines()) == 2000
+
+
+@pytest.fixture(scope="module")
+def finished(compiled, tmp_path_factory):
+    """A finished run of 5 training and 4 evaluation steps; copy it before use."""
+    directory = tmp_path_factory.mktemp("finished") / "run"
+    run(experiment(directory=str(directory)))
+    return directory
+
+
+def resumed(finished, directory, **changes):
+    """A copy of the finished run, resumed with changes."""
+    shutil.copytree(finished, directory)
+    return run(experiment(directory=str(directory), resume=True, **changes))
+
+
+def test_a_finished_run_resumes_to_the_same_result(finished, tmp_path):
+    resumed(finished, tmp_path / "a")
+    same = outcome(tmp_path / "a", experiment())
+    assert_alike(same, outcome(finished, experiment()))
+
+
+@pytest.mark.parametrize(
+    "longer",
+    [
+        {"iterations": 9},
+        {"evaluation_steps": 7},
+        {"iterations": 6, "evaluation_steps": 5},
+    ],
+    ids=str,
+)
+def test_a_run_made_longer_is_the_run_that_was_longer_from_the_start(
+    finished, tmp_path, longer
+):
+    resumed(finished, tmp_path / "a", **longer)
+    run(experiment(directory=str(tmp_path / "b"), **longer))
+    one, other = (outcome(tmp_path / k, experiment(**longer)) for k in "ab")
+    assert_alike(one, other)
+    assert read_json(tmp_path / "a" / "config.json") == experiment(**longer).config()
+
+
+@pytest.mark.parametrize("field", ["iterations", "evaluation_steps"])
+def test_a_run_cannot_be_made_shorter(finished, tmp_path, field):
+    with pytest.raises(RunError, match=f"{field} may only be raised.* got 2"):
+        resumed(finished, tmp_path / "a", **{field: 2})
+    assert_alike(outcome(tmp_path / "a", experiment()), outcome(finished, experiment()))
+
+
+def test_training_goes_on_from_a_checkpoint_of_the_evaluation(finished, tmp_path):
+    """The walkers of the evaluation are not those that training left behind."""
+    resumed(finished, tmp_path / "a", evaluation_steps=6)
+    run(experiment(directory=str(tmp_path / "a"), resume=True, evaluation_steps=6, iterations=8))  # fmt: skip # noqa: E501
+    run(experiment(directory=str(tmp_path / "b"), evaluation_steps=6, iterations=8))
+    one, other = (
+        outcome(tmp_path / k, experiment(evaluation_steps=6, iterations=8))
+        for k in "ab"
+    )
+    assert_alike(one, other)
+
+
+def test_a_run_killed_before_its_first_checkpoint_starts_again(
+    finished, tmp_path, capsys
+):
+    shutil.copytree(finished, tmp_path / "a")
+    shutil.rmtree(tmp_path / "a" / "checkpoints")
+    run(experiment(directory=str(tmp_path / "a"), resume=True))
+    assert "warning: no checkpoint is left" in capsys.readouterr().err
+    again = outcome(tmp_path / "a", experiment())
+    assert_alike(again, outcome(finished, experiment()))
+
+
+def test_such_a_run_starts_again_from_the_run_it_was_told_to_start_from(
+    finished, tmp_path
+):
+    start = {"start_from": str(finished), "hamiltonian": Well(omega=0.25)}
+    run(experiment(directory=str(tmp_path / "a"), **start))
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    shutil.rmtree(tmp_path / "b" / "checkpoints")
+    run(experiment(directory=str(tmp_path / "b"), resume=True, **start))
+    one, other = (outcome(tmp_path / k, experiment(**start)) for k in "ab")
+    assert_alike(one, other)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_state_of_every_optimizer_survives_a_checkpoint(tmp_path, method):
+    well = Well()
+    optimizer = FirstOrder(method, 0.1)
+    vmc = VMC(experiment().ansatz, well, SAMPLERS["metropolis"], optimizer)
+    state = vmc.init(jax.random.key(0), well.initial_walkers(jax.random.key(1), 8))
+    step = jax.jit(lambda i, state: vmc.step(jax.random.key(i), state)[0])
+    for i in range(6):
+        if i == 3:
+            checkpoints.save(tmp_path, 3, state, identity="")
+        state = step(jnp.asarray(i), state)
+    _, again = checkpoints.restore(tmp_path, state, identity="", warn=pytest.fail)
+    for i in range(3, 6):
+        again = step(jnp.asarray(i), again)
+    leaves = jax.tree_util.tree_leaves_with_path(state)
+    for (path, leaf), other in zip(leaves, jax.tree.leaves(again), strict=True):
+        name = jax.tree_util.keystr(path)
+        assert np.asarray(leaf).tobytes() == np.asarray(other).tobytes(), name
+    assert np.all(np.asarray(state.params["a"]) != 0.7)

@@ -1,0 +1,165 @@
+"""Natural gradient: stochastic reconfiguration, minSR and SPRING, in a trust region.
+
+With the centered derivatives O (rows, p) and eps = sqrt(weight) (E_L - <E>), real and
+imaginary parts stacked, half the energy gradient is O^T eps and all three solve
+
+    phi = mu phi' + (O^T O + damping)^{-1} O^T (eps - mu O phi')
+        = mu phi' + O^T (O O^T + damping)^{-1} (eps - mu O phi')
+
+with the direction phi' taken at the last step. mu = 0 is stochastic reconfiguration, in
+parameter space (first line) or in sample space (second line, minSR), which are the same
+update; mu > 0 is SPRING. The parameters move by -learning_rate phi.
+
+The step is bounded in the metric of Fubini and Study: ||O step|| <= max_step, where
+||O step||^2 is the squared angle between the old and the new wave function. A step that
+is scaled down scales the stored direction phi with it; a momentum that remembers steps
+never taken runs away.
+
+References: S. Sorella, Phys. Rev. Lett. 80, 4558 (1998); A. Chen and M. Heyl, Nature
+Physics 20, 1476 (2024); G. Goldshlager, N. Abrahamsen and L. Lin, J. Comput. Phys. 516,
+113351 (2024).
+"""
+
+import dataclasses
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+from jax.flatten_util import ravel_pytree
+
+from nqs.optimizers.derivatives import CenteredDerivatives, n_parameters
+from nqs.optimizers.schedules import Schedule
+from nqs.types import Params
+
+SPACES = ("auto", "parameters", "samples")
+
+
+class NaturalGradientState(NamedTuple):
+    """The step count () and the direction phi taken last."""
+
+    count: Array
+    direction: Params
+
+
+@dataclasses.dataclass(frozen=True)
+class NaturalGradient:
+    """Settings of SR, minSR and SPRING.
+
+    Attributes:
+      learning_rate: peak step in imaginary time, 1/energy.
+      schedule: how it changes from step to step.
+      damping: multiple of the identity that is added to O^T O or O O^T, whose trace is
+        the sum of the variances of all derivatives.
+      momentum: mu of SPRING; 0 for SR.
+      max_step: largest ||O step||, an angle between wave functions; None for any.
+      space: "parameters" (SR), "samples" (minSR), or "auto" for the smaller matrix.
+      memory: bytes that a block of derivatives may take.
+
+    Raises:
+      ValueError: for a number out of range or an unknown space.
+    """
+
+    learning_rate: float = 0.05
+    schedule: Schedule = Schedule()
+    damping: float = 1e-3
+    momentum: float = 0.0
+    max_step: float | None = 0.1
+    space: str = "auto"
+    memory: int = 2**30
+
+    def __post_init__(self):
+        for field in ("learning_rate", "damping", "memory"):
+            value = getattr(self, field)
+            if not 0 < value < float("inf"):
+                raise ValueError(f"{field} must be positive, got {value!r}")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"momentum must lie in [0, 1), got {self.momentum!r}")
+        if self.max_step is not None and not self.max_step > 0:
+            raise ValueError(
+                f"max_step must be positive or None, got {self.max_step!r}"
+            )
+        if self.space not in SPACES:
+            raise ValueError(f"space must be one of {SPACES}, got {self.space!r}")
+
+    def build(self) -> optax.GradientTransformationExtraArgs:
+        """The optax transformation; it owns the learning rate and returns the step."""
+        rate = self.schedule.build(self.learning_rate)
+
+        def init(params):
+            zero = jax.tree.map(jnp.zeros_like, params)
+            return NaturalGradientState(jnp.zeros((), int), zero)
+
+        def update(updates, state, params=None, **given):
+            energy, weights = given["local_energy"], given["weights"]
+            if weights is None:
+                weights = jnp.full_like(energy.real, 1 / energy.shape[0])
+            derivatives = CenteredDerivatives(
+                given["ansatz"],
+                params,
+                given["walkers"],
+                weights,
+                given.get("chunk_size"),
+                self.memory,
+            )
+            direction, rows = self._direction(derivatives, energy, state.direction)
+            step = jnp.asarray(rate(state.count), rows.dtype)
+            scale = jnp.ones((), rows.dtype)
+            if self.max_step is not None:
+                angle = step * jnp.linalg.norm(rows)
+                scale = jnp.minimum(scale, self.max_step / angle)
+            direction = jax.tree.map(lambda leaf: scale * leaf, direction)
+            updates = jax.tree.map(lambda leaf: -step * leaf, direction)
+            return updates, NaturalGradientState(state.count + 1, direction)
+
+        return optax.GradientTransformationExtraArgs(init, update)
+
+    def _direction(
+        self, derivatives: CenteredDerivatives, local_energy: Array, last: Params
+    ) -> tuple[Params, Array]:
+        """The direction phi and O phi (rows,)."""
+        gram_is_smaller = n_parameters(last) > local_energy.shape[0]
+        in_samples = self.space == "samples" or (
+            self.space == "auto" and gram_is_smaller
+        )
+        parts = [local_energy.real, local_energy.imag]
+        n_parts = jax.eval_shape(derivatives.times, last).size // local_energy.shape[0]
+        residual = derivatives.center(jnp.stack(parts[:n_parts], axis=1))
+        remembered = jax.tree.map(lambda leaf: self.momentum * leaf, last)
+        if self.momentum:
+            residual = residual - derivatives.times(remembered)
+        if in_samples:
+            solution = solve(derivatives.gram(), residual, self.damping)
+            correction = derivatives.transposed_times(solution)
+        else:
+            force, unravel = ravel_pytree(derivatives.transposed_times(residual))
+            correction = unravel(solve(derivatives.metric(), force, self.damping))
+        direction = jax.tree.map(jnp.add, remembered, correction)
+        return direction, derivatives.times(direction)
+
+
+def solve(matrix: Array, vector: Array, damping: float) -> Array:
+    """(matrix + damping)^{-1} vector for a positive semidefinite matrix (m, m).
+
+    By Cholesky; where rounding has made the matrix indefinite beyond the damping, by
+    its eigenvalues, of which negative ones count as zero.
+    """
+    shift = jnp.asarray(damping, matrix.dtype)
+    damped = matrix + shift * jnp.eye(matrix.shape[0], dtype=matrix.dtype)
+    factor = jnp.linalg.cholesky(damped)
+
+    def by_cholesky():
+        return jax.scipy.linalg.cho_solve((factor, True), vector)
+
+    def by_eigenvalues():
+        values, vectors = jnp.linalg.eigh(matrix)
+        return vectors @ ((vectors.T @ vector) / (jnp.maximum(values, 0) + shift))
+
+    return jax.lax.cond(jnp.all(jnp.isfinite(factor)), by_cholesky, by_eigenvalues)
+
+
+SR = partial(NaturalGradient, space="parameters")
+MinSR = partial(NaturalGradient, space="samples")
+Spring = partial(NaturalGradient, momentum=0.95)

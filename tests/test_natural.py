@@ -1,0 +1,199 @@
+"""Natural gradient: three routes to one update, dense formulas, the trust region."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.flatten_util import ravel_pytree
+
+from nqs.ansatze import FeedForward, GaussianBinaryRBM, PadeJastrow, Product
+from nqs.optimizers import SR, MinSR, NaturalGradient, Schedule, Spring
+from nqs.optimizers.derivatives import CenteredDerivatives
+from nqs.optimizers.natural import solve
+
+W = 12
+ANSATZE = {
+    "real": FeedForward(hidden=(3,)),
+    "complex": FeedForward(hidden=(3,), phase=True),
+    "rbm": GaussianBinaryRBM(n_hidden=2),
+    "product": Product((FeedForward(hidden=(4,)), PadeJastrow(1))),
+}
+
+
+def problem(ansatz, weights=None):
+    """An ansatz with its parameters, walkers, weights and made-up local energies."""
+    walkers = jax.random.normal(jax.random.key(0), (W, 2, 2))
+    params = ansatz.init(jax.random.key(1), walkers[0])
+    energy = jax.random.normal(jax.random.key(2), (W,))
+    if jnp.iscomplexobj(ansatz.apply(params, walkers[0]).sign):
+        energy = energy + 1j * jax.random.normal(jax.random.key(3), (W,))
+    if weights is None:
+        weights = jax.nn.softmax(jax.random.normal(jax.random.key(4), (W,)))
+    return params, walkers, weights, energy
+
+
+def dense(ansatz, params, walkers, weights):
+    """O (rows, p) by brute force, rows of real and imaginary part side by side."""
+    flat, unravel = ravel_pytree(params)
+
+    def parts(flat, x):
+        psi = ansatz.apply(unravel(flat), x)
+        both = (psi.logabs, jnp.angle(psi.sign))
+        return jnp.stack(both[: 1 + jnp.iscomplexobj(psi.sign)])
+
+    jacobian = np.asarray(jax.vmap(jax.jacfwd(parts), (None, 0))(flat, walkers))
+    mean = np.einsum("w,wkp->kp", weights, jacobian)
+    rows = np.sqrt(weights)[:, None, None] * (jacobian - mean)
+    return rows.reshape(-1, flat.size)
+
+
+def dense_residual(weights, energy):
+    centered = energy - np.sum(weights * energy)
+    weights, centered = np.asarray(weights), np.asarray(centered)
+    parts = [centered.real] + ([centered.imag] if np.iscomplexobj(energy) else [])
+    return (np.sqrt(weights)[:, None] * np.stack(parts, axis=1)).ravel()
+
+
+def update(optimizer, ansatz, state=None):
+    params, walkers, weights, energy = problem(ansatz)
+    transform = optimizer.build()
+    state = transform.init(params) if state is None else state
+
+    @jax.jit
+    def compiled(state, params, walkers, energy, weights):
+        return transform.update(
+            params,
+            state,
+            params,
+            ansatz=ansatz,
+            walkers=walkers,
+            local_energy=energy,
+            weights=weights,
+        )
+
+    return compiled(state, params, walkers, energy, weights)
+
+
+@pytest.mark.parametrize(
+    "name, memory, chunk_size",
+    [("real", 2**30, None), ("complex", 2**30, 5), ("complex", 500, None)],
+)
+def test_products_and_gram_matrices_are_those_of_the_dense_matrix(
+    name, memory, chunk_size
+):
+    ansatz = ANSATZE[name]
+    params, walkers, weights, _ = problem(ansatz)
+    o = dense(ansatz, params, walkers, weights)
+    derivatives = CenteredDerivatives(
+        ansatz, params, walkers, weights, chunk_size, memory
+    )
+    flat, unravel = ravel_pytree(params)
+    v = jax.random.normal(jax.random.key(7), flat.shape)
+    u = jax.random.normal(jax.random.key(8), o.shape[:1])
+    back = ravel_pytree(derivatives.transposed_times(u))[0]
+    np.testing.assert_allclose(derivatives.times(unravel(v)), o @ v, atol=1e-12)
+    np.testing.assert_allclose(back, o.T @ u, atol=1e-12)
+    np.testing.assert_allclose(derivatives.gram(), o @ o.T, atol=1e-12)
+    np.testing.assert_allclose(derivatives.metric(), o.T @ o, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ANSATZE)
+def test_sr_minsr_and_spring_without_momentum_are_one_update(name):
+    ansatz = ANSATZE[name]
+    params, walkers, weights, energy = problem(ansatz)
+    o, residual = (
+        dense(ansatz, params, walkers, weights),
+        dense_residual(weights, energy),
+    )
+    damped = o.T @ o + 1e-3 * np.eye(o.shape[1])
+    expected = -0.05 * np.linalg.solve(damped, o.T @ residual)
+    for optimizer in (SR, MinSR, Spring):
+        settings = {"momentum": 0.0} if optimizer is Spring else {}
+        found, _ = update(optimizer(max_step=None, **settings), ansatz)
+        np.testing.assert_allclose(ravel_pytree(found)[0], expected, atol=1e-10)
+
+
+@pytest.mark.parametrize("space", ["parameters", "samples"])
+def test_spring_remembers_its_direction_as_the_paper_says(space):
+    ansatz, mu = ANSATZE["complex"], 0.8
+    params, walkers, weights, energy = problem(ansatz)
+    o, residual = (
+        dense(ansatz, params, walkers, weights),
+        dense_residual(weights, energy),
+    )
+    optimizer = NaturalGradient(momentum=mu, max_step=None, space=space)
+    phi, state = np.zeros(o.shape[1]), None
+    for _ in range(3):
+        gram = o @ o.T + 1e-3 * np.eye(len(o))
+        phi = mu * phi + o.T @ np.linalg.solve(gram, residual - mu * o @ phi)
+        found, state = update(optimizer, ansatz, state)
+        np.testing.assert_allclose(ravel_pytree(found)[0], -0.05 * phi, atol=1e-9)
+
+
+def test_the_step_is_bounded_and_so_is_the_direction_that_is_remembered():
+    ansatz = ANSATZE["real"]
+    params, walkers, weights, _ = problem(ansatz)
+    o = dense(ansatz, params, walkers, weights)
+    free, _ = update(Spring(max_step=None), ansatz)
+    angle = np.linalg.norm(o @ ravel_pytree(free)[0])
+    bounded, state = update(Spring(max_step=angle / 4), ansatz)
+    np.testing.assert_allclose(ravel_pytree(bounded)[0], ravel_pytree(free)[0] / 4)
+    taken = ravel_pytree(state.direction)[0]
+    np.testing.assert_allclose(-0.05 * taken, ravel_pytree(bounded)[0])
+    loose, _ = update(Spring(max_step=2 * angle), ansatz)
+    np.testing.assert_allclose(ravel_pytree(loose)[0], ravel_pytree(free)[0])
+
+
+def test_a_large_damping_gives_half_the_energy_gradient():
+    from nqs.vmc import energy_gradient
+
+    ansatz = ANSATZE["complex"]
+    params, walkers, weights, energy = problem(ansatz)
+    gradient = energy_gradient(ansatz, params, walkers, energy, weights)
+    found, _ = update(MinSR(damping=1e8, learning_rate=1.0, max_step=None), ansatz)
+    expected = -ravel_pytree(gradient)[0] / 2
+    np.testing.assert_allclose(1e8 * ravel_pytree(found)[0], expected, rtol=1e-6)
+
+
+def test_the_automatic_space_is_the_smaller_one():
+    ansatz = ANSATZE["real"]  # more parameters than walkers
+    shapes = str(jax.make_jaxpr(lambda: update(NaturalGradient(), ansatz)[0])())
+    assert f"f64[{W},{W}] = cholesky" in shapes
+    small = GaussianBinaryRBM(n_hidden=1)  # 9 parameters
+    shapes = str(jax.make_jaxpr(lambda: update(NaturalGradient(), small)[0])())
+    assert "f64[9,9] = cholesky" in shapes
+
+
+def test_solve_survives_a_matrix_that_rounding_made_indefinite():
+    vectors = np.linalg.qr(np.random.default_rng(0).normal(size=(6, 6)))[0]
+    values = np.array([1.0, 0.5, 0.1, 0.0, 0.0, -1e-6])
+    vector = np.random.default_rng(1).normal(size=6)
+    found = solve(jnp.asarray(vectors * values @ vectors.T), jnp.asarray(vector), 1e-8)
+    expected = vectors @ ((vectors.T @ vector) / (np.maximum(values, 0) + 1e-8))
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_the_schedule_belongs_to_the_optimizer():
+    schedule = Schedule("linear", steps=2, final=0.0)
+    optimizer = SR(schedule=schedule, max_step=None)
+    first, state = update(optimizer, ANSATZE["real"])
+    second, _ = update(optimizer, ANSATZE["real"], state)
+    np.testing.assert_allclose(
+        ravel_pytree(second)[0], ravel_pytree(first)[0] / 2, atol=1e-14
+    )
+
+
+@pytest.mark.parametrize(
+    "field, value",
+    [
+        ("learning_rate", 0.0),
+        ("damping", -1.0),
+        ("momentum", 1.0),
+        ("max_step", 0.0),
+        ("space", "fourier"),
+        ("memory", 0),
+    ],
+)
+def test_bad_settings_are_refused(field, value):
+    with pytest.raises(ValueError, match=field):
+        NaturalGradient(**{field: value})
