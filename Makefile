@@ -10,7 +10,7 @@ demo: $(VENV)/installed
 	  --iterations 500 --evaluation-steps 1000
 
 test: $(VENV)/installed
-	$(RUN) -m pytest
+	$(RUN) -m pytest --numprocesses auto
 
 slow: $(VENV)/installed
 	$(RUN) -m pytest -m slow

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 LINE_EVERY = 5.0  # seconds between plain lines
+BAR = 40  # characters
 
 
 def uncertain(value: float, error: float | None) -> str:
@@ -34,7 +35,7 @@ class Progress:
 
     def __init__(self, unit: str, n_walkers: int):
         self.unit, self.n_walkers = unit, n_walkers
-        self.bar = None
+        self.live = None
         self.last_line = -math.inf
 
     @contextmanager
@@ -45,27 +46,28 @@ class Progress:
         if not sys.stdout.isatty():
             yield self
             return
-        from rich.progress import BarColumn, TextColumn
-        from rich.progress import Progress as Bar
+        from rich.live import Live
 
-        columns = (
-            TextColumn("{task.description:<9}"),
-            BarColumn(20),
-            TextColumn("{task.completed}/{task.total}  {task.fields[text]}"),
-        )
-        with Bar(*columns) as bar:
-            task = bar.add_task(name, total=total, completed=done, text="")
-            self.bar = (bar, task)
+        with Live(refresh_per_second=4) as self.live:
             try:
+                self._show(done, "")
                 yield self
             finally:
-                self.bar = None
+                self.live = None
+
+    def _show(self, done: int, text: str) -> None:
+        """A bar, and below it the numbers, which fill a line of their own."""
+        from rich.text import Text
+
+        assert self.live is not None
+        filled = round(BAR * done / max(1, self.total))
+        bar = "━" * filled + "╌" * (BAR - filled)
+        self.live.update(Text(f"{self.name:10} {bar} {done}/{self.total}\n{text}"))
 
     def update(self, done: int, info: Mapping[str, float]) -> None:
         """Show the state after step `done`."""
-        if self.bar:
-            bar, task = self.bar
-            bar.update(task, completed=done, text=self._text(done, info))
+        if self.live:
+            self._show(done, self._text(done, info))
             return
         now = time.monotonic()
         if now - self.last_line >= LINE_EVERY or done == self.total:
@@ -81,7 +83,7 @@ class Progress:
             error = math.sqrt(info["variance"] / self.n_walkers)
             energy = uncertain(float(info["energy"]), error)
             parts += [f"E {energy} {self.unit}", f"variance {info['variance']:.3g}"]
-        parts += [f"acceptance {info['acceptance']:.2f}", f"{rate:.1f} steps/s"]
+        parts += [f"acceptance {info['acceptance']:.2f}", f"{rate:.3g} steps/s"]
         if rate > 0:
             minutes, seconds = divmod(round((self.total - done) / rate), 60)
             parts.append(f"{minutes}:{seconds:02d} left")

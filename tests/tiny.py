@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -69,6 +70,27 @@ def narrow(key, x):
 
 def exact(key, x):
     return {"a": jnp.ones((), x.dtype)}
+
+
+class StillState(NamedTuple):
+    walkers: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Still:
+    """A sampler that moves nothing, and compiles at once."""
+
+    sweeps: int = 1
+    requires: ClassVar[None] = None
+
+    def init(self, walkers, /):
+        return StillState(walkers)
+
+    def step(self, key, ansatz, params, state, /):
+        return state, {"acceptance": jnp.zeros(())}
+
+    def adapt(self, state, info, /):
+        return state
 
 
 def experiment(**changes):

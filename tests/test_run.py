@@ -1,0 +1,507 @@
+"""The run directory: what is in it, what it can be asked, and what it gives back."""
+
+import dataclasses
+import json
+import math
+import shlex
+import signal
+import subprocess
+import sys
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import PartitionSpec
+
+import nqs
+from nqs.directory import Metrics, read_json, write_json
+from nqs.observables import RadialDensity
+from nqs.run import (
+    RunError,
+    evaluate_again,
+    evaluate_main,
+    load,
+    run,
+    shardings,
+    walker_mesh,
+)
+from nqs.types import Function, LogPsi
+from tests.tiny import ROOT, Well, exact, experiment, gaussian, narrow
+
+pytestmark = pytest.mark.usefixtures("compiled")
+
+NUMBER = (int, float)
+OPTIONAL = (int, float, type(None))
+CONTRACT = {
+    "experiment": str, "config": dict, "energy_unit": str, "length_unit": str,
+    "n_parameters": int, "energy": float, "energy_error": OPTIONAL,
+    "energy_per_particle": float, "energy_per_particle_error": OPTIONAL,
+    "energy_imaginary": OPTIONAL, "variance": float, "v_score": OPTIONAL,
+    "terms": dict, "observables": dict, "autocorrelation_time": float,
+    "r_hat": OPTIONAL, "n_samples": int, "n_effective": float, "acceptance": float,
+    "iterations": int, "n_walkers": int, "seed": int, "precision": str, "device": str,
+    "versions": dict, "compile_seconds": float, "train_seconds": float,
+    "evaluate_seconds": float, "seconds_per_step": float, "peak_memory_mb": float,
+    "references": list, "deviation_sigma": OPTIONAL, "warnings": list,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def finished(compiled, tmp_path_factory):
+    """A finished run with an error bar; nobody may change it."""
+    directory = tmp_path_factory.mktemp("finished") / "run"
+    run(experiment(directory=str(directory), evaluation_steps=100))
+    return directory
+
+
+@pytest.fixture
+def float64_again():
+    yield
+    jax.config.update("jax_enable_x64", True)
+
+
+def test_result_json_keeps_its_contract(finished):
+    result = read_json(finished / "result.json")
+    assert set(result) == set(CONTRACT)
+    for key, kind in CONTRACT.items():
+        assert isinstance(result[key], kind), key
+    assert set(result["versions"]) == {
+        "python",
+        "jax",
+        "jaxlib",
+        "flax",
+        "optax",
+        "nqs",
+    }
+    assert result["config"] == read_json(finished / "config.json")
+    assert set(result["terms"]) == {"kinetic", "trap"}
+    assert set(result["observables"]) == {"r_squared"}
+    for mean, error in [*result["terms"].values(), *result["observables"].values()]:
+        assert isinstance(mean, float) and 0 < error < 0.2
+    assert result["references"] == [
+        {"value": 0.5, "error": 0.0, "kind": "exact", "source": "textbook"}
+    ]
+    assert result["experiment"] == "tiny"
+    assert result["n_parameters"] == 1
+    assert result["n_samples"] == 16 * 100
+    assert (result["iterations"], result["n_walkers"], result["seed"]) == (5, 16, 0)
+    assert result["precision"] == "float64"
+    assert result["device"] == "4 x cpu"
+    assert result["warnings"] == []
+
+
+def test_the_numbers_of_a_result_fit_together(finished):
+    result = read_json(finished / "result.json")
+    terms = sum(mean for mean, _ in result["terms"].values())
+    assert result["energy"] == pytest.approx(terms, rel=1e-12)
+    assert result["energy_per_particle"] == result["energy"]
+    assert result["energy_per_particle_error"] == result["energy_error"]
+    expected = math.sqrt(result["variance"] / result["n_effective"])
+    assert result["energy_error"] == pytest.approx(expected, rel=1e-12)
+    sigma = (result["energy"] - 0.5) / result["energy_error"]
+    assert result["deviation_sigma"] == pytest.approx(sigma, rel=1e-12)
+    score = result["variance"] / result["energy"] ** 2
+    assert result["v_score"] == pytest.approx(score, rel=1e-12)
+    # the virial theorem of the trap gives r^2 = 2 <trap>
+    assert result["observables"]["r_squared"][0] == pytest.approx(
+        2 * result["terms"]["trap"][0], rel=1e-12
+    )
+    # a Gaussian of width a costs (a + 1 / a) / 4
+    a = float(load(finished).params["a"])
+    assert abs(result["energy"] - (a + 1 / a) / 4) < 4 * result["energy_error"]
+
+
+def test_a_run_directory_holds_its_files(finished):
+    files = {str(p.relative_to(finished)) for p in finished.rglob("*")}
+    assert {"config.json", "metrics.jsonl", "observables.npz", "result.json"} <= files
+    names = {"energy", "acceptance", "local_energy", "density"}
+    assert {f"figures/{name}.png" for name in names} <= files
+    manifests = [p for p in files if p.endswith(".manifest")]
+    assert 1 <= len(manifests) <= 2
+    assert not [p for p in files if p.endswith(".tmp")]
+
+
+def test_metrics_are_a_line_of_scalars_for_every_step(finished):
+    lines = (finished / "metrics.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert [row["step"] for row in rows] == [1, 2, 3, 4, 5]
+    names = {"energy", "variance", "kinetic", "trap", "acceptance", "width"}
+    names |= {"gradient_norm", "update_norm", "non_finite"}
+    for row in rows:
+        assert names <= set(row)
+        assert all(isinstance(value, NUMBER) for value in row.values())
+        assert row["energy"] == pytest.approx(row["kinetic"] + row["trap"])
+
+
+def test_profiles_are_saved_with_their_grid_and_error(finished):
+    arrays = np.load(finished / "observables.npz")
+    assert set(arrays) == {"density", "density_error", "density_grid"}
+    np.testing.assert_array_equal(arrays["density_grid"], RadialDensity(4.0, 10).grid)
+    width = 0.4  # both sides of the origin; beyond 4 bohr there is 1e-4 at most
+    assert 2 * width * arrays["density"].sum() == pytest.approx(1, abs=1e-3)
+    assert np.all(arrays["density_error"][:3] > 0)
+
+
+def test_the_last_line_is_a_sentence_for_a_person(tmp_path, capsys):
+    result = run(experiment(directory=str(tmp_path / "a"), evaluation_steps=100))
+    output = capsys.readouterr().out.splitlines()
+    assert output[0] == f"run directory {tmp_path / 'a'}"
+    digits = f"{result['energy']:.3f}("
+    assert output[-1].startswith(f"energy {digits}")
+    sigma = f"{result['deviation_sigma']:+.1f} sigma"
+    assert output[-1].endswith(f" hartree, exact 0.5 (textbook), deviation {sigma}")
+
+
+def test_load_gives_back_what_was_trained(finished):
+    ansatz, params, walkers = load(finished)
+    assert ansatz == experiment().ansatz
+    assert walkers.shape == (16, 1, 1) and walkers.dtype == float
+    psi = ansatz.apply(params, walkers[0])
+    a, x = float(params["a"]), float(walkers[0, 0, 0])
+    assert psi.logabs == pytest.approx(-a * x**2 / 2)
+    assert a != 0.7
+    # the walkers are those of the last sample
+    sample = json.loads((finished / "result.json").read_text())["observables"]
+    assert 0.2 * sample["r_squared"][0] < np.mean(walkers**2) < 5
+
+
+def test_load_needs_an_ansatz_that_cannot_be_imported(tmp_path):
+    def in_a_script(params, x):
+        return gaussian(params, x)
+
+    ansatz = Function(in_a_script, narrow)
+    directory = str(tmp_path / "a")
+    run(experiment(ansatz=ansatz, directory=directory, iterations=1))
+    with pytest.raises(ValueError, match="part of a script.*in_a_script.*ansatz="):
+        load(directory)
+    found = load(directory, ansatz=ansatz)
+    assert found.ansatz is ansatz
+    # the same function of another script, or another session, has another address
+    again = load(directory, ansatz=Function(lambda p, x: gaussian(p, x), narrow))
+    assert again.params == found.params
+
+
+def test_the_names_of_the_package_are_those_of_run():
+    assert nqs.load is load
+    assert nqs.Experiment is type(experiment())
+
+
+def test_a_finished_run_is_measured_again(finished, tmp_path, monkeypatch, capsys):
+    before = (finished / "result.json").read_bytes()
+    first = read_json(finished / "result.json")
+    monkeypatch.setattr(sys, "argv", ["evaluate", str(finished), "--steps", "150"])
+    evaluate_main()
+    assert capsys.readouterr().out.splitlines()[-1].startswith("energy 0.")
+    again = read_json(finished / "evaluations" / "0001" / "result.json")
+    assert (finished / "result.json").read_bytes() == before
+    assert set(again) == set(CONTRACT)
+    assert again["n_samples"] == 16 * 150
+    assert again["energy"] != first["energy"]
+    error = math.hypot(again["energy_error"], first["energy_error"])
+    assert abs(again["energy"] - first["energy"]) < 4 * error
+    evaluate_again(finished, 150, seed=1)
+    evaluate_again(finished, 150, seed=2)
+    same, other = (
+        read_json(finished / "evaluations" / name / "result.json")["energy"]
+        for name in ("0002", "0003")
+    )
+    assert same == again["energy"] != other
+
+
+def test_start_from_takes_parameters_and_rescales_walkers(finished, tmp_path):
+    source = load(finished)
+    wide = Well(omega=0.25)
+    idle = {"iterations": 0, "burn_in": 0, "hamiltonian": wide}
+    start = experiment(start_from=str(finished), directory=str(tmp_path / "a"), **idle)
+    run(start)
+    found = load(tmp_path / "a")
+    assert found.params == source.params
+    config = read_json(tmp_path / "a" / "config.json")
+    assert config["start_from"] == str(finished)
+    # before the first step: lengths double when omega falls to a quarter
+    state = nqs.run._Run(dataclasses.replace(start, directory=None)).state
+    np.testing.assert_array_equal(state.sampler.walkers, 2 * source.walkers)
+    more = dataclasses.replace(start, directory=None, n_walkers=40)
+    walkers = nqs.run._Run(more).state.sampler.walkers
+    np.testing.assert_array_equal(walkers[16:32], walkers[:16])
+    np.testing.assert_array_equal(walkers[32:], walkers[:8])
+
+
+def two_numbers(key, x):
+    return {"a": jnp.ones(2, x.dtype)}
+
+
+def sum_of_squares(params, x):
+    return LogPsi(jnp.ones((), x.dtype), -jnp.sum(params["a"]) * jnp.sum(x**2))
+
+
+def renamed(key, x):
+    return {"b": jnp.ones((), x.dtype)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"ansatz": Function(sum_of_squares, two_numbers)},
+            r"parameter \['a'\] has shape \(\) in .*, but \(2,\) is needed",
+        ),
+        (
+            {"ansatz": Function(lambda p, x: gaussian({"a": p["b"]}, x), renamed)},
+            r"parameter \['b'\] has shape None in .*, but \(\) is needed",
+        ),
+        (
+            {"hamiltonian": Well(n=3)},
+            r"walker has shape \[\(1, 1\)\] in .*, but \[\(3, 1\)\] is needed",
+        ),
+    ],
+)
+def test_start_from_refuses_what_does_not_fit(finished, tmp_path, changes, message):
+    directory = tmp_path / "a"
+    with pytest.raises(RunError, match=message):
+        run(experiment(start_from=str(finished), directory=str(directory), **changes))
+    assert not directory.exists()
+
+
+def test_start_from_keeps_the_precision_of_the_new_run(tmp_path, float64_again):
+    short = {"iterations": 1, "burn_in": 0}
+    single = str(tmp_path / "single")
+    run(experiment(precision="float32", directory=single, **short))
+    assert load(single).params["a"].dtype == jnp.float32
+    double = str(tmp_path / "double")
+    run(experiment(start_from=single, directory=double, **short))
+    found = load(double)
+    assert found.params["a"].dtype == found.walkers.dtype == jnp.float64
+
+
+def test_single_precision_is_single_precision(tmp_path, float64_again):
+    result = run(experiment(precision="float32", directory=str(tmp_path / "a")))
+    found = load(tmp_path / "a")
+    assert found.params["a"].dtype == found.walkers.dtype == jnp.float32
+    assert result["precision"] == "float32"
+    assert result["energy"] == pytest.approx(0.5, abs=0.2)
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_an_exact_state_has_its_energy_without_error(
+    tmp_path, precision, capsys, float64_again
+):
+    ansatz = Function(gaussian, exact)
+    result = run(
+        experiment(
+            ansatz=ansatz,
+            hamiltonian=Well(3),
+            precision=precision,
+            directory=str(tmp_path / "a"),
+            evaluation_steps=10,
+        )
+    )
+    rounding = 1e-14 if precision == "float64" else 1e-6
+    assert result["energy"] == pytest.approx(1.5, rel=rounding)
+    assert result["variance"] < rounding**2 * 10
+    assert result["energy_error"] < rounding
+    assert abs(result["deviation_sigma"]) < 3
+    assert result["r_hat"] == 1
+    assert capsys.readouterr().out.splitlines()[-1].startswith("energy 1.5")
+
+
+def test_nothing_but_an_evaluation_is_a_run(tmp_path):
+    result = run(experiment(iterations=0, burn_in=0, directory=str(tmp_path / "a")))
+    assert (tmp_path / "a" / "metrics.jsonl").read_text() == ""
+    assert result["seconds_per_step"] == 0
+    assert not (tmp_path / "a" / "figures" / "energy.png").exists()
+    assert (tmp_path / "a" / "figures" / "density.png").exists()
+
+
+def test_too_few_samples_give_no_error_bar_but_a_warning(tmp_path, capsys):
+    result = run(experiment(directory=str(tmp_path / "a")))
+    assert result["energy_error"] is None
+    assert result["energy_per_particle_error"] is None
+    assert result["deviation_sigma"] is None
+    assert math.isfinite(result["energy"])
+    assert any("no error bar for energy" in text for text in result["warnings"])
+    assert any("steps to each chain" in text for text in result["warnings"])
+    assert read_json(tmp_path / "a" / "result.json")["energy_error"] is None
+    assert "no error bar: too few samples" in capsys.readouterr().out.splitlines()[-1]
+
+
+@pytest.mark.filterwarnings("default")
+def test_warnings_of_the_ansatz_and_the_devices_are_in_the_result(tmp_path):
+    def kinked(key, x):
+        warnings.warn("this ansatz has kinks", stacklevel=1)
+        return exact(key, x)
+
+    changes = {"ansatz": Function(gaussian, kinked), "n_walkers": 13}
+    result = run(
+        experiment(**changes, iterations=0, burn_in=0, directory=str(tmp_path / "a"))
+    )
+    assert "this ansatz has kinks" in result["warnings"]
+    assert "13 walkers are no multiple of 4 devices; 1 used" in result["warnings"]
+    assert result["device"] == "1 x cpu"
+
+
+class NeverThere(RadialDensity):
+    """An observable that is not finite."""
+
+    name = "nowhere"
+    grid = None
+
+    def __call__(self, ansatz, params, x):
+        return jnp.sqrt(-jnp.sum(x**2))
+
+
+@dataclasses.dataclass(frozen=True)
+class Nothing(Well):
+    """A system whose energy is zero."""
+
+    def terms(self, ansatz, params, x):
+        return {"kinetic": jnp.zeros((), x.dtype) * params["a"]}
+
+    def references(self):
+        return ()
+
+
+def test_what_has_no_number_is_null_and_does_not_cost_the_result(tmp_path, capsys):
+    directory = str(tmp_path / "a")
+    changes = {"hamiltonian": Nothing(), "observables": (NeverThere(1.0),)}
+    run(experiment(**changes, iterations=0, directory=directory))
+    result = read_json(tmp_path / "a" / "result.json")
+    assert result["energy"] == 0
+    assert result["v_score"] is None
+    assert result["observables"] == {"nowhere": [None, None]}
+    assert "64 of 64 samples of nowhere are not finite" in result["warnings"]
+    assert capsys.readouterr().out.splitlines()[-1].endswith(", no reference known")
+
+
+def test_json_has_no_infinities_and_no_numpy(tmp_path):
+    values = {"r_hat": math.inf, "nan": np.float32("nan"), "array": np.arange(2)}
+    write_json(tmp_path / "a.json", values | {"nested": [(np.int64(3), -math.inf)]})
+    expected = {"r_hat": None, "nan": None, "array": [0, 1], "nested": [[3, None]]}
+    assert read_json(tmp_path / "a.json") == expected
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_an_infinite_setting_is_saved_and_resumed(tmp_path):
+    settings = {"clip": math.inf, "checkpoint_every": math.inf}
+    settings["directory"] = str(tmp_path / "a")
+    first = run(experiment(**settings))
+    again = run(experiment(**settings, resume=True))
+    assert again["energy"] == first["energy"]
+    assert load(tmp_path / "a").params["a"] != 0.7
+
+
+def test_without_a_directory_a_fresh_one_is_made(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):  # in the same second, more likely than not
+        run(experiment(iterations=0, burn_in=0))
+    one, other = (tmp_path / "runs").iterdir()
+    assert one.name.startswith("tiny_2") and other.name.startswith("tiny_2")
+    assert (one / "result.json").exists() and (other / "result.json").exists()
+    said = [s for s in capsys.readouterr().out.splitlines() if s.startswith("run dir")]
+    assert {f"run directory runs/{p.name}" for p in (one, other)} == set(said)
+
+
+def test_an_empty_directory_may_be_used(tmp_path):
+    (tmp_path / "config.json.tmp").write_text("{")  # a run killed at its birth
+    run(experiment(iterations=0, burn_in=0, directory=str(tmp_path)))
+    assert (tmp_path / "result.json").exists()
+
+
+def test_metrics_go_on_after_the_last_line_that_counts(tmp_path):
+    metrics, said = Metrics(tmp_path / "metrics.jsonl"), []
+    with metrics.open(0, said.append):
+        for step in range(1, 6):
+            metrics.append(step, {"energy": np.float64(step) / 7, "bad": math.nan})
+    with metrics.path.open("a") as file:
+        file.write('{"step": 6, "ene')  # killed here
+    with metrics.open(3, said.append):
+        metrics.append(4, {"energy": 0.5, "bad": math.inf})
+    assert said == []
+    columns = metrics.columns()
+    np.testing.assert_array_equal(columns["step"], [1, 2, 3, 4])
+    np.testing.assert_array_equal(columns["energy"], [1 / 7, 2 / 7, 3 / 7, 0.5])
+    assert np.isnan(columns["bad"]).all()
+    lines = metrics.path.read_text().splitlines()
+    metrics.path.write_text("\n".join([lines[0], lines[1][9:], *lines[2:]]) + "\n")
+    np.testing.assert_array_equal(metrics.columns()["step"], [1, 3, 4])
+    with metrics.open(4, said.append):
+        pass
+    assert said == [f"1 lines of {metrics.path} are missing or damaged"]
+
+
+def test_a_damaged_line_of_metrics_does_not_cost_the_result(finished, tmp_path):
+    directory = tmp_path / "a"
+    settings = {"directory": str(directory), "evaluation_steps": 5}
+    run(experiment(**settings))
+    path = directory / "metrics.jsonl"
+    path.write_text(path.read_text().replace('"step": 2', '"step": :'))
+    before = read_json(directory / "result.json")
+    again = run(experiment(**settings, resume=True))
+    assert again["energy"] == before["energy"]
+
+
+def test_walkers_are_split_over_as_many_devices_as_divide_them():
+    assert walker_mesh(16).size == 4
+    assert walker_mesh(18).size == 3
+    assert walker_mesh(13).size == 1
+    assert walker_mesh(16, jax.devices()[:2]).size == 2
+    state = experiment().vmc().init(jax.random.key(0), Well().initial_walkers(jax.random.key(1), 16))  # fmt: skip # noqa: E501
+    placed = shardings(state, walker_mesh(16), 16)
+    assert placed.sampler.walkers.spec == PartitionSpec("walkers")
+    assert placed.sampler.width.spec == PartitionSpec()
+    assert placed.params["a"].spec == PartitionSpec()
+
+
+def test_chunks_of_walkers_change_nothing_but_rounding(finished, tmp_path):
+    chunked = run(
+        experiment(chunk_size=5, evaluation_steps=100, directory=str(tmp_path / "a"))
+    )
+    whole = read_json(finished / "result.json")
+    # the accepted moves are the same, the sums are done in another order
+    assert chunked["energy"] == pytest.approx(whole["energy"], rel=1e-10)
+    assert chunked["acceptance"] == whole["acceptance"]
+
+
+def test_from_the_command_line_to_a_signal_and_on_to_the_result(tmp_path):
+    directory = tmp_path / "it's here"
+    command = [sys.executable, "-m", "experiments.harmonic_oscillator"]
+    options = "--n 1 --ansatz rbm --sampler gibbs --sweeps 1 --iterations 1000"
+    options += " --burn-in 1 --n-walkers 16 --evaluation-steps 100"
+    asked = subprocess.Popen(
+        [*command, *options.split(), "--directory", str(directory)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for line in asked.stdout:
+        if line.startswith("train"):
+            asked.terminate()
+            break
+    _, errors = asked.communicate(timeout=300)
+    assert asked.returncode == 128 + signal.SIGTERM, errors
+    said = shlex.split(errors.strip().rpartition("Go on with: ")[2])
+    assert said[0] == "python"
+    done = subprocess.run(
+        [sys.executable, *said[1:]], cwd=ROOT, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    result = read_json(directory / "result.json")
+    last = done.stdout.splitlines()[-1]
+    assert last.startswith("energy 0.")
+    assert last.endswith(f"deviation {result['deviation_sigma']:+.1f} sigma")
+    assert abs(result["energy"] - 0.5) < 4 * result["energy_error"]
+    assert result["experiment"] == "harmonic_oscillator"
+    options = result["config"]["options"]
+    assert (options["ansatz"], options["iterations"]) == ("rbm", 1000)
+    assert len((directory / "metrics.jsonl").read_text().splitlines()) == 1000
+
+
+def test_the_experiments_are_listed():
+    command = [sys.executable, "-m", "experiments"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in ("quantum_dot", "harmonic_oscillator"):
+        assert f"\n{name} " in done.stdout
+    assert "options" not in done.stdout.split("\n\n")[1]

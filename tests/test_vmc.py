@@ -1,0 +1,583 @@
+"""The energy gradient, clipping, and one step of variational Monte Carlo."""
+
+import dataclasses
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.sharding import NamedSharding, PartitionSpec
+
+from hamiltonians import Coulomb, HarmonicTrap
+from nqs.ansatze import FeedForward, GaussianBinaryRBM, Slater, SlaterJastrow
+from nqs.optimizers import FirstOrder
+from nqs.run import shardings, walker_mesh
+from nqs.types import Function, Hamiltonian, LogPsi
+from nqs.vmc import VMC, clip_local_energy, energy_gradient, local_terms, median
+from samplers import Gibbs, Langevin, Metropolis, OneParticle
+
+# The gradient against finite differences of the exact energy: one particle in an
+# anisotropic trap in two dimensions, all integrals by quadrature.
+
+TRAP = HarmonicTrap(n=1, d=2, omega=(1.0, 1.3))
+AXIS = np.linspace(-6.5, 6.5, 53)  # the trapezoid rule is spectrally exact here
+NODES = np.stack(np.meshgrid(AXIS, AXIS), axis=-1).reshape(-1, 1, 2)
+
+GRADIENT_ANSATZE = {
+    "rbm": GaussianBinaryRBM(3, learn_sigma=True, stddev=0.6),
+    "feed-forward": FeedForward((6,)),
+    "feed-forward with a phase": FeedForward((6,), phase=True),
+}
+
+
+class Exact(NamedTuple):
+    """Exact expectations at given parameters."""
+
+    energy: jax.Array
+    gradient: dict
+    without_imaginary: dict  # the gradient from the real part of the local energies
+    imaginary: jax.Array  # root mean square of the local energy's imaginary part
+
+
+@functools.cache
+def exact(name):
+    """Parameters, and a compiled function from parameters to `Exact`."""
+    ansatz = GRADIENT_ANSATZE[name]
+    params = ansatz.init(jax.random.key(3), NODES[0])
+
+    @jax.jit
+    def expectations(params):
+        def at_node(x):
+            return ansatz.apply(params, x).logabs, TRAP.local_energy(ansatz, params, x)
+
+        logabs, local_energy = jax.vmap(at_node)(jnp.asarray(NODES))
+        weights = jax.nn.softmax(2 * logabs)
+        nodes = jnp.asarray(NODES)
+        return Exact(
+            jnp.sum(weights * local_energy),
+            energy_gradient(ansatz, params, nodes, local_energy, weights),
+            energy_gradient(ansatz, params, nodes, local_energy.real, weights),
+            jnp.sqrt(jnp.sum(weights * local_energy.imag**2)),
+        )
+
+    return params, expectations
+
+
+def slopes(name):
+    """Finite differences (3,) along random directions, and the directions."""
+    params, expectations = exact(name)
+    flat, unravel = jax.flatten_util.ravel_pytree(params)
+    step = 1e-4  # fourth order: truncation and rounding are both below 1e-9
+    directions = np.random.default_rng(0).normal(size=(3, flat.size))
+    found = []
+    for v in directions:
+        e = {
+            k: expectations(unravel(flat + k * step * v)).energy for k in (-2, -1, 1, 2)
+        }
+        found.append((8 * (e[1] - e[-1]) - (e[2] - e[-2])).real / (12 * step))
+    return np.array(found), directions
+
+
+def along(gradient, directions):
+    return directions @ jax.flatten_util.ravel_pytree(gradient)[0]
+
+
+def agree(found, expected):
+    return np.allclose(found, expected, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("name", GRADIENT_ANSATZE)
+def test_energy_gradient_is_the_slope_of_the_exact_energy(name):
+    params, expectations = exact(name)
+    gradient = expectations(params).gradient
+    expected, directions = slopes(name)
+    assert np.min(np.abs(expected)) > 1e-2
+    found = along(gradient, directions)
+    assert agree(found, expected)
+    assert not agree(-found, expected)  # a flipped sign fails
+    assert not agree(found / 2, expected)  # and so does a forgotten 2
+
+
+def test_phase_needs_the_imaginary_part_of_the_local_energy():
+    name = "feed-forward with a phase"
+    params, expectations = exact(name)
+    found = expectations(params)
+    assert found.imaginary > 0.1
+    np.testing.assert_allclose(found.energy.imag, 0, atol=1e-10)  # H is Hermitian
+    expected, directions = slopes(name)
+    assert not agree(along(found.without_imaginary, directions), expected)
+
+
+@pytest.fixture(scope="module")
+def sample():
+    """A complex psi with walkers and complex local energies, as if measured."""
+    ansatz = FeedForward((5,), phase=True)
+    walkers = jax.random.normal(jax.random.key(0), (24, 2, 2))
+    parts = jax.random.normal(jax.random.key(1), (2, 24))
+    local_energy = jax.lax.complex(parts[0] + 3, parts[1])
+    return ansatz, ansatz.init(jax.random.key(2), walkers[0]), walkers, local_energy
+
+
+@pytest.mark.parametrize("chunk_size", [5, 8, 100])
+def test_gradient_in_chunks_is_the_same(chunk_size, sample):
+    ansatz, *rest = sample
+    gradient = jax.jit(energy_gradient, static_argnames=("ansatz", "chunk_size"))
+    found = gradient(ansatz, *rest, chunk_size=chunk_size)
+    expected = gradient(ansatz, *rest)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-14),
+        found,
+        expected,
+    )
+
+
+def test_equal_weights_are_the_default(sample):
+    ansatz, params, walkers, local_energy = sample
+    gradient = jax.jit(energy_gradient, static_argnums=0)
+    found = gradient(ansatz, params, walkers, local_energy, jnp.full(24, 1 / 24))
+    expected = gradient(ansatz, params, walkers, local_energy)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), found, expected
+    )
+
+
+def test_gradient_ignores_a_shift_of_the_energy(sample):
+    ansatz, params, walkers, local_energy = sample
+    gradient = jax.jit(energy_gradient, static_argnums=0)
+    shifted = gradient(ansatz, params, walkers, local_energy + 7 - 2j)
+    expected = gradient(ansatz, params, walkers, local_energy)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-13),
+        shifted,
+        expected,
+    )
+
+
+# The median, by counting.
+
+HEAVY = np.concatenate([np.linspace(-1, 1, 31), [1e12, -3e12, 1e12, 7e12]])
+SETS_OF_VALUES = {
+    "one": [3.0],
+    "two": [1.0, 2.0],
+    "odd": np.random.default_rng(0).normal(size=101),
+    "even": np.random.default_rng(1).normal(size=64) - 300,
+    "constant": np.full(10, -0.123456789),
+    "ties": [1.0, 1.0, 1.0, 2.0, 5.0, 5.0],
+    "halves": [-1.0] * 8 + [1.0] * 8,
+    "nearly all one": [0.0] * 15 + [1.0],
+    "lognormal": np.exp(3 * np.random.default_rng(2).normal(size=333)),
+    "outliers": HEAVY,
+    "outliers on one side": np.abs(HEAVY),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("name", SETS_OF_VALUES)
+def test_median_lies_between_the_middle_values(name, dtype, strict_dtypes):
+    values = np.sort(np.asarray(SETS_OF_VALUES[name], dtype))
+    found = jax.jit(median)(jnp.asarray(values))
+    assert found.dtype == dtype and found.shape == ()
+    below, above = values[(len(values) - 1) // 2], values[len(values) // 2]
+    # To 16^-16 = 5e-20 of the range, and to rounding.
+    slack = 2 * np.finfo(dtype).eps * abs(below) + 1e-19 * np.ptp(values)
+    assert below - slack <= found <= above + slack
+    if len(values) % 2:
+        np.testing.assert_allclose(found, np.median(values), rtol=0, atol=slack)
+
+
+def test_median_in_single_precision_stands_energies_whose_squares_overflow():
+    values = np.array([1.0, 2.0, 3.0, 1e30, -1e25], np.float32)
+    assert median(jnp.asarray(values)) == 2
+
+
+def test_median_of_broken_numbers_is_broken():
+    assert np.isnan(median(jnp.array([1.0, np.nan, 2.0])))
+
+
+# Clipping.
+
+
+@pytest.mark.parametrize("width", [1.0, 2.5])
+def test_only_outliers_are_pulled_to_the_window(width, strict_dtypes):
+    energies = np.append(np.random.default_rng(0).normal(size=98), [60.0, -45.0, 0.0])
+    found = np.asarray(clip_local_energy(jnp.asarray(energies), width))
+    center = np.median(energies)
+    window = width * np.mean(np.abs(energies - center))
+    inside = np.abs(energies - center) <= window
+    assert 2 <= np.sum(~inside) < 50
+    np.testing.assert_array_equal(found[inside], energies[inside])
+    expected = center + np.sign(energies - center) * window
+    np.testing.assert_allclose(found[~inside], expected[~inside], rtol=1e-14)
+
+
+def test_real_and_imaginary_part_are_clipped_apart():
+    real, imaginary = jax.random.normal(jax.random.key(0), (2, 50))
+    real, imaginary = real.at[3].set(100.0), imaginary.at[7].set(-100.0)
+    found = clip_local_energy(jax.lax.complex(real, imaginary), 3.0)
+    np.testing.assert_array_equal(found.real, clip_local_energy(real, 3.0))
+    np.testing.assert_array_equal(found.imag, clip_local_energy(imaginary, 3.0))
+    assert found.real[3] < 10 and found.imag[3] == imaginary[3]
+    assert found.imag[7] > -10 and found.real[7] == real[7]
+
+
+def test_an_eigenstate_is_not_hurt_by_clipping():
+    np.testing.assert_array_equal(clip_local_energy(jnp.full(9, 1 / 3)), 1 / 3)
+
+
+# One step. Toys without kinetic energy compile quickly.
+
+
+@dataclasses.dataclass(frozen=True)
+class Toy(Hamiltonian):
+    """A potential energy that exceeds all bounds, or breaks, beyond x = `edge`."""
+
+    beyond: float = 0.0
+    edge: float = 1.0
+    imaginary: bool = False
+    n = 2
+    energy_unit = "hartree"
+    length_unit = "bohr"
+
+    def terms(self, ansatz, params, x):
+        terms = {
+            "trap": jnp.sum(x * x) / 2,
+            "cliff": jnp.where(jnp.max(x) > self.edge, self.beyond, 0.0),
+        }
+        if self.imaginary:
+            terms = {name: jax.lax.complex(v, v / 7) for name, v in terms.items()}
+        return terms
+
+    def initial_walkers(self, key, n_walkers):
+        return jax.random.normal(key, (n_walkers, 2, 2))
+
+    def references(self):
+        return ()
+
+
+def gaussian(params, x):
+    return LogPsi(jnp.ones((), x.dtype), -jnp.exp(params["log_alpha"]) * jnp.sum(x * x))
+
+
+def first_width(key, x):
+    return {"log_alpha": jnp.asarray(0.1, x.dtype)}
+
+
+GAUSSIAN = Function(gaussian, first_width)
+INFO = {
+    "energy",
+    "variance",
+    "acceptance",
+    "gradient_norm",
+    "update_norm",
+    "non_finite",
+}
+
+
+def one_step(vmc, n_walkers=16, key=0):
+    """The first state, the state after one step, and the info."""
+    walkers = vmc.hamiltonian.initial_walkers(jax.random.key(key), n_walkers)
+    state = vmc.init(jax.random.key(key + 1), walkers)
+    return state, *jax.jit(vmc.step)(jax.random.key(key + 2), state)
+
+
+def test_step_lowers_the_energy_of_a_state_of_wrong_width():
+    trap = HarmonicTrap(n=2, d=1)  # alpha = 1/2 has the exact energy, 1
+    optimizer = FirstOrder("sgd", 0.3)
+    vmc = VMC(GAUSSIAN, trap, Metropolis(sweeps=3), optimizer)
+    state = vmc.init(jax.random.key(0), trap.initial_walkers(jax.random.key(1), 128))
+    step, energies = jax.jit(vmc.step), []
+    for i in range(40):
+        state, info = step(jax.random.fold_in(jax.random.key(2), i), state)
+        energies.append(info["energy"])
+    assert state.step == 40
+    exact = np.exp(0.1)  # (alpha + 1 / (4 alpha)) of alpha = exp(0.1)
+    exact = exact + 1 / (4 * exact)
+    assert exact > 1.3
+    # 128 walkers of variance (alpha - 1 / (4 alpha))^2 each; four standard errors.
+    np.testing.assert_allclose(np.mean(energies[:2]), exact, atol=0.35)
+    np.testing.assert_allclose(energies[-1], 1, atol=1e-3)
+    np.testing.assert_allclose(np.exp(state.params["log_alpha"]), 0.5, rtol=0.02)
+
+
+def test_info_holds_the_documented_scalars():
+    _, _, info = one_step(VMC(GAUSSIAN, Toy(), Metropolis(), FirstOrder()))
+    assert {*info} == INFO | {"trap", "cliff", "width"}
+    _, _, langevin = one_step(VMC(GAUSSIAN, Toy(), Langevin(), FirstOrder()))
+    assert {*langevin} == INFO | {"trap", "cliff", "time_step"}
+    toy = Toy(imaginary=True)
+    _, _, complex_info = one_step(VMC(GAUSSIAN, toy, Metropolis(), FirstOrder()))
+    assert {*complex_info} == {*info} | {"energy_imaginary"}
+    ratio = complex_info["energy_imaginary"] / complex_info["energy"]
+    np.testing.assert_allclose(ratio, 1 / 7, rtol=1e-12)
+    for value in (info | langevin | complex_info).values():
+        assert value.shape == () and not jnp.iscomplexobj(value)
+
+
+def test_reported_energies_are_those_of_the_walkers_and_never_clipped():
+    toy = Toy(beyond=1e6)
+    vmc = VMC(GAUSSIAN, toy, Metropolis(), FirstOrder("sgd", 0.1), clip=5.0)
+    state, new, info = one_step(vmc)
+    terms = local_terms(GAUSSIAN, toy, state.params, new.sampler.walkers)
+    local_energy = terms["trap"] + terms["cliff"]
+    assert 0 < np.sum(terms["cliff"] > 0) < 5
+    np.testing.assert_allclose(info["energy"], np.mean(local_energy), rtol=1e-12)
+    np.testing.assert_allclose(info["variance"], np.var(local_energy), rtol=1e-12)
+    np.testing.assert_allclose(info["cliff"], np.mean(terms["cliff"]), rtol=1e-12)
+    # The gradient knows less of the cliff, and the update is the gradient's.
+    arguments = GAUSSIAN, state.params, new.sampler.walkers
+    gradient = energy_gradient(*arguments, clip_local_energy(local_energy, 5.0))
+    unclipped = energy_gradient(*arguments, local_energy)
+    found = new.params["log_alpha"] - state.params["log_alpha"]
+    np.testing.assert_allclose(found, -0.1 * gradient["log_alpha"], rtol=1e-10)
+    np.testing.assert_allclose(info["gradient_norm"], np.abs(found) / 0.1, rtol=1e-10)
+    np.testing.assert_allclose(info["update_norm"], np.abs(found), rtol=1e-10)
+    _, new, info = one_step(dataclasses.replace(vmc, clip=None))
+    norm = np.abs(unclipped["log_alpha"])
+    np.testing.assert_allclose(info["gradient_norm"], norm, rtol=1e-10)
+    assert norm > 1.5 * np.abs(gradient["log_alpha"])
+
+
+def test_energies_that_are_not_finite_are_counted():
+    for beyond in (np.nan, np.inf):
+        vmc = VMC(GAUSSIAN, Toy(beyond), Metropolis(), FirstOrder())
+        _, new, info = one_step(vmc)
+        broken = np.sum(np.max(new.sampler.walkers, axis=(1, 2)) > 1)
+        assert info["non_finite"] == broken > 0
+        assert not np.isfinite(info["energy"])  # never hidden
+
+
+def test_broken_proposals_are_counted_too():
+    def holed(params, x):
+        psi = gaussian(params, x)
+        return psi._replace(logabs=jnp.where(jnp.max(x) > 1, jnp.nan, psi.logabs))
+
+    toy = Toy()
+    vmc = VMC(Function(holed, first_width), toy, Metropolis(), FirstOrder())
+    state = vmc.init(jax.random.key(0), jnp.zeros((16, 2, 2)))
+    key = jax.random.key(1)
+    _, seen = vmc.sampler.step(key, vmc.ansatz, state.params, state.sampler)
+    _, info = jax.jit(vmc.step)(key, state)
+    assert info["non_finite"] == seen["non_finite"] > 0
+    assert np.isfinite(info["energy"])
+
+
+def test_step_is_pure_and_compiles_once():
+    # A Python number as a parameter must not change its type after one step.
+    for initial in (0.1, jnp.asarray(0.1), np.float64(0.1)):
+        ansatz = Function(gaussian, lambda key, x, start=initial: {"log_alpha": start})
+        vmc = VMC(ansatz, Toy(), Metropolis(sweeps=1), FirstOrder())
+        state = vmc.init(jax.random.key(0), jnp.ones((8, 2, 2)))
+        step = jax.jit(vmc.step)
+        once, info = step(jax.random.key(1), state)
+        again, info_again = step(jax.random.key(1), state)
+        jax.tree.map(np.testing.assert_array_equal, (once, info), (again, info_again))
+        other, _ = step(jax.random.key(2), once)
+        assert step._cache_size() == 1
+        assert np.all(other.sampler.walkers != once.sampler.walkers)
+
+
+def test_sampler_is_adapted_after_the_step():
+    vmc = VMC(GAUSSIAN, Toy(), Metropolis(), FirstOrder())
+    state, new, info = one_step(vmc)
+    adapted = vmc.sampler.adapt(state.sampler, info)
+    np.testing.assert_allclose(new.sampler.width, adapted.width, rtol=1e-14)
+    assert info["width"] == state.sampler.width != new.sampler.width
+
+
+@dataclasses.dataclass(frozen=True)
+class Recorder:
+    """An optimizer that keeps what it is given, and does nothing."""
+
+    seen: list = dataclasses.field(default_factory=list, compare=False)
+
+    def build(self):
+        def update(gradient, state, params, **more):
+            self.seen.append((gradient, params, more))
+            return jax.tree.map(jnp.zeros_like, gradient), state
+
+        return optax.GradientTransformationExtraArgs(lambda params: (), update)
+
+
+def test_optimizer_is_told_what_natural_gradients_need():
+    toy = Toy(beyond=1e6)
+    vmc = VMC(GAUSSIAN, toy, Metropolis(), Recorder(), chunk_size=4, clip=2.0)
+    walkers = toy.initial_walkers(jax.random.key(0), 16)
+    state = vmc.init(jax.random.key(1), walkers)
+    new, _ = vmc.step(jax.random.key(2), state)  # not compiled: real numbers arrive
+    ((gradient, params, more),) = vmc.optimizer.seen
+    assert params == state.params == new.params
+    assert more["ansatz"] is GAUSSIAN and more["chunk_size"] == 4
+    assert more["weights"] is None
+    np.testing.assert_array_equal(more["walkers"], new.sampler.walkers)
+    terms = local_terms(GAUSSIAN, toy, params, more["walkers"])
+    clipped = clip_local_energy(terms["trap"] + terms["cliff"], 2.0)
+    np.testing.assert_allclose(more["local_energy"], clipped, rtol=1e-12)
+    expected = energy_gradient(GAUSSIAN, params, more["walkers"], clipped)
+    np.testing.assert_allclose(gradient["log_alpha"], expected["log_alpha"], rtol=1e-10)
+
+
+PRECISION_CASES = {
+    "rbm": (GaussianBinaryRBM(2), Gibbs(1)),
+    "phase": (FeedForward((3,), phase=True), Langevin(1)),
+    "slater": (SlaterJastrow(1), Metropolis(1, move=OneParticle())),
+    "anisotropic": (Slater(1, omega=(1.0, 2.0)), Metropolis(1)),
+}
+
+
+@pytest.mark.parametrize("name", PRECISION_CASES)
+def test_single_precision_is_kept_through_a_step(name):
+    """Traced only, with float64 allowed, so that any promotion shows."""
+    ansatz, sampler = PRECISION_CASES[name]
+    trap = HarmonicTrap(2, 2, interaction=Coulomb())
+    vmc = VMC(ansatz, trap, sampler, FirstOrder(), chunk_size=3)
+
+    def start_and_step(key, walkers):
+        return vmc.step(key, vmc.init(key, walkers))
+
+    walkers = jax.ShapeDtypeStruct((8, 2, 2), jnp.float32)
+    found = jax.eval_shape(start_and_step, jax.random.key(0), walkers)
+    dtypes = {leaf.dtype.name for leaf in jax.tree.leaves(found)}
+    assert dtypes <= {"float32", "int32", "int64"}
+
+
+# Refusals.
+
+
+def returning(output, initial=None):
+    """An ansatz that returns `output(x)`."""
+    return Function(lambda params, x: output(x), initial)
+
+
+def real(x):
+    return LogPsi(jnp.ones(()), -jnp.sum(x * x))
+
+
+NO_LOG_PSI = {
+    "an array": (returning(lambda x: x.sum()), r"returned float64\[\]; it must return"),
+    "a tuple": (returning(lambda x: (x.sum(), x.sum())), r"\('float64\[\]', 'float64"),
+    "one log psi a particle": (
+        returning(lambda x: LogPsi(jnp.ones(2), x.sum(axis=1))),
+        r"sign of shape \(2,\) and a logabs of shape \(2,\)",
+    ),
+    "a sign too many": (
+        returning(lambda x: LogPsi(jnp.ones(2), x.sum())),
+        r"sign of shape \(2,\) and a logabs of shape \(\)",
+    ),
+    "complex logabs": (
+        returning(lambda x: LogPsi(jnp.ones(()), x.sum() * 1j)),
+        "logabs of dtype complex128.*phase in the sign",
+    ),
+    "integer logabs": (
+        returning(lambda x: LogPsi(jnp.ones(()), jnp.zeros((), int))),
+        "logabs of dtype int64",
+    ),
+    "integer parameter": (
+        returning(real, lambda key, x: {"a": jnp.ones(2), "n": jnp.arange(3)}),
+        r"parameter \['n'\] of Function is int64.*pair",
+    ),
+    "complex parameter": (
+        returning(real, lambda key, x: {"c": jnp.ones(2) * 1j}),
+        r"parameter \['c'\] of Function is complex128",
+    ),
+    "complex number": (returning(real, lambda key, x: [2j]), "is complex128"),
+}
+
+
+@pytest.mark.parametrize("name", NO_LOG_PSI)
+def test_what_is_no_wave_function_is_refused(name):
+    ansatz, message = NO_LOG_PSI[name]
+    vmc = VMC(ansatz, Toy(), Metropolis(), FirstOrder())
+    with pytest.raises(ValueError, match=message):
+        vmc.init(jax.random.key(0), jnp.ones((4, 2, 2)))
+
+
+def test_ansatz_without_parameters_makes_a_step():
+    _, new, info = one_step(VMC(returning(real), Toy(), Metropolis(), FirstOrder()))
+    assert new.params == {} and info["gradient_norm"] == 0
+
+
+@pytest.mark.parametrize(
+    "setting, message",
+    [
+        ({"chunk_size": 0}, "chunk_size must be a positive integer or None, got 0"),
+        ({"chunk_size": -4}, "chunk_size .* got -4"),
+        ({"chunk_size": 2.5}, "chunk_size .* got 2.5"),
+        ({"clip": 0.0}, "clip must be positive or None, got 0.0"),
+        ({"clip": -1.0}, "clip .* got -1.0"),
+        ({"clip": np.nan}, "clip .* got nan"),
+        ({"clip": np.inf}, "clip .* got inf"),
+    ],
+)
+def test_impossible_settings_are_refused(setting, message):
+    with pytest.raises(ValueError, match=message):
+        VMC(GAUSSIAN, Toy(), Metropolis(), FirstOrder(), **setting)
+
+
+@pytest.mark.parametrize("width", [0.0, -2.0, np.nan])
+def test_impossible_window_is_refused(width):
+    with pytest.raises(ValueError, match="width must be positive"):
+        clip_local_energy(jnp.ones(3), width)
+
+
+# Several devices.
+
+W = 16
+DOT = HarmonicTrap(n=2, d=2, interaction=Coulomb())
+SHARDED = {
+    "all particles, complex psi": (FeedForward((3,), phase=True), Metropolis(2), None),
+    "one particle in chunks": (SlaterJastrow(1), Metropolis(2, move=OneParticle()), 8),
+    "langevin in chunks": (Slater(1), Langevin(2), 4),
+    "gibbs": (GaussianBinaryRBM(2), Gibbs(2), None),
+}
+
+
+@functools.cache
+def stepped(name, n_devices):
+    """One step on some devices: the compiled text, the new state and the info."""
+    ansatz, sampler, chunk_size = SHARDED[name]
+    vmc = VMC(ansatz, DOT, sampler, FirstOrder("sgd", 0.1), chunk_size)
+    state = vmc.init(jax.random.key(1), DOT.initial_walkers(jax.random.key(0), W))
+    mesh = walker_mesh(W, jax.devices()[:n_devices])
+    assert mesh.size == n_devices
+    placed = shardings(state, mesh, W)
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    step = jax.jit(vmc.step, out_shardings=(placed, everywhere))
+    arguments = jax.random.key(2), jax.device_put(state, placed)
+    compiled = step.lower(*arguments).compile()
+    new, info = compiled(*arguments)
+    return (
+        compiled.as_text(),
+        *jax.device_get((new, info)),
+        new.sampler.walkers.sharding,
+    )
+
+
+@pytest.mark.parametrize(
+    "name, n_devices",
+    [
+        ("all particles, complex psi", 2),
+        ("all particles, complex psi", 4),
+        ("one particle in chunks", 2),
+        ("langevin in chunks", 4),
+        ("gibbs", 4),
+    ],
+)
+def test_devices_share_the_work_and_change_nothing(name, n_devices):
+    text, state, info, sharding = stepped(name, n_devices)
+    assert "all-reduce" in text  # the means over all walkers
+    for collective in ("all-gather", "all-to-all", "collective-permute"):
+        assert collective not in text
+    assert len(sharding.device_set) == n_devices and not sharding.is_fully_replicated
+    _, expected, expected_info, _ = stepped(name, 1)
+    np.testing.assert_array_equal(state.sampler.walkers, expected.sampler.walkers)
+    for key, value in expected_info.items():
+        np.testing.assert_allclose(info[key], value, rtol=1e-11, err_msg=key)
+    np.testing.assert_allclose(info["energy"], expected_info["energy"], rtol=1e-12)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-13),
+        state.params,
+        expected.params,
+    )
