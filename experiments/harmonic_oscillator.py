@@ -35,7 +35,7 @@ class HarmonicOscillator(Options):
     interaction: PartOption = Part("none")
     """none, coulomb, gaussian, harmonic_pairs(kappa=...), inverse_square(...)."""
     ansatz: PartOption = Part("ffnn")
-    """ffnn, deep_sets, rbm, and for fermions slater or slater_jastrow."""
+    """ffnn, deep_sets, rbm, backflow; for fermions also slater or slater_jastrow."""
 
     def experiment(self) -> Experiment:
         """The trap, its ansatz and the observables of a trap."""

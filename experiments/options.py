@@ -5,6 +5,7 @@ import dataclasses
 import inspect
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -12,13 +13,14 @@ import tyro
 
 from nqs.directory import RunError, read_json
 from nqs.experiment import Experiment
-from nqs.optimizers import METHODS, FirstOrder, Schedule
+from nqs.optimizers import METHODS, SR, FirstOrder, MinSR, Schedule, Spring
 from nqs.run import run
 from nqs.settings import from_json
 from nqs.types import Optimizer, Sampler
 from samplers import AllParticles, Gibbs, Langevin, Metropolis, OneParticle
 
 UNSAVED = {"directory", "resume"}  # options that are no part of the configuration
+NATURAL = {"sr": SR, "minsr": MinSR, "spring": Spring}
 MOVES = {"all_particles": AllParticles(), "one_particle": OneParticle()}
 
 
@@ -66,7 +68,8 @@ class Part:
                 f"unknown {kind} {self.name!r}; known are {', '.join(known)}"
             )
         parameters = inspect.signature(known[self.name]).parameters
-        fields = [name for name in parameters if name not in ("parent", "name")]
+        hidden = ("parent", "name", "method")
+        fields = [name for name in parameters if name not in hidden]
         open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
         for name, _ in self.settings:
             if name not in fields and not open_ended:
@@ -101,7 +104,7 @@ class Options:
     sampler: PartOption = Part("metropolis")
     """metropolis, langevin or gibbs."""
     optimizer: PartOption = Part("adam")
-    """Any of optax's by name, with learning_rate, schedule, max_norm, weight_decay."""
+    """spring, sr, minsr, or any of optax's by name: adam(learning_rate=0.01), say."""
     iterations: int = 1000
     """Training steps."""
     burn_in: int = 100
@@ -168,31 +171,30 @@ class Options:
         return sampler
 
     def _optimizer(self) -> Optimizer:
-        def first_order(method: str) -> Callable:
-            def build(
-                learning_rate=0.01,
-                schedule="constant",
-                steps=None,
-                final=0.1,
-                warmup=0,
-                max_norm=None,
-                weight_decay=None,
-                **options,
-            ):
-                if schedule != "constant":
-                    steps = steps or max(1, self.iterations - warmup)
-                return FirstOrder(
-                    method,
-                    learning_rate,
-                    Schedule(schedule, steps, final, warmup),
-                    max_norm,
-                    weight_decay,
-                    tuple(options.items()),
-                )
+        def first_order(method, learning_rate=0.01, schedule="constant", steps=None,
+                        final=0.1, warmup=0, max_norm=None, weight_decay=None,
+                        **options):  # fmt: skip
+            rates = self._schedule(schedule, steps, final, warmup)
+            pairs = tuple(options.items())
+            return FirstOrder(
+                method, learning_rate, rates, max_norm, weight_decay, pairs
+            )
 
-            return build
+        def natural(method, learning_rate=0.05, schedule="constant", steps=None,
+                    final=0.1, warmup=0, **settings):  # fmt: skip
+            rates = self._schedule(schedule, steps, final, warmup)
+            return method(learning_rate=learning_rate, schedule=rates, **settings)
 
-        return self.optimizer.build("optimizer", {m: first_order(m) for m in METHODS})
+        known = {name: partial(first_order, name) for name in METHODS} | {
+            name: partial(natural, method) for name, method in NATURAL.items()
+        }
+        return self.optimizer.build("optimizer", known)
+
+    def _schedule(self, shape: str, steps: int | None, final: float, warmup: int):
+        """A schedule that lasts for the whole training, unless `steps` is given."""
+        if shape != "constant" and steps is None:
+            steps = max(1, self.iterations - warmup)
+        return Schedule(shape, steps, final, warmup)
 
 
 def metropolis(move="all_particles", **settings) -> Metropolis:
@@ -209,7 +211,9 @@ def main(config: type[Options]) -> None:
     """
     try:
         default = _resumed_options(config, sys.argv[1:])
-        options = tyro.cli(config, default=default)
+        spec = getattr(sys.modules["__main__"], "__spec__", None)
+        prog = f"python -m {spec.name}" if spec else None
+        options = tyro.cli(config, default=default, prog=prog)
         experiment = options.experiment()
     except (RunError, ValueError) as error:
         _fail(error, 2)

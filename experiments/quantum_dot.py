@@ -22,7 +22,7 @@ class QuantumDot(Options):
     omega: float = 1.0
     """Trap frequency, hartree."""
     ansatz: PartOption = Part("slater_jastrow")
-    """slater_jastrow, slater, ffnn, deep_sets or rbm; ffnn(jastrow=True), say."""
+    """slater_jastrow, backflow, slater, ffnn(jastrow=True), deep_sets or rbm."""
 
     def experiment(self) -> Experiment:
         """The dot, its ansatz and the observables of a trap."""

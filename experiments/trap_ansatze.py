@@ -7,6 +7,7 @@ from typing import Any
 from experiments.options import Part
 from hamiltonians import Coulomb, HarmonicTrap, InverseSquare
 from nqs.ansatze import (
+    Backflow,
     DeepSets,
     FeedForward,
     GaussianBinaryRBM,
@@ -21,17 +22,22 @@ from nqs.ansatze import (
 def trap_ansatz(part: Part, trap: HarmonicTrap) -> Any:
     """Build the ansatz that was named; `jastrow=True` multiplies any with a Jastrow.
 
+    slater_jastrow, and backflow of interacting particles, have one without being asked.
+
     Raises:
       ValueError: for an unknown name or field, a determinant of bosons, or a Jastrow
         factor for free particles.
     """
     settings = dict(part.settings)
-    jastrow = settings.pop("jastrow", False)
+    interacting_backflow = part.name == "backflow" and trap.interaction is not None
+    cusped = part.name == "slater_jastrow" or interacting_backflow
+    jastrow = settings.pop("jastrow", cusped)
     omega = trap.omega
     width = min(trap.omegas) ** -0.5
     if part.name == "rbm":  # |psi|^2 has the oscillator's width in both cases
         settings.setdefault("sigma", width * (0.5**0.5 if settings.get("root") else 1))
     known = {
+        "backflow": partial(Backflow, trap.n_up, omega),
         "rbm": GaussianBinaryRBM,
         "ffnn": partial(FeedForward, omega=omega),
         "deep_sets": partial(DeepSets, omega=omega),
@@ -44,7 +50,7 @@ def trap_ansatz(part: Part, trap: HarmonicTrap) -> Any:
     ansatz = dataclasses.replace(part, settings=tuple(settings.items())).build(
         "ansatz", known
     )
-    if jastrow or part.name == "slater_jastrow":
+    if jastrow:
         ansatz = Product((ansatz, jastrow_factor(trap)))
     return ansatz
 

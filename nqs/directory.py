@@ -5,6 +5,7 @@ import datetime
 import json
 import math
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -108,6 +109,27 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def all_or_none(directory: Path) -> Iterator[Path]:
+    """A folder whose files take their places in `directory` once all are complete.
+
+    A full disk leaves those of an earlier evaluation as they are; `result.json` comes
+    last.
+    """
+    unfinished = directory / "unfinished"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+        unfinished.mkdir()
+        yield unfinished
+        files = [path for path in unfinished.rglob("*") if path.is_file()]
+        for path in sorted(files, key=lambda path: path.name == "result.json"):
+            target = directory / path.relative_to(unfinished)
+            target.parent.mkdir(exist_ok=True)
+            os.replace(path, target)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def plain(value: Any) -> Any:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 
-from nqs.directory import replacing
 from nqs.types import Reference
 
 BLUE, ORANGE, GREY = "#2166ac", "#d6604d", "#666666"
@@ -49,11 +48,6 @@ def _axes(x_label: str, y_label: str):
     return figure, axes
 
 
-def _write(figure, path: Path) -> None:
-    with replacing(path) as file:
-        figure.savefig(file, format="png")
-
-
 def _energy(path, metrics, references, unit) -> None:
     energy, step = metrics["energy"], metrics["step"]
     figure, axes = _axes("step", f"energy ({unit})")
@@ -72,14 +66,14 @@ def _energy(path, metrics, references, unit) -> None:
     margin = 0.1 * (high - low) or 1e-6 * max(1.0, abs(high))
     axes.set_ylim(low - margin, high + margin)
     axes.legend(frameon=False)
-    _write(figure, path)
+    figure.savefig(path)
 
 
 def _acceptance(path, metrics) -> None:
     figure, axes = _axes("step", "acceptance")
     axes.plot(metrics["step"], metrics["acceptance"], color=BLUE, lw=0.8)
     axes.set_ylim(0, 1.02)
-    _write(figure, path)
+    figure.savefig(path)
 
 
 def _histogram(path, local_energy, references, unit) -> None:
@@ -97,7 +91,7 @@ def _histogram(path, local_energy, references, unit) -> None:
         label = f"{references[0].kind}: {references[0].value:.8g}"
         axes.axvline(references[0].value, color=ORANGE, ls="--", lw=1, label=label)
         axes.legend(frameon=False)
-    _write(figure, path)
+    figure.savefig(path)
 
 
 def _profile(path, name, grid, mean, error, unit) -> None:
@@ -107,4 +101,4 @@ def _profile(path, name, grid, mean, error, unit) -> None:
         axes.fill_between(grid, mean - error, mean + error, color=BLUE, alpha=0.3)
     axes.set_ylim(0, None)
     axes.set_xlim(0, None)
-    _write(figure, path)
+    figure.savefig(path)

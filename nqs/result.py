@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from nqs.directory import replacing, write_json
+from nqs.directory import all_or_none, write_json
 from nqs.experiment import Experiment
 from nqs.figures import draw_figures
 from nqs.progress import uncertain
@@ -83,7 +83,7 @@ def write_report(
     samples: dict[str, np.ndarray],
     metrics: dict[str, np.ndarray],
 ) -> None:
-    """Write figures and `observables.npz`, and last of all `result.json`."""
+    """Write figures, `observables.npz` and `result.json`: all of them or none."""
     grids = {o.name: o.grid for o in experiment.observables}
     profiles = {
         name: (np.asarray(grids[name]), mean, error)
@@ -94,18 +94,18 @@ def write_report(
         for name, profile in profiles.items()
         for suffix, values in zip(("_grid", "", "_error"), profile, strict=True)
     }
-    with replacing(directory / "observables.npz") as file:
-        np.savez(file, **arrays)
     terms = {k: v for k, v in samples.items() if k.startswith("term/")}
-    draw_figures(
-        directory / "figures",
-        metrics,
-        sum_of_terms(terms).real,
-        profiles,
-        experiment.hamiltonian.references(),
-        (experiment.hamiltonian.energy_unit, experiment.hamiltonian.length_unit),
-    )
-    write_json(directory / "result.json", result)
+    with all_or_none(directory) as unfinished:
+        np.savez(unfinished / "observables.npz", **arrays)
+        draw_figures(
+            unfinished / "figures",
+            metrics,
+            sum_of_terms(terms).real,
+            profiles,
+            experiment.hamiltonian.references(),
+            (experiment.hamiltonian.energy_unit, experiment.hamiltonian.length_unit),
+        )
+        write_json(unfinished / "result.json", result)
 
 
 def deviation(

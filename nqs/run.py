@@ -188,8 +188,11 @@ class _Run:
         try:
             with warnings.catch_warnings(record=True) as caught:
                 state = experiment.vmc().init(self.keys["parameters"], walkers)
-        except (TypeError, ValueError) as error:
+        except ValueError as error:
             raise RunError(str(error)) from error
+        except (AttributeError, TypeError) as error:
+            name = type(experiment.ansatz).__name__
+            raise RunError(f"{name} cannot be evaluated: {error}") from error
         self.warnings += sorted({str(warning.message) for warning in caught})
         self.n_parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
         resumed = experiment.resume and saved.has_checkpoint(experiment.directory)
@@ -436,7 +439,7 @@ def evaluate_main() -> None:
         evaluate_again(directory, steps, seed)
 
     try:
-        tyro.cli(command)
+        tyro.cli(command, prog="python -m nqs.evaluate")
     except (RunError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None

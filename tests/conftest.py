@@ -32,6 +32,17 @@ def compiled(tmp_path_factory):
 
 
 @pytest.fixture
+def without_figures(monkeypatch):
+    """Drawing takes longer than all the rest of a tiny run."""
+
+    def draw_nothing(directory, *arguments):
+        directory.mkdir()
+        (directory / "energy.png").write_bytes(b"no figure" * 20)
+
+    monkeypatch.setattr("nqs.result.draw_figures", draw_nothing)
+
+
+@pytest.fixture
 def strict_dtypes():
     """No implicit dtype promotion, for our own real-valued code."""
     with jax.numpy_dtype_promotion("strict"):

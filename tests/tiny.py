@@ -2,12 +2,14 @@
 
     python -m tests.tiny '{"directory": "runs/a", "optimizer": "sgd"}' 9 000000005 7
 
-kills itself (signal 9) at the 7th time that it touches a file named 000000005.
+kills itself (signal 9) at the 7th time that it touches a file named 000000005; with
+`FULL_DISK` for a signal, no file can grow from then on.
 """
 
 import dataclasses
 import json
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -16,11 +18,9 @@ from typing import ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from hamiltonians import HarmonicTrap
-from nqs.ansatze import GaussianBinaryRBM
 from nqs.observables import MeanSquareRadius, RadialDensity
 from nqs.optimizers import FirstOrder
-from nqs.run import Experiment, run
+from nqs.run import Experiment, RunError, run
 from nqs.types import Function, Hamiltonian, LogPsi, Reference
 from samplers import Gibbs, Langevin, Metropolis
 
@@ -30,6 +30,7 @@ SAMPLERS = {
     "langevin": Langevin(sweeps=1),
     "gibbs": Gibbs(sweeps=1),
 }
+FULL_DISK = 0
 # The audit events of Python for everything that changes a file.
 TOUCHES = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir")
 
@@ -72,6 +73,24 @@ def exact(key, x):
     return {"a": jnp.ones((), x.dtype)}
 
 
+@dataclasses.dataclass(frozen=True)
+class Layered:
+    """The Gaussian with an idle hidden layer, from which Gibbs can draw |psi|^2."""
+
+    def init(self, key, x, /):
+        return narrow(key, x)
+
+    def apply(self, params, x, /):
+        return gaussian(params, x)
+
+    def sample_hidden(self, params, key, x):
+        return jnp.zeros((), x.dtype)
+
+    def sample_visible(self, params, key, hidden):
+        x = jax.random.normal(key, (1, 1), hidden.dtype)
+        return x / jnp.sqrt(2 * params["a"])
+
+
 class StillState(NamedTuple):
     walkers: jax.Array
 
@@ -110,11 +129,16 @@ def experiment(**changes):
     return Experiment(**settings | changes)
 
 
-def machine(sampler="metropolis", optimizer="adam", **changes):
-    """The same with a Boltzmann machine, which suits every sampler and optimizer."""
+def machine(sampler="metropolis", optimizer="adam", real=False, **changes):
+    """The same with any sampler and optimizer; `real` is a Boltzmann machine."""
+    parts = {"ansatz": Layered(), "hamiltonian": Well()}
+    if real:
+        from hamiltonians import HarmonicTrap
+        from nqs.ansatze import GaussianBinaryRBM
+
+        parts = {"ansatz": GaussianBinaryRBM(2), "hamiltonian": HarmonicTrap(1, 1)}
     return experiment(
-        ansatz=GaussianBinaryRBM(n_hidden=2),
-        hamiltonian=HarmonicTrap(1, 1),
+        **parts,
         sampler=SAMPLERS[sampler],
         optimizer=FirstOrder(optimizer, 0.1),
         **changes,
@@ -142,7 +166,9 @@ def die_at(number, name, count):
         nonlocal left
         if event in TOUCHES and name in str(arguments):
             left -= 1
-            if left == 0:
+            if left == 0 and number == FULL_DISK:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+            elif left == 0:
                 os.kill(os.getpid(), number)
 
     sys.addaudithook(hook)
@@ -155,7 +181,10 @@ def main():
     if death:
         number, name, count = death
         die_at(int(number), name, int(count))
-    run(machine(**json.loads(settings)))
+    try:
+        run(machine(**json.loads(settings)))
+    except RunError as error:  # as on the command line
+        raise SystemExit(f"error: {error}") from None
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Wave functions as flax modules, one ansatz a file."""
 
+from nqs.ansatze.backflow import Backflow, MessagePassing
 from nqs.ansatze.envelope import Envelope
 from nqs.ansatze.ffnn import DeepSets, FeedForward
 from nqs.ansatze.jastrow import GaussianJastrow, PadeJastrow, PowerJastrow, Product
@@ -7,11 +8,13 @@ from nqs.ansatze.rbm import GaussianBinaryRBM
 from nqs.ansatze.slater import Slater, SlaterJastrow
 
 __all__ = [
+    "Backflow",
     "DeepSets",
     "Envelope",
     "FeedForward",
     "GaussianBinaryRBM",
     "GaussianJastrow",
+    "MessagePassing",
     "PadeJastrow",
     "PowerJastrow",
     "Product",
