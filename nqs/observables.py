@@ -89,6 +89,6 @@ class RadialDensity:
         ball = {1: 2.0, 2: np.pi, 3: 4 * np.pi / 3}[d]
         volumes = jnp.asarray(ball * np.diff(edges**d), x.dtype)
         r = jnp.sqrt(jnp.sum(x * x, axis=-1))
-        bins = jnp.asarray(r * (self.n_bins / self.r_max), int)
-        inside = bins[:, None] == np.arange(self.n_bins)[None, :]
+        bins = jnp.floor(r * (self.n_bins / self.r_max))  # as floats: NaN is in none
+        inside = bins[:, None] == jnp.arange(self.n_bins, dtype=x.dtype)[None, :]
         return jnp.sum(inside, axis=0, dtype=x.dtype) / volumes

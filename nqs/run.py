@@ -198,6 +198,7 @@ class _Run:
         resumed = experiment.resume and saved.has_checkpoint(experiment.directory)
         if experiment.start_from is not None and not resumed:
             state = self._start_from(Path(experiment.start_from), state)
+        self.sample_names = saved.sample_names(experiment)  # a first trace of the parts
         self.place(state, state.sampler)
 
     def _start_from(self, directory: Path, state: VMCState) -> VMCState:
@@ -227,7 +228,6 @@ class _Run:
         experiment, self.directory, self.stop = self.experiment, directory, stop
         self.saving, self.saved_at = True, time.monotonic()
         self.identity = saved.identity(experiment.config())
-        self.sample_names = saved.sample_names(experiment)
         if experiment.resume:
             self._restore()
             write_json(directory / "config.json", experiment.config())

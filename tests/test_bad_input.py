@@ -191,6 +191,13 @@ def test_an_ansatz_that_gives_no_log_psi_is_refused(tmp_path, function, sentence
     assert not (tmp_path / "a").exists()
 
 
+def test_a_mistake_in_a_hamiltonian_leaves_no_trace(tmp_path):
+    ansatz = Function(lambda params, x: gaussian({"a": 1.0}, x))
+    with pytest.raises(KeyError, match="a"):  # a Well needs the width of its Gaussian
+        run(experiment(ansatz=ansatz, directory=str(tmp_path / "a")))
+    assert not (tmp_path / "a").exists()
+
+
 def test_parameters_that_are_not_real_are_refused(tmp_path):
     ansatz = Function(no_phase, lambda key, x: {"a": jnp.ones((), complex)})
     with pytest.raises(RunError, match=r"parameter \['a'\] of Function is complex128"):
@@ -528,6 +535,18 @@ def test_energies_that_are_not_finite_stop_the_run(tmp_path):
         run(experiment(**changes, resume=True))
     assert str(again.value) == str(refusal.value)
     assert 0.7 <= load(directory).params["a"] <= 0.8
+
+
+def test_the_first_checkpoint_is_kept_whatever_comes_after_it(tmp_path):
+    directory = tmp_path / "a"
+    changes = {"ansatz": Function(gaussian, at_once), "hamiltonian": Cliff()}
+    with pytest.raises(RunError, match="not finite at step 1 of train"):
+        run(experiment(**changes, burn_in=0, directory=str(directory)))
+    assert load(directory).params["a"] == 0.9
+
+
+def at_once(key, x):
+    return {"a": jnp.asarray(0.9, x.dtype)}
 
 
 def steep(params, x):

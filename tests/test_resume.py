@@ -10,10 +10,9 @@ import pytest
 
 from nqs import checkpoints, saved
 from nqs.directory import read_json
-from nqs.optimizers import METHODS, FirstOrder
-from nqs.run import RunError, run
+from nqs.run import RunError, load, run
 from nqs.vmc import VMC
-from tests.tiny import SAMPLERS, Still, Well, experiment, machine, process
+from tests.tiny import OPTIMIZERS, SAMPLERS, Still, Well, experiment, machine, process
 
 pytestmark = pytest.mark.usefixtures("compiled", "without_figures")
 
@@ -86,7 +85,7 @@ def killed_at_every(moments, directory, **settings):
     [
         ("metropolis", "adam", [MOMENTS[i] for i in (1, 3, 7, 9)]),
         ("langevin", "momentum", [MOMENTS[i] for i in (2, 5)]),
-        ("gibbs", "lion", [MOMENTS[i] for i in (0, 6)]),
+        ("gibbs", "spring", [MOMENTS[i] for i in (0, 6)]),
     ],
 )
 def test_a_run_killed_again_and_again_ends_as_if_nothing_had_happened(
@@ -99,7 +98,7 @@ def test_a_run_killed_again_and_again_ends_as_if_nothing_had_happened(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("optimizer", METHODS)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_ten_kills_change_nothing_with_any_sampler_and_optimizer(
     tmp_path, sampler, optimizer
@@ -202,6 +201,7 @@ def test_such_a_run_starts_again_from_the_run_it_was_told_to_start_from(
 ):
     start = {"start_from": str(finished)}
     run(experiment(directory=str(tmp_path / "a"), **start))
+    assert load(tmp_path / "a").params != load(finished).params
     shutil.copytree(tmp_path / "a", tmp_path / "b")
     shutil.rmtree(tmp_path / "b" / "checkpoints")
     run(experiment(directory=str(tmp_path / "b"), resume=True, **start))
@@ -209,11 +209,18 @@ def test_such_a_run_starts_again_from_the_run_it_was_told_to_start_from(
     assert_alike(one, other)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_the_state_of_every_optimizer_survives_a_checkpoint(tmp_path, method):
+def test_the_run_that_it_started_from_is_not_needed_again(finished, tmp_path):
+    source = shutil.copytree(finished, tmp_path / "source")
+    start = {"start_from": str(source), "directory": str(tmp_path / "a")}
+    energy = run(experiment(**start))["energy"]
+    shutil.rmtree(source)
+    assert run(experiment(**start, resume=True))["energy"] == energy
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_the_state_of_every_optimizer_survives_a_checkpoint(tmp_path, name):
     well = Well()
-    optimizer = FirstOrder(method, 0.1)
-    vmc = VMC(experiment().ansatz, well, Still(), optimizer)
+    vmc = VMC(experiment().ansatz, well, Still(), OPTIMIZERS[name])
     state = vmc.init(jax.random.key(0), well.initial_walkers(jax.random.key(1), 8))
     step = jax.jit(lambda i, state: vmc.step(jax.random.key(i), state)[0])
     for i in range(6):
@@ -225,6 +232,6 @@ def test_the_state_of_every_optimizer_survives_a_checkpoint(tmp_path, method):
         again = step(jnp.asarray(i), again)
     leaves = jax.tree_util.tree_leaves_with_path(state)
     for (path, leaf), other in zip(leaves, jax.tree.leaves(again), strict=True):
-        name = jax.tree_util.keystr(path)
-        assert np.asarray(leaf).tobytes() == np.asarray(other).tobytes(), name
+        where = jax.tree_util.keystr(path)
+        assert np.asarray(leaf).tobytes() == np.asarray(other).tobytes(), where
     assert np.all(np.asarray(state.params["a"]) != 0.7)

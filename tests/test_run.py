@@ -1,6 +1,7 @@
 """The run directory: what is in it, what it can be asked, and what it gives back."""
 
 import dataclasses
+import itertools
 import json
 import math
 import shlex
@@ -8,6 +9,7 @@ import signal
 import subprocess
 import sys
 import warnings
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +18,9 @@ import pytest
 from jax.sharding import PartitionSpec
 
 import nqs
+from nqs import saved
 from nqs.directory import Metrics, read_json, write_json
-from nqs.observables import RadialDensity
+from nqs.observables import MeanSquareRadius, RadialDensity
 from nqs.progress import uncertain
 from nqs.run import (
     RunError,
@@ -112,6 +115,8 @@ def test_the_numbers_of_a_result_fit_together(finished):
     # a Gaussian of width a costs (a + 1 / a) / 4
     a = float(load(finished).params["a"])
     assert abs(result["energy"] - (a + 1 / a) / 4) < 4 * result["energy_error"]
+    kinetic, trap = (result["terms"][name][0] for name in ("kinetic", "trap"))
+    assert kinetic == pytest.approx(a / 2 - a**2 * trap, rel=1e-12)
 
 
 def test_a_run_directory_holds_its_files(finished):
@@ -202,6 +207,10 @@ def test_a_finished_run_is_measured_again(finished, tmp_path, monkeypatch, capsy
     assert again["energy"] != first["energy"]
     error = math.hypot(again["energy_error"], first["energy_error"])
     assert abs(again["energy"] - first["energy"]) < 4 * error
+    # of the same parameters: kinetic = a / 2 - a^2 trap in every sample
+    a = float(load(finished).params["a"])
+    kinetic, trap = (again["terms"][name][0] for name in ("kinetic", "trap"))
+    assert kinetic == pytest.approx(a / 2 - a**2 * trap, rel=1e-12)
     evaluate_again(finished, 150, seed=1)
     evaluate_again(finished, 150, seed=2)
     same, other = (
@@ -209,6 +218,69 @@ def test_a_finished_run_is_measured_again(finished, tmp_path, monkeypatch, capsy
         for name in ("0002", "0003")
     )
     assert same == again["energy"] != other
+
+
+def test_it_is_measured_from_where_its_walkers_are(tmp_path):
+    run(experiment(sampler=Still(), directory=str(tmp_path / "a")))
+    again = evaluate_again(tmp_path / "a", 1, seed=1)
+    square = np.mean(np.square(load(tmp_path / "a").walkers))
+    assert again["observables"]["r_squared"][0] == pytest.approx(square, rel=1e-12)
+
+
+class WalkState(NamedTuple):
+    walkers: jax.Array
+    width: jax.Array
+
+
+class Walk(Still):
+    """Moves that add up, of a width that every adaptation doubles."""
+
+    def init(self, walkers, /):
+        return WalkState(walkers, jnp.ones(()))
+
+    def step(self, key, ansatz, params, state, /):
+        noise = jax.random.normal(key, state.walkers.shape)
+        walkers = state.walkers + state.width * noise
+        return WalkState(walkers, state.width), {"acceptance": jnp.ones(())}
+
+    def adapt(self, state, info, /):
+        return state._replace(width=2 * state.width)
+
+
+class Position(MeanSquareRadius):
+    name = "position"
+
+    def __call__(self, ansatz, params, x):
+        return x[0, 0]
+
+
+def positions(directory, burn_in, iterations, sampler):
+    """Where the walkers are in two steps of an evaluation, (2, w)."""
+    lengths = {"burn_in": burn_in, "iterations": iterations, "evaluation_steps": 2}
+    walking = experiment(sampler=sampler, observables=(Position(),), **lengths)
+    run(dataclasses.replace(walking, directory=str(directory)))
+    identity = saved.identity(walking.config())
+    tree = saved.restore(directory, walking, identity, pytest.fail)
+    return tree["samples"]["scalar/position"]
+
+
+def test_every_step_has_its_own_key_and_only_evaluation_does_not_adapt(tmp_path):
+    start = positions(tmp_path / "start", 0, 0, Still())[0]
+    none = positions(tmp_path / "none", 0, 0, Walk())
+    moves = [none[0] - start, none[1] - none[0]]
+    for phase in ("burn_in", "iterations"):
+        lengths = {"burn_in": 0, "iterations": 0}
+        one, two = (
+            positions(tmp_path / f"{phase} {n}", **lengths | {phase: n}, sampler=Walk())
+            for n in (1, 2)
+        )
+        np.testing.assert_allclose(one[1] - one[0], 2 * moves[1])
+        np.testing.assert_allclose(two[1] - two[0], 4 * moves[1])
+        first = one[0] - start - 2 * moves[0]
+        second = (two[0] - start - 4 * moves[0] - first) / 2
+        moves += [first, second]
+    for one, other in itertools.combinations(moves, 2):
+        assert np.all(np.abs(one - other) > 1e-6)  # of independent normal numbers
 
 
 def test_start_from_takes_parameters_and_rescales_walkers(finished, tmp_path):
@@ -433,6 +505,22 @@ def test_a_damaged_line_of_metrics_does_not_cost_the_result(finished, tmp_path):
     before = read_json(directory / "result.json")
     again = run(experiment(**settings, resume=True))
     assert again["energy"] == before["energy"]
+
+
+def test_signals_are_handed_back_after_a_run(tmp_path):
+    before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(RunError):
+        run(
+            experiment(
+                ansatz=Function(not_finite, narrow), directory=str(tmp_path / "a")
+            )
+        )
+    after = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+    assert after == before
+
+
+def not_finite(params, x):
+    return LogPsi(jnp.ones((), x.dtype), jnp.sum(x) / 0)
 
 
 def test_walkers_are_split_over_as_many_devices_as_divide_them():

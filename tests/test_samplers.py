@@ -116,11 +116,12 @@ TARGETS = {
     "correlated Gaussian": (Function(correlated_gaussian), (2, 2), CORRELATED),
 }
 
-# Wide moves and long time steps, so that the acceptance has something to correct.
+# Wide moves and long time steps, so that the acceptance has something to correct, and
+# several sweeps a step, so that what one leaves to the next counts.
 DENSITY_SAMPLERS = {
-    "all particles": (Metropolis(sweeps=1, width=1.0), 100),
-    "one particle": (Metropolis(sweeps=1, width=1.5, move=OneParticle()), 60),
-    "langevin": (Langevin(sweeps=1, time_step=0.4), 80),
+    "all particles": (Metropolis(sweeps=10, width=1.0), 10),
+    "one particle": (Metropolis(sweeps=6, width=1.5, move=OneParticle()), 10),
+    "langevin": (Langevin(sweeps=8, time_step=0.4), 10),
 }
 
 

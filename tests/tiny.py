@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from nqs.observables import MeanSquareRadius, RadialDensity
-from nqs.optimizers import FirstOrder
+from nqs.optimizers import METHODS, SR, FirstOrder, MinSR, Spring
 from nqs.run import Experiment, RunError, run
 from nqs.types import Function, Hamiltonian, LogPsi, Reference
 from samplers import Gibbs, Langevin, Metropolis
@@ -30,6 +30,8 @@ SAMPLERS = {
     "langevin": Langevin(sweeps=1),
     "gibbs": Gibbs(sweeps=1),
 }
+OPTIMIZERS = {method: FirstOrder(method, 0.1) for method in METHODS}
+OPTIMIZERS |= {"sr": SR(), "minsr": MinSR(), "spring": Spring()}
 FULL_DISK = 0
 # The audit events of Python for everything that changes a file.
 TOUCHES = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir")
@@ -140,7 +142,7 @@ def machine(sampler="metropolis", optimizer="adam", real=False, **changes):
     return experiment(
         **parts,
         sampler=SAMPLERS[sampler],
-        optimizer=FirstOrder(optimizer, 0.1),
+        optimizer=OPTIMIZERS[optimizer],
         **changes,
     )
 

@@ -1,0 +1,114 @@
+"""What a person reads while a run is under way."""
+
+import io
+import math
+import sys
+
+import pytest
+
+from nqs import progress
+from nqs.progress import Progress, uncertain
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [
+        (3.000123, 0.00034, "3.00012(34)"),
+        (-0.5, 0.012, "-0.500(12)"),
+        (2.9999996, 0.00034, "3.00000(34)"),
+        (1.0, 0.096, "1.000(96)"),
+        (1.0, 0.0994, "1.000(99)"),
+        (1.0, 0.0996, "1.00(10)"),  # not 1.000(100)
+        (1.23456, 0.00999, "1.235(10)"),
+        (12.34, 9.6, "12.3(96)"),
+        (12.34, 9.96, "12(10)"),
+        (1234.5, 12.0, "1234(12)"),
+        (1234.5, 345.0, "1234(345)"),
+        (0.0, 1e-8, "0.000000000(10)"),
+        (1e6, 0.5, "1000000.00(50)"),
+        (3.0, None, "3"),
+        (3.00000000001, 0.0, "3.00000000001"),
+        (3.0, 1e-14, "3"),
+        (3.25, math.nan, "3.25"),
+        (3.25, math.inf, "3.25"),
+        (math.nan, 0.1, "nan"),
+        (math.inf, None, "inf"),
+    ],
+)
+def test_the_error_stands_in_the_last_two_digits(value, error, text):
+    assert uncertain(value, error) == text
+
+
+def test_the_digits_shown_are_those_the_error_leaves():
+    for exponent in range(-9, 1):
+        for mantissa in (1.0, 3.7, 9.4, 9.94, 9.951, 9.999):
+            error = mantissa * 10.0**exponent
+            shown, _, digits = uncertain(math.pi, error).rstrip(")").partition("(")
+            decimals = len(shown.partition(".")[2])
+            assert int(digits) * 10.0**-decimals == pytest.approx(error, rel=0.05)
+            assert float(shown) == pytest.approx(math.pi, abs=10.0**-decimals)
+            assert 10 <= int(digits) <= 99
+
+
+def lines_of(capsys, steps, info):
+    shown = Progress("hartree", 100)
+    with shown.phase("train", 0, steps):
+        for done in range(1, steps + 1):
+            shown.update(done, info)
+    return capsys.readouterr().out.splitlines()
+
+
+INFO = {"energy": 3.0, "variance": 0.04, "acceptance": 0.512}
+
+
+def test_without_a_terminal_there_are_plain_lines_of_the_first_and_last_step(capsys):
+    first, last = lines_of(capsys, 1000, INFO)
+    assert first.startswith("train 1/1000  E 3.000(20) hartree  variance 0.04  accept")
+    assert last.startswith("train 1000/1000  E 3.000(20) hartree")
+    assert "acceptance 0.51" in last and last.endswith("0:00 left")
+    assert "\x1b" not in first + last
+
+
+def test_lines_come_every_few_seconds(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "LINE_EVERY", 0.0)
+    assert len(lines_of(capsys, 10, INFO)) == 10
+
+
+def test_a_line_reaches_a_log_at_once(monkeypatch):
+    class Log(io.StringIO):
+        flushed = ""
+
+        def flush(self):
+            self.flushed = self.getvalue()
+
+    monkeypatch.setattr(sys, "stdout", Log())
+    shown = Progress("hartree", 1)
+    with shown.phase("burn_in", 0, 100):
+        shown.update(1, {"acceptance": 0.5})
+        assert sys.stdout.flushed.startswith("burn_in 1/100  acceptance 0.50")
+
+
+def test_the_time_left_is_that_of_the_steps_left(capsys, monkeypatch):
+    clock = iter([100.0, *(100.0 + i for i in range(1, 99))])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    shown = Progress("hartree", 1)
+    with shown.phase("train", 1000, 1250):  # resumed: 1000 were done before
+        shown.update(1010, {"acceptance": 0.5})
+    # 10 steps in 2 ticks of the clock: 5 a second, 240 to go
+    assert capsys.readouterr().out.endswith("5 steps/s  0:48 left\n")
+
+
+def test_on_a_terminal_there_is_a_bar_that_goes_away_with_an_error(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    shown = Progress("hartree", 100)
+    with pytest.raises(RuntimeError), shown.phase("train", 0, 4):
+        shown.update(2, INFO)
+        raise RuntimeError
+    assert shown.live is None
+    text = sys.stdout.getvalue()
+    assert "train" in text and "2/4" in text and "E 3.000(20) hartree" in text

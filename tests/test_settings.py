@@ -1,0 +1,162 @@
+"""Parts as JSON and back: nothing lost, and nothing found that is not there."""
+
+import dataclasses
+import functools
+import json
+import math
+import subprocess
+import sys
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hamiltonians import Coulomb, HarmonicTrap
+from nqs.ansatze import FeedForward, GaussianBinaryRBM
+from nqs.optimizers import FirstOrder, Schedule
+from nqs.settings import NotImportable, differences, from_json, to_json
+from nqs.types import Function
+from samplers import Gibbs, Langevin, Metropolis, OneParticle
+from tests.tiny import ROOT, Well, experiment, gaussian, narrow
+
+
+def there_and_back(value):
+    return from_json(json.loads(json.dumps(to_json(value), allow_nan=False)))
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        HarmonicTrap(3, 2, (0.5, 1.0), Coulomb(), 2),
+        FeedForward((8, 4), "silu", residual=True),
+        FeedForward(activation=jnp.tanh, kernel_init=nn.initializers.zeros),
+        GaussianBinaryRBM(n_hidden=3, root=True),
+        Metropolis(move=OneParticle()),
+        Langevin(),
+        Gibbs(sweeps=3),
+        FirstOrder("adam", 0.1, Schedule("cosine", 30), options=(("b1", 0.8),)),
+        Function(gaussian, narrow),
+        Well(omega=0.25),
+    ],
+    ids=lambda part: type(part).__name__,
+)
+def test_a_part_comes_back_equal(part):
+    again = there_and_back(part)
+    assert type(again) is type(part)
+    assert again == part
+    assert hash(again) == hash(part)
+
+
+def test_plain_values_come_back_with_lists_as_tuples():
+    plain = {"a": [1, 2.5, None, True, "text"], "b": {"c": ((1,), 2)}}
+    expected = {"a": (1, 2.5, None, True, "text"), "b": {"c": ((1,), 2)}}
+    assert there_and_back(plain) == expected
+    assert there_and_back((np.int64(3), np.float32(0.5), np.bool_(True))) == (3, 0.5, 1)
+    assert isinstance(to_json(np.int64(3)), int)
+
+
+def test_numbers_that_json_lacks_come_back():
+    infinite, minus, nan = there_and_back((math.inf, -math.inf, math.nan))
+    assert (infinite, minus) == (math.inf, -math.inf)
+    assert math.isnan(nan)
+    assert there_and_back(np.float32("inf")) == math.inf
+
+
+@dataclasses.dataclass(frozen=True)
+class Confusing:
+    """A part whose fields have the names that JSON uses for other things."""
+
+    function: int = 1
+    number: int = 2
+
+
+def test_a_part_may_call_its_fields_what_it_likes():
+    assert there_and_back(Confusing()) == Confusing()
+
+
+def test_a_setting_that_is_no_setting_is_refused():
+    for value in (np.arange(3), {1, 2}, jnp.ones(2)):
+        with pytest.raises(ValueError, match="must be a number, text, tuple, function"):
+            to_json(value)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x,
+        functools.partial(jnp.tanh),
+        nn.initializers.normal(0.3),
+        jax.jit(lambda x: x),
+    ],
+)
+def test_a_function_that_has_no_address_is_not_found_as_another(function):
+    saved = json.loads(json.dumps(to_json({"f": function})))
+    with pytest.raises(NotImportable, match="cannot be imported here"):
+        from_json(saved)
+
+
+def test_a_class_that_is_gone_is_named():
+    for address in (
+        "no_such_module:Thing",
+        "tests.tiny:Thing",
+        "tests.tiny:Well.Thing",
+    ):
+        with pytest.raises(NotImportable, match=address):
+            from_json({"part": address})
+
+
+def test_a_module_run_as_a_program_is_found_under_its_name():
+    program = """
+from nqs.settings import to_json
+from tests.tiny import Well
+class Mine: pass
+print(to_json(Well)["function"], to_json(Mine)["function"])
+"""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["tests.tiny:Well", "__main__:Mine"]
+
+
+def test_differences_name_the_field_and_both_values():
+    old = {"a": 1, "b": {"c": [1, 2], "d": "x"}, "e": [1], "gone": None}
+    new = {"a": 1, "b": {"c": [1, 3], "d": "y"}, "e": [1, 2], "new": 5}
+    assert differences(old, new) == [
+        ("b.c[1]", 2, 3),
+        ("b.d", "x", "y"),
+        ("e", [1], [1, 2]),
+        ("new", None, 5),
+    ]
+    assert differences(old, old) == []
+
+
+def test_differences_tell_numbers_apart_that_are_saved_differently():
+    assert differences({"omega": 1}, {"omega": 1.0}) == [("omega", 1, 1.0)]
+    assert differences({"flag": 1}, {"flag": True}) == [("flag", 1, True)]
+
+
+def test_the_configuration_of_an_experiment_is_the_experiment():
+    config = json.loads(json.dumps(experiment(seed=3).config()))
+    assert list(config)[0] == "options"
+    assert not {"directory", "resume"} & set(config)
+    fields = {name: from_json(value) for name, value in config.items()}
+    assert experiment(seed=3) == type(experiment())(**fields)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"n_walkers": 2.0}, "n_walkers must be an integer of at least 1, got 2.0"),
+        ({"iterations": -1}, "iterations must be an integer of at least 0, got -1"),
+        ({"evaluation_steps": 0}, "evaluation_steps must be an integer of at least 1"),
+        ({"precision": "double"}, "precision must be float64 or float32, got 'double'"),
+        ({"checkpoint_every": -1.0}, "checkpoint_every must not be negative, got -1.0"),
+        ({"checkpoint_every": math.nan}, "checkpoint_every must not be negative"),
+        ({"seed": 2**32}, "seed must be below 4294967296"),
+        ({"sampler": Gibbs()}, "Gibbs needs an ansatz with a HiddenLayer"),
+    ],
+)
+def test_an_experiment_that_cannot_run_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        experiment(**changes)
