@@ -1,9 +1,9 @@
 """Langevin importance sampling: moves that drift along the gradient of log|psi|.
 
-x' = x + tau grad log|psi(x)| + sqrt(tau) xi, accepted with the ratio of the Green's
-functions G(x' -> x) / G(x -> x'), log G(x -> x') = -|x' - x - tau grad log|psi(x)||^2 /
-(2 tau); without that ratio the density would be wrong at any finite tau. P. J. Rossky,
-J. D. Doll and H. L. Friedman, J. Chem. Phys. 69, 4628 (1978).
+x' = x + tau v(x) + sqrt(tau) xi, with v = grad log|psi| limited where it is large, is
+accepted with the ratio of the Green's functions G(x' -> x) / G(x -> x'), log G(x -> x')
+= -|x' - x - tau v(x)|^2 / (2 tau); without that ratio the density would be wrong at any
+finite tau. P. J. Rossky, J. D. Doll and H. L. Friedman, J. Chem. Phys. 69, 4628 (1978).
 """
 
 import dataclasses
@@ -58,7 +58,11 @@ class Langevin:
         """`sweeps` moves of every walker, leaving |psi|^2 invariant."""
         walkers, tau = state
         n_walkers = walkers.shape[0]
-        logabs_and_drift = jax.value_and_grad(lambda x: ansatz.apply(params, x).logabs)
+        value_and_grad = jax.value_and_grad(lambda x: ansatz.apply(params, x).logabs)
+
+        def logabs_and_drift(x):
+            logabs, gradient = value_and_grad(x)
+            return logabs, limited_drift(gradient, tau)
 
         def move_walker(key, x, logabs, drift):
             key_move, key_accept = jax.random.split(key)
@@ -96,6 +100,18 @@ class Langevin:
         """Lengthen the time step when too many moves are accepted, else shorten it."""
         tau = adapted(state.time_step, info["acceptance"], self.acceptance)
         return state._replace(time_step=tau)
+
+
+def limited_drift(gradient: Array, tau: Array) -> Array:
+    """Drift (n, d) of the particles, no longer than sqrt(2 / tau) each.
+
+    At a distance r from a node the gradient is 1/r. Unlimited, it throws a walker so
+    far away that it would never find back, hence no such move is ever accepted and the
+    walker stays there forever. C. J. Umrigar, M. P. Nightingale and K. J. Runge,
+    J. Chem. Phys. 99, 2865 (1993), their average velocity with a = 1.
+    """
+    square = jnp.sum(gradient**2, axis=-1, keepdims=True)
+    return 2 * gradient / (1 + jnp.sqrt(1 + 2 * tau * square))
 
 
 def log_green_ratio(xi: Array, xi_back: Array) -> Array:

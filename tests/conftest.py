@@ -36,7 +36,7 @@ def without_figures(monkeypatch):
     """Drawing takes longer than all the rest of a tiny run."""
 
     def draw_nothing(directory, *arguments):
-        directory.mkdir()
+        directory.mkdir(exist_ok=True)
         (directory / "energy.png").write_bytes(b"no figure" * 20)
 
     monkeypatch.setattr("nqs.result.draw_figures", draw_nothing)

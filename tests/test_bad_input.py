@@ -608,6 +608,7 @@ def on_a_full_disk(monkeypatch, owner, name, call):
         (checkpoints, "save", 1),  # before burn-in
         (checkpoints, "save", 2),  # after training
         (checkpoints, "save", 3),  # after the evaluation
+        (Metrics, "append", 1),  # a line that is written in part
         (Metrics, "append", 3),
         (result, "draw_figures", 1),
         (result, "write_json", 1),
@@ -633,14 +634,15 @@ def test_a_full_disk_stops_a_run_that_can_go_on_later(
 
 
 @pytest.mark.parametrize("name", ["draw_figures", "write_json"])
-def test_a_full_disk_leaves_an_earlier_result_as_it_was(
-    tmp_path, finished, monkeypatch, name
-):
-    directory = shutil.copytree(finished, tmp_path / "a")
+def test_a_full_disk_leaves_an_earlier_result_as_it_was(tmp_path, monkeypatch, name):
+    directory = tmp_path / "a"
+    walking = {"sampler": SAMPLERS["metropolis"], "checkpoint_every": 60.0}
+    run(experiment(directory=str(directory), **walking))
+    earlier = snapshot(directory)
     on_a_full_disk(monkeypatch, result, name, 1)
     with pytest.raises(RunError, match="what was saved before is untouched"):
-        resume(directory, checkpoint_every=60.0, evaluation_steps=6)
-    earlier, now = snapshot(finished), snapshot(directory)
+        resume(directory, evaluation_steps=6, **walking)
+    now = snapshot(directory)
     for path in ("result.json", "observables.npz", "metrics.jsonl"):
         assert now[path] == earlier[path]
     figures = [path for path in earlier if path.startswith("figures/")]

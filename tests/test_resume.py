@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+import time
 
 import jax
 import jax.numpy as jnp
@@ -108,6 +109,23 @@ def test_ten_kills_change_nothing_with_any_sampler_and_optimizer(
     assert_alike(killed_at_every(MOMENTS, tmp_path / "b", **parts), undisturbed)
 
 
+@pytest.mark.slow
+def test_kills_from_outside_at_random_times_change_nothing(tmp_path):
+    lengths = {"iterations": 30, "evaluation_steps": 30, "checkpoint_every": 0.0}
+    undisturbed = in_the_end(tmp_path / "a", **lengths)
+    directory, times = tmp_path / "b", np.random.default_rng(0).uniform(0, 4, 10)
+    settings = lengths | {"directory": str(directory)}
+    for seconds in times:
+        resume = {"resume": (directory / "config.json").exists()}
+        killed = process(settings | resume)
+        killed.stdout.readline()  # the name of the run directory
+        time.sleep(seconds)
+        killed.kill()
+        killed.communicate()
+    run(machine(**settings, resume=True))
+    assert_alike(outcome(directory, machine(**lengths)), undisturbed)
+
+
 @pytest.mark.parametrize(
     ("number", "phase"), [(signal.SIGTERM, "train"), (signal.SIGINT, "evaluation")]
 )
@@ -128,6 +146,10 @@ def test_a_run_that_is_asked_to_stop_saves_and_says_how_to_go_on(
     assert f"of {phase}; a checkpoint is saved. Go on with: " in errors
     assert f"directory={str(directory)!r}, resume=True" in errors
     assert "Traceback" not in errors
+    step = int(errors.partition("stopped after step ")[2].split()[0])
+    before = {"train": 3, "evaluation": 3 + 500}[phase]
+    manifests = sorted((directory / "checkpoints").glob("*.manifest"))
+    assert int(manifests[-1].stem) == before + step
     assert not (directory / "result.json").exists()
     run(machine(**settings, directory=str(directory), resume=True))
     undisturbed = in_the_end(tmp_path / "b", **settings)

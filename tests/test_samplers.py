@@ -209,6 +209,22 @@ def test_asymmetric_move_is_right_only_with_the_ratio_of_its_proposals():
     assert not agrees(run(-1.0), density)
 
 
+@pytest.mark.parametrize("name", DENSITY_SAMPLERS)
+def test_no_walker_stays_at_a_node(name):
+    sampler, _ = DENSITY_SAMPLERS[name]
+    ansatz, _, density = TARGETS["first excited state"]
+    sides = np.where(np.arange(N_CHAINS) % 2, 1.0, -1.0)
+    distances = np.geomspace(1e-6, 0.1, N_CHAINS)
+    state = sampler.init(jnp.asarray((sides * distances)[:, None, None]))
+
+    def step(state, key):
+        return sampler.step(key, ansatz, {}, state)[0], None
+
+    keys = jax.random.split(jax.random.key(7), 10)
+    state, _ = jax.jit(lambda state: jax.lax.scan(step, state, keys))(state)
+    assert agrees(state.walkers, density)
+
+
 def test_drift_goes_uphill_with_the_right_strength():
     """Only then the rejection falls like tau^(3/2), not like tau^(1/2).
 

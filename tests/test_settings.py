@@ -144,6 +144,16 @@ def test_the_configuration_of_an_experiment_is_the_experiment():
     assert experiment(seed=3) == type(experiment())(**fields)
 
 
+def test_an_experiment_hands_its_settings_to_its_loops():
+    settings = {"chunk_size": 5, "clip": 2.0, "observables": ()}
+    vmc, evaluation = experiment(**settings).vmc(), experiment(**settings).evaluation()
+    assert (vmc.chunk_size, vmc.clip) == (5, 2.0)
+    assert (evaluation.chunk_size, evaluation.observables) == (5, ())
+    for part in ("ansatz", "hamiltonian", "sampler"):
+        assert getattr(vmc, part) == getattr(evaluation, part)
+    assert vmc.optimizer == FirstOrder("sgd", 0.1)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
