@@ -11,7 +11,7 @@ demo: $(VENV)/installed
 	  --iterations 800 --evaluation-steps 300
 
 test: $(VENV)/installed
-	$(RUN) -m pytest --numprocesses auto
+	$(RUN) -m pytest --numprocesses auto --dist loadfile
 
 slow: $(VENV)/installed
 	$(RUN) -m pytest -m slow

@@ -25,8 +25,8 @@ def trap_ansatz(part: Part, trap: HarmonicTrap) -> Any:
     slater_jastrow, and backflow of interacting particles, have one without being asked.
 
     Raises:
-      ValueError: for an unknown name or field, a determinant of bosons, or a Jastrow
-        factor for free particles.
+      ValueError: for an unknown name or field, a determinant of bosons, fermions of one
+        spin without a determinant, or a Jastrow factor for free particles.
     """
     settings = dict(part.settings)
     interacting_backflow = part.name == "backflow" and trap.interaction is not None
@@ -47,12 +47,23 @@ def trap_ansatz(part: Part, trap: HarmonicTrap) -> Any:
         known["slater_jastrow"] = partial(Slater, trap.n_up, omega)
     elif part.name.startswith("slater"):
         raise ValueError(f"ansatz {part.name} is antisymmetric, but these are bosons")
+    _check_exchange(part.name, trap)
     ansatz = dataclasses.replace(part, settings=tuple(settings.items())).build(
         "ansatz", known
     )
     if jastrow:
         ansatz = Product((ansatz, jastrow_factor(trap)))
     return ansatz
+
+
+def _check_exchange(name: str, trap: HarmonicTrap) -> None:
+    """Refuse fermions of one spin without a determinant: they would be bosons."""
+    most = max(trap.n_up or 0, trap.n_down or 0)
+    if most > 1 and name in ("rbm", "ffnn", "deep_sets"):
+        raise ValueError(
+            f"ansatz {name} is not antisymmetric, but {most} of these fermions have the "
+            "same spin; slater, slater_jastrow and backflow are"
+        )
 
 
 def jastrow_factor(trap: HarmonicTrap) -> PadeJastrow | PowerJastrow | GaussianJastrow:

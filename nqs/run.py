@@ -137,6 +137,11 @@ def evaluate_again(directory: Path, steps: int, seed: int) -> dict[str, Any]:
     measuring.place(found["vmc"], found["sampler"])
     measuring.seconds |= {k: float(v) for k, v in found["seconds"].items()}
     measuring.seconds["evaluation"] = 0.0
+    trained = int(found["done"]["train"])
+    if trained < experiment.iterations:
+        measuring.warnings.append(
+            f"training had come to step {trained} of {experiment.iterations}"
+        )
     measuring.keys["evaluation"] = jax.random.fold_in(measuring.keys["again"], seed)
     number = 1
     while (target := directory / "evaluations" / f"{number:04d}").exists():

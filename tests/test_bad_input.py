@@ -134,6 +134,7 @@ def test_gibbs_with_a_network_names_both(refused):
         (["--interaction", "magnetic"], "unknown interaction 'magnetic'; known are"),
         (["--omega", "1", "2"], "omega"),
         (["--statistics", "anyons"], "invalid choice"),
+        (["--statistics", "fermions", "--n", "3"], "not antisymmetric, but 2 of these"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -289,6 +290,12 @@ def test_after_damage_the_checkpoint_before_is_used(crashed, finished, capsys, d
     assert found["energy"] == read_json(finished / "result.json")["energy"]
     metrics = (finished / "metrics.jsonl").read_bytes()
     assert (crashed / "metrics.jsonl").read_bytes() == metrics
+
+
+def test_an_unfinished_run_is_measured_with_a_warning(crashed):
+    found = evaluate_again(crashed, 3, seed=1)
+    assert "training had come to step 3 of 5" in found["warnings"]
+    assert not (crashed / "result.json").exists()
 
 
 def test_with_every_checkpoint_damaged_the_run_is_refused(crashed, refused):
