@@ -61,8 +61,8 @@ def _check_exchange(name: str, trap: HarmonicTrap) -> None:
     most = max(trap.n_up or 0, trap.n_down or 0)
     if most > 1 and name in ("rbm", "ffnn", "deep_sets"):
         raise ValueError(
-            f"ansatz {name} is not antisymmetric, but {most} of these fermions have the "
-            "same spin; slater, slater_jastrow and backflow are"
+            f"ansatz {name} is not antisymmetric, but {most} of these fermions have "
+            "the same spin; slater, slater_jastrow and backflow are"
         )
 
 
