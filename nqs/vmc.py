@@ -249,7 +249,9 @@ def energy_info(local_energy: Array, terms: dict[str, Array]) -> dict[str, Array
     }
     if jnp.iscomplexobj(local_energy):
         info["energy_imaginary"] = energy.imag
-    return info | {name: jnp.mean(term).real for name, term in terms.items()}
+    means = {name: jnp.mean(term).real for name, term in terms.items()}
+    # a term called energy, as classical models have, must not hide the total
+    return info | {f"{k}_term" if k in info else k: v for k, v in means.items()}
 
 
 def strong(leaf: Any) -> Array:

@@ -77,7 +77,10 @@ def refused(monkeypatch, capsys):
         (["--ansatz", "ffnn(hiden=(8,))"], "has no field 'hiden'; it has hidden"),
         (["--ansatz", "ffnn(name='a')"], "has no field 'name'"),
         (["--ansatz", "ffnn(hidden=8)"], "ansatz ffnn(hidden=8): "),
-        (["--ansatz", "ffnn(hidden=(8, 0))"], "hidden must hold positive integers"),
+        (
+            ["--ansatz", "ffnn(hidden=(8, 0))"],
+            "hidden must be a tuple of positive integers",
+        ),
         (["--ansatz", "ffnn(activation='tanhh')"], "got 'tanhh'"),
         (["--ansatz", "ffnn(activation='shape')"], "FeedForward cannot be evaluated"),
         (["--ansatz", "rbm(n_hidden=0)"], "n_hidden must be"),

@@ -180,8 +180,13 @@ def check_network(ansatz) -> None:
     """Refuse impossible settings, and warn of activations with kinks."""
     for field in ("features", "hidden"):
         widths = getattr(ansatz, field, ())
-        if not all(isinstance(width, int) and width > 0 for width in widths):
-            raise ValueError(f"{field} must hold positive integers, got {widths!r}")
+        if not isinstance(widths, tuple) or not all(
+            isinstance(width, int) and width > 0 for width in widths
+        ):
+            raise ValueError(
+                f"{field} must be a tuple of positive integers such as (32, 32), got "
+                f"{widths!r}"
+            )
     named_activation(ansatz.activation)
     named_initializer(ansatz.kernel_init)
     name = getattr(ansatz.activation, "__name__", ansatz.activation)
