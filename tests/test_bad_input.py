@@ -76,7 +76,7 @@ def refused(monkeypatch, capsys):
         (["--optimizer", "adam(schedule='sin')"], "schedule must be one of"),
         (["--ansatz", "ffnn(hiden=(8,))"], "has no field 'hiden'; it has hidden"),
         (["--ansatz", "ffnn(name='a')"], "has no field 'name'"),
-        (["--ansatz", "ffnn(hidden=8)"], "ansatz ffnn(hidden=8): "),
+        (["--ansatz", "ffnn(hidden=8)"], "positive integers such as (32, 32), got 8"),
         (
             ["--ansatz", "ffnn(hidden=(8, 0))"],
             "hidden must be a tuple of positive integers",
