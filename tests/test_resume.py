@@ -13,7 +13,16 @@ from nqs import checkpoints, saved
 from nqs.directory import read_json
 from nqs.run import RunError, load, run
 from nqs.vmc import VMC
-from tests.tiny import OPTIMIZERS, SAMPLERS, Still, Well, experiment, machine, process
+from tests.tiny import (
+    OPTIMIZERS,
+    SAMPLERS,
+    Still,
+    Well,
+    experiment,
+    forked,
+    machine,
+    process,
+)
 
 pytestmark = pytest.mark.usefixtures("compiled", "without_figures")
 
@@ -69,14 +78,16 @@ def in_the_end(directory, **settings):
     return outcome(directory, machine(**settings))
 
 
-def killed_at_every(moments, directory, **settings):
-    """The outcome of a run that is killed at every moment, and resumed every time."""
+def interrupted_at_every(moments, number, directory, **settings):
+    """The outcome of a run that gets a signal at every moment, and is resumed."""
     settings |= {"directory": str(directory), "checkpoint_every": 0.0}
     for name, count in moments:
         resume = {"resume": (directory / "config.json").exists()}
-        killed = process(settings | resume, signal.SIGKILL, name, count)
-        _, errors = killed.communicate(timeout=300)
-        assert killed.returncode == -signal.SIGKILL, (name, errors)
+        code = forked(settings | resume, number, name, count)
+        # a request to stop that comes when the steps are over stops nothing
+        over = number == signal.SIGTERM and (name, count) in MOMENTS[-2:]
+        expected = {signal.SIGKILL: -9, signal.SIGTERM: 0 if over else 143}[number]
+        assert code == expected, (name, count)
     run(machine(**settings, resume=True))
     return outcome(directory, machine(**settings))
 
@@ -94,19 +105,22 @@ def test_a_run_killed_again_and_again_ends_as_if_nothing_had_happened(
 ):
     parts = {"sampler": sampler, "optimizer": optimizer}
     undisturbed = in_the_end(tmp_path / "a", **parts, checkpoint_every=0.0)
-    killed = killed_at_every(moments, tmp_path / "b", **parts)
+    killed = interrupted_at_every(moments, signal.SIGKILL, tmp_path / "b", **parts)
     assert_alike(killed, undisturbed)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_ten_kills_change_nothing_with_any_sampler_and_optimizer(
+def test_ten_signals_change_nothing_with_any_sampler_and_optimizer(
     tmp_path, sampler, optimizer
 ):
     parts = {"sampler": sampler, "optimizer": optimizer, "real": True}
     undisturbed = in_the_end(tmp_path / "a", **parts, checkpoint_every=0.0)
-    assert_alike(killed_at_every(MOMENTS, tmp_path / "b", **parts), undisturbed)
+    for number in (signal.SIGKILL, signal.SIGTERM):
+        directory = tmp_path / number.name
+        again = interrupted_at_every(MOMENTS, number, directory, **parts)
+        assert_alike(again, undisturbed)
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ kills itself (signal 9) at the 7th time that it touches a file named 000000005; 
 
 import dataclasses
 import json
+import multiprocessing
 import os
 import resource
 import subprocess
@@ -33,6 +34,7 @@ SAMPLERS = {
 OPTIMIZERS = {method: FirstOrder(method, 0.1) for method in METHODS}
 OPTIMIZERS |= {"sr": SR(), "minsr": MinSR(), "spring": Spring()}
 FULL_DISK = 0
+LOADED_LATER = ["orbax.checkpoint", "matplotlib.figure", "hamiltonians", "nqs.ansatze"]
 # The audit events of Python for everything that changes a file.
 TOUCHES = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir")
 
@@ -176,17 +178,34 @@ def die_at(number, name, count):
     sys.addaudithook(hook)
 
 
-def main():
-    settings, *death = sys.argv[1:]
+def forked(settings, number, name, count):
+    """The exit code of such a process, forked from one that has imported all it needs."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([*LOADED_LATER, "tests.tiny"])
+    child = context.Process(target=live, args=(settings, number, name, count))
+    child.start()
+    child.join(timeout=300)
+    return child.exitcode
+
+
+def live(settings, *death):
+    """Run `machine(**settings)` in this process, killed as the module says."""
     jax.config.update("jax_num_cpu_devices", 4)  # as conftest.py has it
     jax.devices()  # so that `configure` leaves them alone
     if death:
-        number, name, count = death
-        die_at(int(number), name, int(count))
+        die_at(*death)
     try:
-        run(machine(**json.loads(settings)))
+        run(machine(**settings))
     except RunError as error:  # as on the command line
         raise SystemExit(f"error: {error}") from None
+
+
+def main():
+    settings, *death = sys.argv[1:]
+    if death:
+        number, name, count = death
+        death = [int(number), name, int(count)]
+    live(json.loads(settings), *death)
 
 
 if __name__ == "__main__":
