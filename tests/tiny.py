@@ -179,7 +179,7 @@ def die_at(number, name, count):
 
 
 def forked(settings, number, name, count):
-    """The exit code of such a process, forked from one that has imported all it needs."""
+    """The exit code of such a process, forked from one that has imported it all."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([*LOADED_LATER, "tests.tiny"])
     child = context.Process(target=live, args=(settings, number, name, count))
