@@ -41,6 +41,13 @@ class LogPsi(NamedTuple):
             return jax.lax.complex(self.logabs, jnp.angle(self.sign))
         return self.logabs
 
+    @property
+    def parts(self) -> Array:
+        """Real parts of log psi: (1,), or (2,) with the phase if psi is complex."""
+        if jnp.iscomplexobj(self.sign):
+            return jnp.stack([self.logabs, jnp.angle(self.sign)])
+        return self.logabs[None]
+
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
@@ -210,12 +217,30 @@ class SiteRatios(Protocol):
         ...
 
 
+class OuterProducts(NamedTuple):
+    """Derivatives by a matrix of parameters (a, b): sum_r inputs[r] signals[:, r].
+
+    Attributes:
+      inputs: (r, a), what a layer sees in each of r rows.
+      signals: (k, r, b), derivatives of the k `LogPsi.parts` by what it gives there.
+    """
+
+    inputs: Array
+    signals: Array
+
+
 @runtime_checkable
 class LogDerivatives(Protocol):
-    """Products with the centred log-derivatives O (w, p), without forming O."""
+    """Log-derivatives as outer products, whose Gram matrix needs no Jacobian.
 
-    def gram(self, params: Params, walkers: Walkers) -> Array:
-        """(w, w) matrix O O^T."""
+    Of layers that see one row, r = 1, the Gram matrix over walkers is the elementwise
+    product of those of inputs and signals.
+    """
+
+    def log_derivatives(
+        self, params: Params, x: Configuration
+    ) -> tuple[OuterProducts, ...]:
+        """Derivatives of log psi(x) by all parameters, in any order."""
         ...
 
 
@@ -224,5 +249,11 @@ IMPLEMENTED_BY: dict[type, tuple[str, ...]] = {
     HiddenLayer: ("GaussianBinaryRBM",),
     DirectSampling: (),
     SiteRatios: (),
-    LogDerivatives: (),
+    LogDerivatives: (
+        "Backflow",
+        "DeepSets",
+        "FeedForward",
+        "GaussianBinaryRBM",
+        "Product",
+    ),
 }

@@ -18,6 +18,7 @@ import numpy as np
 from jax import Array
 
 from nqs.ansatze.ffnn import named_activation
+from nqs.ansatze.log_derivatives import LayerwiseDerivatives
 from nqs.ansatze.slater import hermite_orbitals, lowest_orbitals
 from nqs.types import LogPsi
 
@@ -58,7 +59,7 @@ class MessagePassing(nn.Module):
         return h
 
 
-class Backflow(nn.Module):
+class Backflow(LayerwiseDerivatives, nn.Module):
     """Slater determinants of oscillator orbitals at backflow coordinates.
 
     psi = exp(sum_i J(h_i)) sum_k prod_spin det[(1 + F_k(h_i)) phi(x_i + D(h_i))], with

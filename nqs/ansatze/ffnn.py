@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from nqs.ansatze.envelope import Envelope, oscillator_lengths
+from nqs.ansatze.log_derivatives import LayerwiseDerivatives
 from nqs.types import LogPsi
 
 # Their second derivative holds delta functions at the kinks, which no walker ever
@@ -61,7 +62,7 @@ class Perceptron(nn.Module):
         return h
 
 
-class FeedForward(nn.Module):
+class FeedForward(LayerwiseDerivatives, nn.Module):
     """log psi(x) = network(x) + log envelope(x), a multilayer perceptron of all of x.
 
     Positions enter in oscillator lengths, sqrt(omega) x.
@@ -97,7 +98,7 @@ class FeedForward(nn.Module):
         return log_psi(outputs, Envelope(self.omega)(x))
 
 
-class DeepSets(nn.Module):
+class DeepSets(LayerwiseDerivatives, nn.Module):
     """log psi(x) = rho(mean_i phi(x_i)) + log envelope(x), symmetric under exchange.
 
     M. Zaheer et al., Deep sets, NeurIPS 30 (2017): any continuous symmetric function

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from nqs.ansatze.log_derivatives import LayerwiseDerivatives
 from nqs.types import LogPsi
 
 
@@ -91,7 +92,7 @@ class GaussianJastrow(nn.Module):
         return LogPsi(jnp.ones_like(total), total)
 
 
-class Product(nn.Module):
+class Product(LayerwiseDerivatives, nn.Module):
     """The product of several wave functions, a network and a Jastrow factor say.
 
     Attributes:

@@ -5,7 +5,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from nqs.types import LogPsi, Params
+from nqs.ansatze.log_derivatives import of_layer, of_parameter
+from nqs.types import LogPsi, OuterProducts, Params
 
 
 class GaussianBinaryRBM(nn.Module):
@@ -84,6 +85,22 @@ class GaussianBinaryRBM(nn.Module):
         k = hidden.shape[0]
         mean = a + w @ jnp.sum(hidden, axis=0) / k
         return mean + sigma / k**0.5 * jax.random.normal(key, a.shape, a.dtype)
+
+    @nn.nowrap
+    def log_derivatives(self, params: Params, x: Array) -> tuple[OuterProducts, ...]:
+        """Of the weights with the hidden biases, of the visible biases and of sigma."""
+        a, b, w, sigma = self._machine(params)
+        inputs = x / sigma**2
+        p = jax.nn.sigmoid(b + jnp.tensordot(inputs, w, axes=2))
+        scale = 0.5 if self.root else 1.0
+        derivatives = (
+            of_layer([inputs.reshape(1, -1)], [scale * p[None, None]], bias=True),
+            of_parameter(scale * ((x - a) / sigma**2)[None]),
+        )
+        if not self.learn_sigma:
+            return derivatives
+        by_log_sigma = ((x - a) / sigma) ** 2 - 2 * inputs * (w @ p)
+        return *derivatives, of_parameter(scale * by_log_sigma[None])
 
     @nn.nowrap
     def _machine(self, params: Params) -> tuple[Array, Array, Array, Array]:

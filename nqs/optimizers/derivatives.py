@@ -5,11 +5,15 @@ two rows a walker, of the real and of the imaginary part. Then O^T O is the quan
 geometric tensor (its real part), the metric of Fubini and Study, and O O^T its twin in
 the space of samples. The matrix O (rows, p) itself is never formed: a product with a
 vector is one pass of forward or of reverse differentiation, and the Gram matrix adds up
-blocks of columns that fit a memory budget.
+blocks of columns that fit a memory budget. A layer that sees one row a walker has no
+need of columns: its derivatives by the weights are outer products a g^T of what enters
+and of the signal that comes back, and their Gram matrix is (A A^T) * (G G^T).
 """
 
 import dataclasses
 import math
+from collections.abc import Callable, Iterable
+from functools import partial, reduce
 from typing import Any
 
 import jax
@@ -17,7 +21,14 @@ import jax.numpy as jnp
 from jax import Array
 
 from nqs.batching import chunked_map, chunked_sum
-from nqs.types import Ansatz, Params, Walkers
+from nqs.types import (
+    Ansatz,
+    Configuration,
+    LogDerivatives,
+    OuterProducts,
+    Params,
+    Walkers,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,63 +86,124 @@ class CenteredDerivatives:
         return chunked_sum(pulled_back, (self.walkers, signal), self.chunk_size)
 
     def gram(self) -> Array:
-        """O O^T (rows, rows), summed over blocks of columns."""
-        total = None
-        for block in self._blocks():
-            columns = self._columns(block)
-            part = columns @ columns.T
-            total = part if total is None else total + part
-        assert total is not None
-        return total
+        """O O^T (rows, rows), summed over blocks of columns.
+
+        From an ansatz with `LogDerivatives`, layers that see one row a walker come
+        without columns.
+        """
+        derivatives = self._leafwise
+        if isinstance(self.ansatz, LogDerivatives):
+            derivatives = partial(self.ansatz.log_derivatives, self.params)
+        parts = []
+        for block in self._blocks(derivatives):
+            layers, columns = self._block(derivatives, block)
+            if layers:
+                uncentered = sum_of(self._gram_of_layer(*layer) for layer in layers)
+                half = self.center(uncentered.reshape(*uncentered.shape[:2], -1))
+                parts.append(self.center(half.T.reshape(*uncentered.shape[:2], -1)))
+            if columns is not None:
+                parts.append(columns @ columns.T)
+        return sum_of(parts)
 
     def metric(self) -> Array:
         """O^T O (p, p), for p no larger than the number of rows."""
-        columns = jnp.concatenate([self._columns(b) for b in self._blocks()], axis=1)
+        blocks = self._blocks(self._leafwise)
+        pieces = [self._block(self._leafwise, block)[1] for block in blocks]
+        columns = jnp.concatenate(pieces, axis=1)
         return columns.T @ columns
 
-    def _log_psi(self, params: Params, x: Any) -> Array:
-        """Real parts of log psi that depend on the parameters: (1,), or (2,)."""
-        psi = self.ansatz.apply(params, x)
-        if jnp.iscomplexobj(psi.sign):
-            return jnp.stack([psi.logabs, jnp.angle(psi.sign)])
-        return psi.logabs[None]
+    def _log_psi(self, params: Params, x: Configuration) -> Array:
+        return self.ansatz.apply(params, x).parts
 
-    def _blocks(self) -> list[list[tuple[int, int, int]]]:
-        """Groups of (leaf, start, stop) of flattened leaves, each within the memory."""
-        leaves = jax.tree.leaves(self.params)
-        rows = 2 * self.weights.shape[0]
-        room = max(1, self.memory // (rows * leaves[0].dtype.itemsize))
+    def _leafwise(self, x: Configuration) -> tuple[OuterProducts, ...]:
+        """The derivatives by each leaf of the parameters, a matrix of one row."""
+        jacobian = jax.jacrev(self._log_psi)(self.params, x)
+        return tuple(
+            OuterProducts(
+                jnp.ones((1, 1), leaf.dtype), leaf.reshape(leaf.shape[0], 1, -1)
+            )
+            for leaf in jax.tree.leaves(jacobian)
+        )
+
+    def _blocks(self, derivatives: Callable) -> list[list[tuple[int, int, int]]]:
+        """Groups of (item, start, stop) of signals, each within the memory."""
+        x = jax.tree.map(lambda leaf: leaf[0], self.walkers)
+        items = jax.eval_shape(derivatives, x)
+        k, _, _ = items[0].signals.shape
+        row = self.weights.shape[0] * k * items[0].signals.dtype.itemsize
+        room = max(1, self.memory // row)
         blocks, used = [[]], 0
-        for i, leaf in enumerate(leaves):
-            for start in range(0, leaf.size, room):
-                stop = min(start + room, leaf.size)
-                if used and used + stop - start > room:
+        for i, item in enumerate(items):
+            width = 1 if is_rank_one(item) else item.inputs.shape[1]
+            step, size = max(1, room // width), item.signals.shape[2]
+            for start in range(0, size, step):
+                stop = min(start + step, size)
+                if used and used + width * (stop - start) > room:
                     blocks, used = [*blocks, []], 0
                 blocks[-1].append((i, start, stop))
-                used += stop - start
+                used += width * (stop - start)
         return blocks
 
-    def _columns(self, block: list[tuple[int, int, int]]) -> Array:
-        """The columns (rows, c) of O that belong to a block."""
-        leaves, treedef = jax.tree.flatten(self.params)
-        pieces = [leaves[i].reshape(-1)[start:stop] for i, start, stop in block]
+    def _block(
+        self, derivatives: Callable, block: list[tuple[int, int, int]]
+    ) -> tuple[list[tuple[Array, Array]], Any]:
+        """Inputs (w, a) and signals (w, k, b) of layers; of all else the columns of O.
 
-        def log_psi(pieces, x):
-            changed = [leaf.reshape(-1) for leaf in leaves]
-            for (i, start, stop), piece in zip(block, pieces, strict=True):
-                if stop - start == changed[i].size:
-                    changed[i] = piece
+        The columns are (rows, c), or None if there are none.
+        """
+
+        def of_walker(x):
+            items = derivatives(x)
+            layers, columns = [], []
+            for i, start, stop in block:
+                inputs, signals = items[i]
+                signals = signals[:, :, start:stop]
+                if is_rank_one(items[i]):
+                    layers.append((inputs[0], signals[:, 0]))
                 else:
-                    changed[i] = changed[i].at[start:stop].set(piece)
-            shaped = [
-                c.reshape(leaf.shape) for c, leaf in zip(changed, leaves, strict=True)
-            ]
-            return self._log_psi(treedef.unflatten(shaped), x)
+                    matrices = jnp.einsum("ra,krb->kab", inputs, signals)
+                    columns.append(matrices.reshape(signals.shape[0], -1))
+            return layers, jnp.concatenate(columns, axis=1) if columns else None
 
-        def derivatives(x):
-            return jnp.concatenate(jax.jacrev(log_psi)(pieces, x), axis=1)  # (k, c)
+        layers, columns = chunked_map(of_walker, self.walkers, self.chunk_size)
+        return layers, None if columns is None else self.center(columns)
 
-        return self.center(chunked_map(derivatives, self.walkers, self.chunk_size))
+    def _gram_of_layer(self, a: Array, g: Array) -> Array:
+        """(a_i . a_j) (g_ik . g_jl), up to what centering takes away, (w, k, w, k).
+
+        With a = <a> + a' and g = <g> + g', these are products of <a> g'^T + a' g^T,
+        which lacks no more than the constant <a> <g>^T of a g^T. Its square could
+        exceed all the rest by far, and drown it in rounding errors.
+        """
+        mean_a = self.weights @ a
+        mean_g = jnp.einsum("w,wkb->kb", self.weights, g)
+        a, g = a - mean_a[None], g - mean_g[None]
+        aa, tilt = a @ a.T, a @ mean_a  # a'_i . a'_j and a'_i . <a>
+        gg = jnp.einsum("ikb,jlb->ikjl", g, g)
+        left = jnp.einsum("ikb,lb->ikl", g, mean_g)[:, :, None, :]  # g'_ik . <g>_l
+        right = jnp.einsum("kb,jlb->kjl", mean_g, g)[None]
+        level = (mean_g @ mean_g.T)[None, :, None, :]
+        gram = (
+            (mean_a @ mean_a) * gg
+            + tilt[None, None, :, None] * (gg + left)
+            + tilt[:, None, None, None] * (gg + right)
+            + aa[:, None, :, None] * (gg + left + right + level)
+        )
+        # Fused with the centering that follows, XLA takes three times as long on a CPU.
+        return jax.lax.optimization_barrier(gram)
+
+
+def is_rank_one(item: OuterProducts) -> bool:
+    """Whether inputs and signals apart are less than the matrix of their product."""
+    return (
+        item.inputs.shape[0] == 1
+        and min(item.inputs.shape[1], item.signals.shape[2]) > 1
+    )
+
+
+def sum_of(arrays: Iterable[Array]) -> Array:
+    """The sum of one array or more."""
+    return reduce(jnp.add, arrays)
 
 
 def n_parameters(params: Params) -> int:

@@ -1,0 +1,130 @@
+"""Log-derivatives as outer products, read off the dense layers of a network.
+
+A layer y_r = A_r W + b turns the signal G_r = d log psi / d y_r that flows back to its
+output into d log psi / dW = sum_r A_r G_r^T. So the inputs A and the signals G of all
+layers, from one pass forward and one back, say what a Jacobian would, and take no more
+memory than the activations do.
+"""
+
+import math
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax.core.tracers import current_trace
+from flax.traverse_util import flatten_dict, unflatten_dict
+from jax import Array
+
+from nqs.types import Configuration, LogPsi, OuterProducts, Params
+
+
+class LayerwiseDerivatives:
+    """Gives a linen module that returns a `LogPsi` the capability `LogDerivatives`.
+
+    It knows every `flax.linen.Dense` inside, wherever it stands and however often it is
+    called. Other parameters, and those of layers within a lifted transformation such
+    as `nn.scan` or `nn.WeightNorm`, are differentiated one by one. The one thing that
+    it cannot see is the kernel of a Dense used once more outside of its layer.
+    """
+
+    def log_derivatives(
+        self, params: Params, x: Configuration
+    ) -> tuple[OuterProducts, ...]:
+        """The derivatives of log psi(x), one item for each layer or parameter."""
+        assert isinstance(self, nn.Module)
+        leaves = flatten_dict(params)
+        shapes = output_shapes(self, leaves, x)
+        silence = jax.tree.map(lambda y: jnp.zeros(y.shape, y.dtype), shapes)
+        dense = {(*layer, name) for layer in shapes for name in ("kernel", "bias")}
+        others = {key: leaf for key, leaf in leaves.items() if key not in dense}
+
+        def log_psi(perturbations, others):
+            inputs = {layer: [] for layer in perturbations}
+
+            def perturb(module, layer, a, y):
+                if layer not in perturbations:
+                    return y
+                inputs[layer].append(a.astype(y.dtype))
+                return y + perturbations[layer][len(inputs[layer]) - 1]
+
+            psi = apply_with(perturb, self, leaves | others, x)
+            return psi.parts, inputs
+
+        differentiate = jax.jacrev(log_psi, argnums=(0, 1), has_aux=True)
+        (signals, jacobian), inputs = differentiate(silence, others)
+        layers = (
+            of_layer(inputs[layer], signals[layer], (*layer, "bias") in leaves)
+            for layer in shapes
+        )
+        return *layers, *map(of_parameter, jax.tree.leaves(jacobian))
+
+
+def apply_with(visit: Callable, module: nn.Module, leaves: dict, x) -> LogPsi:
+    """Log psi(x), each Dense giving visit(module, path, inputs, outputs) instead."""
+
+    def intercept(call, args, kwargs, context):
+        outputs = call(*args, **kwargs)
+        dense = context.module
+        if type(dense) is not nn.Dense or context.method_name != "__call__":
+            return outputs
+        inputs = args[0] if args else kwargs["inputs"]
+        return visit(dense, ("params", *dense.path), inputs, outputs)
+
+    with nn.intercept_methods(intercept):
+        psi = module.apply(unflatten_dict(leaves), x)
+    assert isinstance(psi, LogPsi)
+    return psi
+
+
+def output_shapes(module: nn.Module, leaves: dict, x) -> dict[tuple, list]:
+    """Shapes of what each Dense gives at each of its calls, by the layer's path.
+
+    Left out is a layer that is not plain at every call: within a transformation of its
+    own, whose values may not leave it, or with weights that are not the parameters.
+    """
+    shapes, not_plain = {}, set()
+
+    def survey(log_psi_of_leaves):
+        trace = current_trace()
+
+        def visit(dense, layer, a, y):
+            names = ("kernel", "bias") if dense.use_bias else ("kernel",)
+            plain = (
+                trace == current_trace()
+                and dense.dot_general is dense.dot_general_cls is None
+                and jnp.issubdtype(y.dtype, jnp.floating)
+                and all(
+                    (*layer, name) in log_psi_of_leaves
+                    and dense.get_variable("params", name)
+                    is log_psi_of_leaves[*layer, name]
+                    for name in names
+                )
+            )
+            if not plain:
+                not_plain.add(layer)
+            shapes.setdefault(layer, []).append(jax.ShapeDtypeStruct(y.shape, y.dtype))
+            return y
+
+        return apply_with(visit, module, log_psi_of_leaves, x)
+
+    jax.eval_shape(survey, leaves)
+    return {layer: calls for layer, calls in shapes.items() if layer not in not_plain}
+
+
+def of_layer(inputs: list[Array], signals: list[Array], bias: bool) -> OuterProducts:
+    """The derivatives by kernel and bias, from inputs (..., a) and signals (k, ..., b).
+
+    The bias is one more row of the kernel, whose input is always one.
+    """
+    a = jnp.concatenate([a.reshape(-1, a.shape[-1]) for a in inputs])
+    if bias:
+        a = jnp.concatenate([a, jnp.ones_like(a[:, :1])], axis=1)
+    g = [g.reshape(g.shape[0], -1, g.shape[-1]) for g in signals]
+    return OuterProducts(a, jnp.concatenate(g, axis=1))
+
+
+def of_parameter(jacobian: Array) -> OuterProducts:
+    """The derivatives (k, ...) by any one parameter."""
+    k, size = jacobian.shape[0], math.prod(jacobian.shape[1:])
+    return OuterProducts(jnp.ones((1, 1), jacobian.dtype), jacobian.reshape(k, 1, size))

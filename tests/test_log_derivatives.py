@@ -1,0 +1,208 @@
+"""One Gram matrix by layers, by leaves and by a dense Jacobian, for every ansatz."""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.flatten_util import ravel_pytree
+
+from nqs.ansatze import (
+    Backflow,
+    DeepSets,
+    FeedForward,
+    GaussianBinaryRBM,
+    PadeJastrow,
+    Product,
+    Slater,
+    SlaterJastrow,
+)
+from nqs.ansatze.log_derivatives import LayerwiseDerivatives
+from nqs.optimizers import MinSR
+from nqs.optimizers.derivatives import CenteredDerivatives, n_parameters
+from nqs.types import Function, LogDerivatives, LogPsi
+
+W, N, D = 7, 3, 2
+QUICK = {"xla_backend_optimization_level": 0}  # it runs for milliseconds
+
+
+class Layers(LayerwiseDerivatives, nn.Module):
+    """A wave function of somebody else, whose layers stand in unusual places."""
+
+    kind: str
+
+    @nn.compact
+    def __call__(self, x):
+        h = getattr(self, self.kind)(jnp.tanh(x))
+        return LogPsi(jnp.ones_like(h), h - jnp.sum(x**2))
+
+    def no_dense(self, x):
+        w = self.param("w", nn.initializers.normal(), (N, D, 3), x.dtype)
+        return jnp.sum(jnp.tanh(jnp.tensordot(x, w, axes=2)))
+
+    def twice(self, x):
+        layer = nn.Dense(D, param_dtype=x.dtype)
+        return jnp.sum(layer(jnp.tanh(layer(x[0])))) + jnp.prod(layer(inputs=x))
+
+    def normalized(self, x):
+        return jnp.sum(jnp.tanh(nn.WeightNorm(nn.Dense(3, param_dtype=x.dtype))(x)))
+
+    def mapped(self, x):
+        dense = nn.vmap(nn.Dense, variable_axes={"params": None}, split_rngs={"params": False})  # fmt: skip # noqa: E501
+        h = jnp.tanh(dense(3, param_dtype=x.dtype)(x))
+        return jnp.sum(nn.remat(nn.Dense)(2, param_dtype=x.dtype)(h.reshape(-1)))
+
+    def scanned(self, x):
+        class Step(nn.Module):
+            @nn.compact
+            def __call__(self, h, _):
+                return jnp.tanh(nn.Dense(D, param_dtype=h.dtype)(h)), None
+
+        scan = nn.scan(Step, variable_broadcast="params", split_rngs={"params": False}, length=3)  # fmt: skip # noqa: E501
+        return jnp.sum(scan()(x, None)[0]) + nn.Dense(1, param_dtype=x.dtype)(x[0])[0]
+
+
+FFNN = FeedForward((4, 5), residual=True, omega=0.7)
+PHASE = FeedForward((4, 3), "silu", omega=(1.0, 1.5), phase=True)
+RBM = GaussianBinaryRBM(3, stddev=0.4)
+SETS = DeepSets((4, 4), (3,), residual=True)
+ANSATZE = {
+    "feed-forward": FFNN,
+    "phase": PHASE,
+    "deep sets": SETS,
+    "rbm": RBM,
+    "rbm root": GaussianBinaryRBM(2, root=True, sigma=0.8, learn_sigma=True),
+    "backflow": Backflow(2, layers=1, width=3, determinants=2),
+    "backflow of bosons": Backflow(None, layers=1, width=3),
+    "product": Product((PHASE, SETS, PadeJastrow(2))),
+    "product of equals": Product((FFNN, FFNN, RBM)),
+    "slater jastrow": SlaterJastrow(2),
+    "slater": Slater(2),
+    "no dense": Layers("no_dense"),
+    "twice": Layers("twice"),
+    "normalized": Layers("normalized"),
+    "mapped": Layers("mapped"),
+    "scanned": Layers("scanned"),
+}
+
+
+@functools.cache
+def problem(name):
+    """Parameters far from the first ones, walkers, and unequal weights."""
+    walkers = jax.random.normal(jax.random.key(0), (W, N, D))
+    init = jax.jit(ANSATZE[name].init, compiler_options=QUICK)
+    params = init(jax.random.key(1), walkers[0])
+    rng = np.random.default_rng(2)
+    params = jax.tree.map(lambda p: p + 0.3 * rng.normal(size=p.shape), params)
+    return params, walkers, jax.nn.softmax(jax.random.normal(jax.random.key(4), (W,)))
+
+
+@functools.cache
+def dense(name):
+    """O (rows, p) from a Jacobian by all parameters at once."""
+    ansatz, (params, walkers, weights) = ANSATZE[name], problem(name)
+    flat, unravel = ravel_pytree(params)
+
+    def jacobian(flat, x):
+        return jax.jacrev(lambda flat: ansatz.apply(unravel(flat), x).parts)(flat)
+
+    rows = jax.jit(jax.vmap(jacobian, (None, 0)), compiler_options=QUICK)(flat, walkers)
+    rows, weights = np.asarray(rows), np.asarray(weights)
+    mean = np.einsum("w,wkp->kp", weights, rows)
+    return (np.sqrt(weights)[:, None, None] * (rows - mean)).reshape(-1, flat.size)
+
+
+def grams(name, ansatze, **settings):
+    """Gram matrices of one problem by several ansätze."""
+
+    def compiled(params, walkers, weights):
+        given = (params, walkers, weights)
+        return [CenteredDerivatives(a, *given, **settings).gram() for a in ansatze]
+
+    return jax.jit(compiled, compiler_options=QUICK)(*problem(name))
+
+
+@pytest.mark.parametrize("name", ANSATZE)
+def test_layers_leaves_and_the_dense_jacobian_give_one_gram_matrix(name):
+    ansatz, leafwise, o = ANSATZE[name], Function(ANSATZE[name].apply), dense(name)
+    assert isinstance(ansatz, LogDerivatives) != (name == "slater")
+    assert not isinstance(leafwise, LogDerivatives)
+    for found in grams(name, [ansatz, leafwise]):
+        np.testing.assert_allclose(found, o @ o.T, atol=1e-10 * np.sum(o * o))
+
+
+@pytest.mark.parametrize("name", ["phase", "deep sets"])
+@pytest.mark.parametrize("settings", [{"chunk_size": 3}, {"memory": 1500}])
+def test_chunks_and_little_memory_change_nothing(name, settings):
+    o = dense(name)
+    (found,) = grams(name, [ANSATZE[name]], **settings)
+    np.testing.assert_allclose(found, o @ o.T, atol=1e-10 * np.sum(o * o))
+
+
+def test_minsr_takes_the_same_step_by_layers_and_by_leaves():
+    name = "phase"
+    params, walkers, weights = problem(name)
+    energy = jax.random.normal(jax.random.key(3), (W, 2)) @ jnp.array([1, 1j])
+    transform = MinSR(max_step=None).build()
+
+    def step(ansatz):
+        def update(params, walkers, energy, weights):
+            state = transform.init(params)
+            given = {"walkers": walkers, "local_energy": energy, "weights": weights}
+            return transform.update(params, state, params, ansatz=ansatz, **given)[0]
+
+        update = jax.jit(update, compiler_options=QUICK)
+        return ravel_pytree(update(params, walkers, energy, weights))[0]
+
+    by_layers = step(ANSATZE[name])
+    by_leaves = step(Function(ANSATZE[name].apply))
+    scale = jnp.max(jnp.abs(by_leaves))
+    np.testing.assert_allclose(by_layers, by_leaves, atol=1e-10 * scale)
+
+
+def test_outer_products_hold_every_derivative_once():
+    ansatz, (params, walkers, _) = ANSATZE["deep sets"], problem("deep sets")
+    gradient = jax.grad(lambda p: ansatz.apply(p, walkers[0]).logabs)(params)
+    products = [
+        jnp.einsum("ra,krb->kab", *item).ravel()
+        for item in ansatz.log_derivatives(params, walkers[0])
+    ]
+    found, expected = np.concatenate(products), ravel_pytree(gradient)[0]
+    assert found.size == n_parameters(params)
+    np.testing.assert_allclose(np.sort(found), np.sort(expected), rtol=1e-10)
+
+
+def test_layers_that_see_one_row_are_known_by_inputs_and_signals():
+    params, walkers, _ = problem("phase")
+    items = jax.eval_shape(ANSATZE["phase"].log_derivatives, params, walkers[0])
+    shapes = [(item.inputs.shape, item.signals.shape) for item in items]
+    layers = [((1, 7), (2, 1, 4)), ((1, 5), (2, 1, 3)), ((1, 3), (2, 1, 2))]
+    assert shapes == [*layers, ((1, 1), (2, 1, 1))]  # and log_alpha of the envelope
+
+
+@pytest.mark.parametrize("name", ["normalized", "mapped", "scanned"])
+def test_a_layer_within_a_transformation_is_differentiated_as_leaves(name):
+    params, walkers, _ = problem(name)
+    items = jax.eval_shape(ANSATZE[name].log_derivatives, params, walkers[0])
+    layers = sum(item.inputs.shape != (1, 1) for item in items)
+    assert layers == (name == "scanned")  # its last layer is a plain one
+
+
+def test_the_mean_of_the_derivatives_does_not_drown_their_fluctuations():
+    """Layers far from zero, in float32: subtracted late, the mean would leave noise."""
+    ansatz, w, k, a, b = FFNN, 40, 1, 6, 5
+    rng = np.random.default_rng(0)
+    inputs = 100 + rng.normal(size=(w, a))
+    signals = 100 + rng.normal(size=(w, k, b))
+    weights = rng.dirichlet(np.ones(w))
+    rows = np.einsum("wa,wkb->wab", inputs, signals).reshape(w, -1)
+    rows = np.sqrt(weights)[:, None] * (rows - weights @ rows)
+    given = [jnp.asarray(values, "float32") for values in (inputs, signals, weights)]
+    derivatives = CenteredDerivatives(ansatz, {}, given[0], given[2])
+    half = derivatives.center(derivatives._gram_of_layer(*given[:2]).reshape(w, k, w))
+    found = derivatives.center(half.T.reshape(w, k, w))
+    expected = rows @ rows.T
+    # Rounding of the given numbers alone is 100 * 6e-8 of the fluctuations.
+    np.testing.assert_allclose(found, expected, atol=3e-5 * np.trace(expected))
