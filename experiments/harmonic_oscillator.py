@@ -7,7 +7,13 @@ from experiments.options import Options, Part, PartOption, main
 from experiments.trap_ansatze import trap_ansatz
 from hamiltonians import Coulomb, Gaussian, HarmonicPairs, HarmonicTrap, InverseSquare
 from nqs.experiment import Experiment
-from nqs.observables import MeanSquareRadius, RadialDensity
+from nqs.observables import (
+    Density,
+    MeanSquareRadius,
+    PairCorrelation,
+    RadialDensity,
+    SpinSquared,
+)
 
 INTERACTIONS = {
     "none": lambda: None,
@@ -51,7 +57,13 @@ class HarmonicOscillator(Options):
             name="harmonic_oscillator",
             hamiltonian=trap,
             ansatz=trap_ansatz(self.ansatz, trap),
-            observables=(MeanSquareRadius(), RadialDensity(trap.extent)),
+            observables=(
+                MeanSquareRadius(),
+                RadialDensity(trap.extent),
+                Density(trap.extent, self.d),
+                *((PairCorrelation(1.5 * trap.extent, n_up),) if self.n > 1 else ()),
+                *((SpinSquared(n_up),) if n_up is not None else ()),
+            ),
             **self.settings(),
         )
 

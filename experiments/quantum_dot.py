@@ -6,7 +6,13 @@ from experiments.options import Options, Part, PartOption, main
 from experiments.trap_ansatze import trap_ansatz
 from hamiltonians import Coulomb, HarmonicTrap
 from nqs.experiment import Experiment
-from nqs.observables import MeanSquareRadius, RadialDensity
+from nqs.observables import (
+    Density,
+    MeanSquareRadius,
+    PairCorrelation,
+    RadialDensity,
+    SpinSquared,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,7 +38,13 @@ class QuantumDot(Options):
             name="quantum_dot",
             hamiltonian=trap,
             ansatz=trap_ansatz(self.ansatz, trap),
-            observables=(MeanSquareRadius(), RadialDensity(trap.extent)),
+            observables=(
+                MeanSquareRadius(),
+                RadialDensity(trap.extent),
+                Density(trap.extent, self.d),
+                *((PairCorrelation(1.5 * trap.extent, n_up),) if self.n > 1 else ()),
+                SpinSquared(n_up),
+            ),
             **self.settings(),
         )
 

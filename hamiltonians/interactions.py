@@ -1,7 +1,8 @@
 """Pair potentials: the energy V(r) of two particles a distance r apart.
 
 Each is called with distances of any shape, in bohr, and gives energies of that shape,
-in hartree. A pair potential of one's own is any function that does the same.
+in hartree. A pair potential of one's own is any function that does the same. `degree`
+is k where V(s r) = s^k V(r), for the virial theorem.
 """
 
 import dataclasses
@@ -29,6 +30,8 @@ class Coulomb:
     """
 
     strength: float = 1.0
+
+    degree = -1
 
     def __post_init__(self):
         _require_finite("strength", self.strength)
@@ -88,6 +91,8 @@ class InverseSquare:
 
     exponent: float
 
+    degree = -2
+
     def __post_init__(self):
         _require_finite("exponent", self.exponent)
         if self.exponent < 1:
@@ -116,6 +121,8 @@ class HarmonicPairs:
     """
 
     kappa: float
+
+    degree = 2
 
     def __post_init__(self):
         _require_finite("kappa", self.kappa)

@@ -85,6 +85,14 @@ class HarmonicTrap(Hamiltonian):
         return math.prod(self.omegas) ** (-1 / (2 * self.d))
 
     @property
+    def degrees(self) -> dict[str, float] | None:
+        """Of the trap, 2, and of the interaction; None where that has none."""
+        if self.interaction is None:
+            return {"trap": 2}
+        degree = getattr(self.interaction, "degree", None)
+        return None if degree is None else {"trap": 2, "interaction": degree}
+
+    @property
     def extent(self) -> float:
         """A radius that holds nearly all of the particles, bohr."""
         return 4 * float(np.max(self._cloud))

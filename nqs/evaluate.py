@@ -1,7 +1,7 @@
 """Measuring with frozen parameters: energy, every term and every observable."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -9,15 +9,30 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from nqs.batching import chunked_map
+from nqs.batching import chunked_map, chunked_sum
 from nqs.observables import Observable
-from nqs.statistics import Estimate, TooFewSamples, estimate
-from nqs.types import Ansatz, Hamiltonian, Params, Sampler, State, sum_of_terms
+from nqs.statistics import ROUNDING, Estimate, TooFewSamples, estimate
+from nqs.types import (
+    Ansatz,
+    Hamiltonian,
+    Params,
+    Sampler,
+    State,
+    Walkers,
+    sum_of_terms,
+)
 from nqs.vmc import local_terms
 
 # Profiles are kept as means over this many groups of walkers, each of which serves as
 # a chain: enough to see the scatter between chains, few enough for memory.
 N_GROUPS = 16
+
+# Large profiles have fewer groups, so that no step keeps more numbers of one than this:
+# 33 MB in 1000 steps, as much as four terms of 1024 walkers.
+KEPT = 4096
+
+# Numbers of a profile, of all walkers together, that are held before they are averaged.
+HELD = 2**20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,8 +58,8 @@ class Evaluation:
     ) -> tuple[State, dict[str, Array]]:
         """The next sampler state and a flat dict of measurements.
 
-        Keys: "acceptance" and "non_finite" (), "term/NAME" (w,), "scalar/NAME" (w,) and
-        "profile/NAME" (groups, k).
+        Keys: "acceptance" and "non_finite" (), "term/NAME" (w,), "scalar/NAME" (w,),
+        "profile/NAME" (groups, ...) and, for the virial theorem, "degree/NAME" ().
         """
         state, info = self.sampler.step(key, self.ansatz, params, state)
         walkers = state.walkers
@@ -56,16 +71,50 @@ class Evaluation:
             "acceptance": info["acceptance"],
             "non_finite": broken + info.get("non_finite", 0),
         } | {f"term/{name}": term for name, term in terms.items()}
+        if degrees := self.hamiltonian.degrees:
+            _check_degrees(degrees, terms)
+            measured |= {
+                f"degree/{name}": jnp.asarray(k) for name, k in degrees.items()
+            }
         for observable in self.observables:
-            values = chunked_map(
-                lambda x, f=observable: f(self.ansatz, params, x),
-                walkers,
-                self.chunk_size,
+
+            def value(x, f=observable):
+                return f(self.ansatz, params, x)
+
+            kind = "scalar" if observable.grid is None else "profile"
+            mean = chunked_map if observable.grid is None else group_means
+            measured[f"{kind}/{observable.name}"] = mean(
+                value, walkers, self.chunk_size
             )
-            kind = "scalar" if values.ndim == 1 else "profile"
-            values = values if values.ndim == 1 else _group_means(values)
-            measured[f"{kind}/{observable.name}"] = values
         return state, measured
+
+
+def group_means(
+    f: Callable[[Any], Array], walkers: Walkers, chunk_size: int | None = None
+) -> Array:
+    """Means (groups, ...) of a profile f over groups of walkers, in bounded memory.
+
+    Walker i belongs to group i modulo the number of groups.
+    """
+    n_walkers = jax.tree.leaves(walkers)[0].shape[0]
+    x = jax.tree.map(lambda leaf: leaf[0], walkers)
+    size = max(1, jax.eval_shape(f, x).size)
+    groups = N_GROUPS
+    while groups > 1 and (groups * size > KEPT or n_walkers % groups):
+        groups //= 2
+    held = 2 ** (
+        max(1, HELD // size).bit_length() - 1
+    )  # divides most numbers of walkers
+    group = jnp.arange(n_walkers) % groups
+
+    def sums(chunk):
+        members, group = chunk
+        values = jax.vmap(f)(members)
+        one_hot = (group[None, :] == jnp.arange(groups)[:, None]).astype(values.dtype)
+        return jnp.tensordot(one_hot, values, axes=1)
+
+    total = chunked_sum(sums, (walkers, group), min(chunk_size or n_walkers, held))
+    return total / (n_walkers // groups)
 
 
 def summary(samples: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -75,27 +124,36 @@ def summary(samples: dict[str, np.ndarray]) -> dict[str, Any]:
       samples: measurements of `Evaluation.step` stacked along a leading axis of steps.
 
     Returns:
-      energy, energy_error, energy_imaginary, variance, terms, observables (scalars),
-      profiles {name: (mean (k,), error (k,))}, autocorrelation_time, r_hat, n_samples,
-      n_effective, acceptance, and warnings. An error is None where too few samples were
-      taken for it, and a warning says how many are missing.
+      energy, energy_error, energy_imaginary, variance, relative_variance (Var / E^2 and
+      its error), terms, observables (scalars, and the virial_ratio where all degrees
+      are known), profiles {name: (mean, error)} of the shape of the profile,
+      autocorrelation_time, r_hat, n_samples, n_effective, acceptance, and warnings. An
+      error is None where too few samples were taken for it, and a warning says how many
+      are missing.
     """
     warnings: list[str] = []
     terms = {k[5:]: v.T for k, v in samples.items() if k.startswith("term/")}
     scalars = {k[7:]: v.T for k, v in samples.items() if k.startswith("scalar/")}
     profiles = {k[8:]: v for k, v in samples.items() if k.startswith("profile/")}
+    degrees = {
+        k[7:]: v[0].item() for k, v in samples.items() if k.startswith("degree/")
+    }
     local_energy = sum_of_terms(terms)
     energy, error = _estimate(local_energy.real, "energy", warnings)
     imaginary = None
     if np.iscomplexobj(local_energy):
         imaginary, _ = _estimate(local_energy.imag, "imaginary energy", warnings)
+    observables = _table(scalars, warnings)
+    if degrees:
+        observables["virial_ratio"] = _virial_ratio(terms, degrees, warnings)
     return {
         "energy": energy.mean,
         "energy_error": error,
         "energy_imaginary": None if imaginary is None else imaginary.mean,
         "variance": float(np.mean(np.abs(local_energy - local_energy.mean()) ** 2)),
+        "relative_variance": _relative_variance(local_energy, warnings),
         "terms": _table(terms, warnings),
-        "observables": _table(scalars, warnings),
+        "observables": observables,
         "profiles": {
             name: _profile(name, values, warnings) for name, values in profiles.items()
         },
@@ -151,21 +209,66 @@ def _table(
 def _profile(
     name: str, values: np.ndarray, warnings: list[str]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean (k,) and error (k,) of values (steps, groups, k); one warning at most."""
+    """Mean and error (...) of values (steps, groups, ...); one warning at most."""
     missing: list[str] = []
-    found = [
-        _estimate(values[:, :, k].T, name, missing) for k in range(values.shape[-1])
-    ]
+    shape = values.shape[2:]
+    bins = values.reshape(*values.shape[:2], -1)
+    found = [_estimate(bins[:, :, k].T, name, missing) for k in range(bins.shape[-1])]
     warnings += missing[:1]
-    errors = [np.nan if error is None else error for _, error in found]
-    return np.array([e.mean for e, _ in found]), np.array(errors)
+    means = np.array([e.mean for e, _ in found])
+    errors = np.array([np.nan if error is None else error for _, error in found])
+    return means.reshape(shape), errors.reshape(shape)
 
 
-def _group_means(values: Array) -> Array:
-    """Means (groups, k) of (w, k) over strided groups of walkers."""
-    w, k = values.shape
-    groups = N_GROUPS if w % N_GROUPS == 0 else 1
-    return jnp.mean(values.reshape(w // groups, groups, k), axis=0)
+def _check_degrees(degrees: dict[str, float], terms: dict[str, Array]) -> None:
+    if {"kinetic", *degrees} != set(terms):
+        raise ValueError(
+            "degrees must name every term but the kinetic one, "
+            f"{sorted(set(terms) - {'kinetic'})}, got {sorted(degrees)}"
+        )
+
+
+def _relative_variance(
+    local_energy: Any, warnings: list[str]
+) -> list[float | None] | None:
+    """<|E_L - E|^2> / E^2 with the error that both averages make; None for E = 0.
+
+    To first order it is the mean of |E_L - E|^2 / E^2 - 2 Var / E^3 Re(E_L - E).
+    """
+    energy = local_energy.real.mean()
+    deviations = local_energy - local_energy.mean()
+    squares = np.abs(deviations) ** 2
+    if not energy:
+        return None
+    rounding = ROUNDING * np.finfo(squares.dtype).eps * abs(energy)
+    if np.sqrt(squares.mean()) <= rounding:  # an eigenstate, as `estimate` sees it
+        return [float(squares.mean() / energy**2), 0.0]
+    slope = 2 * squares.mean() / energy**3
+    series = squares / energy**2 - slope * deviations.real
+    found, error = _estimate(series, "v_score", warnings)
+    return [found.mean, error]
+
+
+def _virial_ratio(
+    terms: dict[str, Any], degrees: dict[str, float], warnings: list[str]
+) -> list[float | None]:
+    """2 <kinetic> over sum k <V>, 1 in an eigenstate, with the error of both averages.
+
+    Negative sum_{k < 0} k <V> stands on the side of the kinetic energy, unless no
+    degree is positive: (2 <kinetic> + <V_int>) / (2 <V_trap>) for electrons in a trap.
+    """
+    terms = {name: term.real for name, term in terms.items()}
+    confining = max(degrees.values()) > 0
+    left, right = 2 * terms["kinetic"], np.zeros(())
+    for name, k in degrees.items():
+        if k > 0 or not confining:
+            right = right + k * terms[name]
+        else:
+            left = left - k * terms[name]
+    ratio = left.mean() / right.mean()
+    series = ratio + (left - ratio * right) / right.mean()
+    found, error = _estimate(series, "virial_ratio", warnings)
+    return [found.mean, error]
 
 
 if __name__ == "__main__":

@@ -2,45 +2,89 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from nqs.extrapolation import Blocks, Extrapolation, blocks, extrapolate
+from nqs.progress import uncertain
 from nqs.types import Reference
 
 BLUE, ORANGE, GREY = "#2166ac", "#d6604d", "#666666"
+
+
+class Profile(NamedTuple):
+    """An average over a grid, and what to write beside it.
+
+    Attributes:
+      grid: (k,) or (a, b, 2).
+      mean: (k,), (c, k) or, on the second grid, (a, b).
+      error: of the same shape, NaN where it is not known.
+      axes: text along each axis of the grid.
+      label: what the mean is.
+      curves: what each of c rows is.
+    """
+
+    grid: np.ndarray
+    mean: np.ndarray
+    error: np.ndarray
+    axes: tuple[str, ...] = ("r", "")
+    label: str = ""
+    curves: tuple[str, ...] = ()
+
+
+def labelled(
+    observable: Any, mean: np.ndarray, error: np.ndarray, length: str | None, d: Any
+) -> Profile:
+    """The measured profile of an observable with its texts, units filled in."""
+
+    def filled(text: str) -> str:
+        return text.format(length=length or "length", d=d)
+
+    axes = tuple(filled(text) for text in getattr(observable, "axes", ("r", "")))
+    label = filled(getattr(observable, "label", observable.name))
+    curves = getattr(observable, "curves", ())
+    return Profile(np.asarray(observable.grid), mean, error, axes, label, curves)
 
 
 def draw_figures(
     directory: Path,
     metrics: Mapping[str, np.ndarray],
     local_energy: np.ndarray,
-    profiles: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]],
+    energy_error: float | None,
+    profiles: Mapping[str, Profile],
     references: Sequence[Reference],
-    units: tuple[str, str | None],
+    unit: str,
 ) -> None:
-    """Write energy, acceptance, local-energy histogram and profiles as PNG files.
+    """Write histories, local-energy histogram and profiles as PNG files.
 
     Args:
       directory: where they go.
       metrics: columns of metrics.jsonl, (steps,) each.
       local_energy: real samples of the evaluation, any shape.
-      profiles: name: (grid, mean, error), (k,) each.
+      energy_error: of their mean, None if it is not known.
+      profiles: by name.
       references: the first is drawn into the energies.
-      units: of energy and length.
+      unit: of energy.
     """
     directory.mkdir(exist_ok=True)
     if len(metrics.get("energy", ())):
-        _energy(directory / "energy.png", metrics, references, units[0])
+        _energy(directory / "energy.png", metrics, references, unit)
         _acceptance(directory / "acceptance.png", metrics)
-    _histogram(directory / "local_energy.png", local_energy, references, units[0])
-    for name, (grid, mean, error) in profiles.items():
-        _profile(directory / f"{name}.png", name, grid, mean, error, units[1])
+    if (found := blocks(metrics)) is not None:
+        evaluated = (local_energy.var(), local_energy.mean(), energy_error)
+        path = directory / "energy_variance.png"
+        _energy_variance(path, found, extrapolate(found), evaluated, references, unit)
+    _histogram(directory / "local_energy.png", local_energy, references, unit)
+    for name, profile in profiles.items():
+        draw = _image if profile.grid.ndim == 3 else _curves
+        draw(directory / f"{name}.png", profile)
 
 
-def _axes(x_label: str, y_label: str):
+def _axes(x_label: str, y_label: str, width: float = 6.4):
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6.4, 4.0), layout="constrained", dpi=120)
+    figure = Figure(figsize=(width, 4.0), layout="constrained", dpi=120)
     axes = figure.add_subplot()
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
@@ -51,10 +95,14 @@ def _axes(x_label: str, y_label: str):
 def _energy(path, metrics, references, unit) -> None:
     energy, step = metrics["energy"], metrics["step"]
     figure, axes = _axes("step", f"energy ({unit})")
-    window = max(1, len(energy) // 50)
-    axes.plot(step, energy, color=BLUE, alpha=0.3, lw=0.8, label="one step")
-    smooth = np.convolve(energy, np.ones(window) / window, "valid")
-    axes.plot(step[window - 1 :], smooth, color=BLUE, label=f"mean of {window}")
+    window = len(energy) // 50
+    if window < 2:
+        axes.plot(step, energy, color=BLUE, marker=".", label="one step")
+    else:
+        axes.plot(step, energy, color=BLUE, alpha=0.3, lw=0.8, label="one step")
+        smooth = np.convolve(energy, np.ones(window) / window, "valid")
+        label = f"mean of {window} steps"
+        axes.plot(step[window - 1 :], smooth, color=BLUE, label=label)
     values = energy[len(energy) // 5 :]  # where the first steps are off the scale
     values = values[np.isfinite(values)] if np.isfinite(values).any() else np.zeros(1)
     low, high = values.min(), values.max()
@@ -94,11 +142,81 @@ def _histogram(path, local_energy, references, unit) -> None:
     figure.savefig(path)
 
 
-def _profile(path, name, grid, mean, error, unit) -> None:
-    figure, axes = _axes(f"r ({unit})" if unit else "r", name)
-    axes.plot(grid, mean, color=BLUE)
-    if np.isfinite(error).all():
-        axes.fill_between(grid, mean - error, mean + error, color=BLUE, alpha=0.3)
-    axes.set_ylim(0, None)
+def _energy_variance(
+    path,
+    found: Blocks,
+    line: Extrapolation | None,
+    evaluated: tuple[float, float, float | None],
+    references,
+    unit,
+) -> None:
+    """The line against the evaluated energy: they are not the same thing."""
+    figure, axes = _axes(f"variance ({unit}$^2$)", f"energy ({unit})")
+    axes.plot(*found, ".", color=BLUE, alpha=0.5, label="training, block averages")
+    variance, energy, error = evaluated
+    if line is not None:
+        ends = np.array([0, max(variance, found.variance.max())])
+        axes.plot(ends, line.energy + line.slope * ends, color=BLUE, lw=1)
+        label = f"extrapolated: {uncertain(line.energy, line.error)}"
+        axes.errorbar(
+            0, line.energy, line.error, fmt="s", color=BLUE, label=label, clip_on=False
+        )
+    axes.errorbar(
+        variance,
+        energy,
+        error,
+        fmt="o",
+        color="black",
+        label=f"evaluated: {uncertain(energy, error)}",
+    )
+    if references:
+        label = f"{references[0].kind}: {references[0].value:.8g}"
+        axes.axhline(references[0].value, color=ORANGE, ls="--", lw=1, label=label)
     axes.set_xlim(0, None)
+    axes.ticklabel_format(axis="x", scilimits=(-2, 4))
+    axes.ticklabel_format(axis="y", useOffset=False)
+    axes.legend(frameon=False)
     figure.savefig(path)
+
+
+def _curves(path, profile: Profile) -> None:
+    """Profiles on a line, each in a band of one standard error."""
+    figure, axes = _axes(profile.axes[0], profile.label)
+    means, errors = np.atleast_2d(profile.mean), np.atleast_2d(profile.error)
+    names = profile.curves or ("",) * len(means)
+    shown = [i for i in range(len(means)) if means[i].any()] or [0]
+    for i in shown:
+        mean, error = means[i], errors[i]
+        color = (BLUE, ORANGE, GREY)[i % 3]
+        axes.plot(profile.grid, mean, color=color, label=names[i])
+        axes.fill_between(
+            profile.grid, mean - error, mean + error, color=color, alpha=0.3, lw=0
+        )
+    axes.set_ylim(0, None)
+    low, high = _reach(profile.grid, np.max(np.abs(means), axis=0))
+    axes.set_xlim(0 if profile.grid.min() > 0 else low, high)
+    if profile.curves:
+        axes.legend(frameon=False)
+    figure.savefig(path)
+
+
+def _image(path, profile: Profile) -> None:
+    """A profile on a plane as colors."""
+    figure, axes = _axes(*profile.axes[:2], width=5.2)
+    x, y = profile.grid[:, 0, 0], profile.grid[0, :, 1]
+    colors = axes.pcolormesh(x, y, profile.mean.T, cmap="viridis", vmin=0)
+    figure.colorbar(colors, label=profile.label)
+    axes.set_aspect("equal")
+    axes.set_xlim(*_reach(x, profile.mean.max(axis=1)))
+    axes.set_ylim(*_reach(y, profile.mean.max(axis=0)))
+    if np.isfinite(profile.error).any():
+        text = f"standard error at most {np.nanmax(profile.error):.1g}"
+        axes.set_title(text, fontsize="small")
+    figure.savefig(path)
+
+
+def _reach(grid: np.ndarray, mean: np.ndarray) -> tuple[float, float]:
+    """The ends of the part of a grid where there is more than a thousandth to see."""
+    half = (grid[1] - grid[0]) / 2 if len(grid) > 1 else 0.5
+    seen = grid[mean > 1e-3 * mean.max()] if mean.max() > 0 else grid
+    return seen.min() - half, seen.max() + half

@@ -12,7 +12,8 @@ import numpy as np
 
 from nqs.directory import all_or_none, write_json
 from nqs.experiment import Experiment
-from nqs.figures import draw_figures
+from nqs.extrapolation import blocks, extrapolate
+from nqs.figures import draw_figures, labelled
 from nqs.progress import uncertain
 from nqs.types import Reference, sum_of_terms
 
@@ -52,7 +53,7 @@ def report(
         # in the continuum, where the energy of infinite temperature is infinite
         "v_score": hamiltonian.n * measured["variance"] / energy**2 if energy else None,
         "terms": measured["terms"],
-        "observables": measured["observables"],
+        "observables": measured["observables"] | _v_score(hamiltonian.n, measured),
         "autocorrelation_time": measured["autocorrelation_time"],
         "r_hat": measured["r_hat"],
         "n_samples": measured["n_samples"],
@@ -75,6 +76,14 @@ def report(
     }
 
 
+def _v_score(n: int, measured: dict[str, Any]) -> dict[str, list[float | None]]:
+    """N Var / E^2 with its error, where E is not zero."""
+    if measured["relative_variance"] is None:
+        return {}
+    mean, error = measured["relative_variance"]
+    return {"v_score": [n * mean, None if error is None else n * error]}
+
+
 def write_report(
     directory: Path,
     experiment: Experiment,
@@ -83,17 +92,25 @@ def write_report(
     samples: dict[str, np.ndarray],
     metrics: dict[str, np.ndarray],
 ) -> None:
-    """Write figures, `observables.npz` and `result.json`: all of them or none."""
-    grids = {o.name: o.grid for o in experiment.observables}
-    profiles = {
-        name: (np.asarray(grids[name]), mean, error)
-        for name, (mean, error) in measured["profiles"].items()
-    }
-    arrays: dict[str, Any] = {
-        f"{name}{suffix}": values
-        for name, profile in profiles.items()
-        for suffix, values in zip(("_grid", "", "_error"), profile, strict=True)
-    }
+    """Write figures, `observables.npz` and `result.json`: all of them or none.
+
+    The result gets the one entry that only the training history knows,
+    "energy_extrapolated" [value, error], None where that shows no straight line.
+    """
+    line = extrapolate(blocks(metrics))
+    result["energy_extrapolated"] = None if line is None else [line.energy, line.error]
+    hamiltonian = experiment.hamiltonian
+    d = getattr(hamiltonian, "d", "d")
+    profiles = {}
+    for observable in experiment.observables:
+        if (found := measured["profiles"].get(observable.name)) is not None:
+            profiles[observable.name] = labelled(
+                observable, *found, length=hamiltonian.length_unit, d=d
+            )
+    arrays: dict[str, Any] = {}
+    for name, profile in profiles.items():
+        arrays |= {f"{name}_grid": profile.grid, name: profile.mean}
+        arrays[f"{name}_error"] = profile.error
     terms = {k: v for k, v in samples.items() if k.startswith("term/")}
     with all_or_none(directory) as unfinished:
         np.savez(unfinished / "observables.npz", **arrays)
@@ -101,9 +118,10 @@ def write_report(
             unfinished / "figures",
             metrics,
             sum_of_terms(terms).real,
+            result["energy_error"],
             profiles,
-            experiment.hamiltonian.references(),
-            (experiment.hamiltonian.energy_unit, experiment.hamiltonian.length_unit),
+            hamiltonian.references(),
+            hamiltonian.energy_unit,
         )
         write_json(unfinished / "result.json", result)
 

@@ -110,12 +110,15 @@ class Hamiltonian(abc.ABC):
       length_unit: of the positions, None on a lattice.
       length_scale: by whose ratio walkers of one system are rescaled to start another,
         in length units.
+      degrees: k of every potential energy among the terms, V(s x) = s^k V(x), for the
+        virial theorem 2 <kinetic> = sum k <V>; None where one of them has no degree.
     """
 
     n: int
     energy_unit: str
     length_unit: str | None
     length_scale: float = 1.0
+    degrees: dict[str, float] | None = None
 
     @abc.abstractmethod
     def terms(

@@ -4,7 +4,10 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from nqs.figures import draw_figures
+from nqs.extrapolation import blocks, extrapolate
+from nqs.figures import Profile, draw_figures, labelled
+from nqs.observables import Density, PairCorrelation, RadialDensity
+from nqs.progress import uncertain
 from nqs.types import Reference
 
 EXACT = (Reference(3.0, 0.0, "exact", "textbook"),)
@@ -17,11 +20,15 @@ def metrics(energy):
     return {"step": step, "energy": energy, "acceptance": np.full(len(energy), 0.5)}
 
 
-def drawn(directory, columns, samples, profiles=None, references=EXACT):
+def drawn(
+    directory, columns, samples, profiles=None, references=EXACT, energy_error=0.01
+):
     """The figures by name, as arrays of colors."""
     directory = directory / "figures"
     profiles = {} if profiles is None else profiles
-    draw_figures(directory, columns, samples, profiles, references, ("hartree", "bohr"))
+    draw_figures(
+        directory, columns, samples, energy_error, profiles, references, "hartree"
+    )
     assert {path.suffix for path in directory.iterdir()} == {".png"}
     return {path.stem: matplotlib.image.imread(path) for path in directory.iterdir()}
 
@@ -37,7 +44,7 @@ BLUE, ORANGE = (0.13, 0.40, 0.67), (0.84, 0.38, 0.30)
 def test_a_run_gives_its_four_figures(tmp_path):
     energy = 3 + np.exp(-np.arange(200) / 20) + 0.01 * RANDOM.normal(size=200)
     grid = np.linspace(0.1, 4, 40)
-    profile = (grid, np.exp(-(grid**2)), np.full(40, 0.01))
+    profile = Profile(grid, np.exp(-(grid**2)), np.full(40, 0.01))
     samples = RANDOM.normal(3, 0.1, (100, 16))
     images = drawn(tmp_path, metrics(energy), samples, {"density": profile})
     assert set(images) == {"energy", "acceptance", "local_energy", "density"}
@@ -81,8 +88,8 @@ def test_without_training_there_is_no_figure_of_it(tmp_path):
 def test_a_profile_without_error_or_all_zero_is_drawn(tmp_path):
     grid = np.linspace(0.1, 4, 40)
     profiles = {
-        "density": (grid, np.exp(-grid), np.full(40, np.nan)),
-        "empty": (grid, np.zeros(40), np.zeros(40)),
+        "density": Profile(grid, np.exp(-grid), np.full(40, np.nan)),
+        "empty": Profile(grid, np.zeros(40), np.zeros(40)),
     }
     images = drawn(tmp_path, {}, RANDOM.normal(3, 1, 50), profiles)
     assert share_of(images["density"], BLUE) > 0.001
@@ -93,3 +100,121 @@ def test_outliers_do_not_squeeze_the_histogram(tmp_path):
     samples = np.append(RANDOM.normal(3, 0.1, 5000), [1e6, -1e6])
     image = drawn(tmp_path, {}, samples)["local_energy"]
     assert share_of(image, BLUE) > 0.1
+
+
+def texts(monkeypatch, draw):
+    """Every text of the figures that are drawn."""
+    found = []
+
+    def save(figure, path):
+        for axes in figure.axes:
+            legend = axes.get_legend()
+            entries = [] if legend is None else legend.get_texts()
+            found.extend(text.get_text() for text in entries)
+            found.extend([axes.get_xlabel(), axes.get_ylabel(), axes.get_title()])
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", save)
+    draw()
+    return [text for text in found if text]
+
+
+def test_axes_say_what_is_drawn_in_which_unit(tmp_path, monkeypatch):
+    def said(observable, shape, d, error=0.25):
+        values = np.ones(shape)
+        profile = labelled(observable, values, error * values, "bohr", d)
+        figures = {observable.name: profile}
+        return texts(
+            monkeypatch,
+            lambda: draw_figures(tmp_path, {}, np.arange(9.0), 0.1, figures, (), "Ry"),
+        )[2:]
+
+    histogram = texts(
+        monkeypatch,
+        lambda: draw_figures(tmp_path, {}, np.arange(9.0), 0.1, {}, (), "Ry"),
+    )
+    assert histogram == ["local energy (Ry)", "probability density"]
+    assert said(RadialDensity(3.0, 5), 5, 3) == [
+        "r (bohr)",
+        "one-body density (bohr$^{-3}$)",
+    ]
+    assert said(PairCorrelation(3.0, 2, 5), (2, 5), 2) == [
+        "equal spins",
+        "opposite spins",
+        "separation r (bohr)",
+        "pairs per volume (bohr$^{-2}$)",
+    ]
+    assert said(Density(3.0, 1, 5), 5, 1) == [
+        "x (bohr)",
+        "one-body density (bohr$^{-1}$)",
+    ]
+    plane = ["x (bohr)", "y (bohr)", "standard error at most 0.2"]
+    bar = "one-body density (bohr$^{-2}$)"
+    assert said(Density(3.0, 2, 5), (5, 5), 2) == [*plane, bar]
+    bar = "density integrated over z (bohr$^{-2}$)"
+    assert said(Density(3.0, 3, 5), (5, 5), 3, np.nan) == [*plane[:2], bar]
+
+
+def test_curves_are_told_apart_and_absent_ones_left_out(tmp_path):
+    grid = np.linspace(0.1, 4, 40)
+    both = np.stack([np.exp(-grid), grid * np.exp(-grid)])
+    one = np.stack([np.zeros(40), grid * np.exp(-grid)])
+    names = ("equal spins", "opposite spins")
+    profiles = {
+        name: Profile(grid, values, np.full((2, 40), 0.01), curves=names)
+        for name, values in {"both": both, "one": one}.items()
+    }
+    images = drawn(tmp_path, {}, RANDOM.normal(3, 1, 50), profiles)
+    for name in ("both", "one"):
+        assert share_of(images[name], ORANGE) > 0.003
+    assert share_of(images["both"], BLUE) > 0.003 > share_of(images["one"], BLUE)
+
+
+@pytest.mark.parametrize("n", [1, 7])
+def test_an_image_shows_x_to_the_right_and_y_upwards(tmp_path, n):
+    density = Density(2.0, 2, n)
+    x, y = np.moveaxis(density.grid, -1, 0)
+    values = np.exp(-((x - 2) ** 2) - (y + 2) ** 2)  # right, below
+    profile = labelled(density, values, np.full((n, n), np.nan), "bohr", 2)
+    image = drawn(tmp_path, {}, RANDOM.normal(3, 1, 50), {"map": profile})["map"]
+    assert image.shape == (480, 624, 4)
+    yellow, purple = (0.99, 0.91, 0.14), (0.27, 0.0, 0.33)
+    if n > 1:
+        there = np.argwhere(np.abs(image[..., :3] - yellow).max(axis=-1) < 0.15)
+        row, column = np.median(there[there[:, 1] < 450], axis=0)
+        assert row > 300 and column > 300
+        assert np.abs(image[60, 150, :3] - purple).max() < 0.15
+
+
+def test_energy_and_variance_are_drawn_with_line_and_evaluation(tmp_path, monkeypatch):
+    variance = np.linspace(1.0, 0.1, 400)
+    energy = 3 + 0.5 * variance + 1e-3 * RANDOM.normal(size=400)
+    columns = metrics(energy) | {"variance": variance}
+    samples = RANDOM.normal(3.05, 0.3, (100, 16))
+    image = drawn(tmp_path, columns, samples)["energy_variance"]
+    assert share_of(image, BLUE) > 0.003 and share_of(image, ORANGE) > 0.0005
+    assert share_of(image, (0, 0, 0)) > 0.001
+    line = extrapolate(blocks(columns))
+    found = texts(monkeypatch, lambda: drawn_texts(tmp_path, columns, samples))
+    assert f"extrapolated: {uncertain(line.energy, line.error)}" in found
+    assert "energy (hartree)" in found and "variance (hartree$^2$)" in found
+    evaluated = f"evaluated: {samples.mean():.3f}(10)"
+    assert evaluated in found and "exact: 3" in found
+    flat = columns | {"energy": 3 + 1e-3 * RANDOM.normal(size=400)}
+    found = texts(monkeypatch, lambda: drawn_texts(tmp_path, flat, samples))
+    assert evaluated in found and "extrapolated" not in " ".join(found)
+
+
+def drawn_texts(directory, columns, samples):
+    draw_figures(directory, columns, samples, 0.01, {}, EXACT, "hartree")
+
+
+@pytest.mark.parametrize(
+    "steps, labels",
+    [(60, ["one step"]), (150, ["one step", "mean of 3 steps"])],
+)
+def test_the_legend_tells_one_step_from_a_mean(tmp_path, monkeypatch, steps, labels):
+    found = texts(
+        monkeypatch,
+        lambda: drawn_texts(tmp_path, metrics(np.linspace(4, 3, steps)), np.ones(9)),
+    )
+    assert found[: len(labels) + 1] == [*labels, "exact: 3"]

@@ -7,16 +7,29 @@ import pytest
 import scipy.stats
 
 from nqs import settings
-from nqs.observables import MeanSquareRadius, RadialDensity
+from nqs.observables import (
+    Density,
+    MeanSquareRadius,
+    PairCorrelation,
+    RadialDensity,
+    SpinSquared,
+)
+from nqs.types import Function, LogPsi
 
-OBSERVABLES = [MeanSquareRadius(), RadialDensity(r_max=3.0, n_bins=7)]
+OBSERVABLES = [
+    MeanSquareRadius(),
+    RadialDensity(r_max=3.0, n_bins=7),
+    Density(extent=3.0, n_bins=5),
+    PairCorrelation(r_max=3.0, n_up=2, n_bins=7),
+    SpinSquared(2),
+]
 BALL = {1: 2.0, 2: np.pi, 3: 4 * np.pi / 3}  # volume at radius 1
 
 
 def averaged(observable, walkers):
-    """Mean over walkers; no observable here looks at psi."""
+    """Mean over walkers of an observable that does not look at psi."""
     at = jax.jit(jax.vmap(lambda x: observable(None, {}, x)))
-    return np.mean(at(jnp.asarray(walkers)), axis=0)
+    return np.mean(np.asarray(at(jnp.asarray(walkers))), axis=0)
 
 
 def shells(density, d):
@@ -92,13 +105,21 @@ def test_mean_square_radius_of_the_oscillator_is_d_over_two_omega(d):
     np.testing.assert_allclose(found, d / 1.4, rtol=0, atol=4 * error)
 
 
+def flat(params, x):
+    return LogPsi(jnp.ones((), x.dtype), jnp.zeros((), x.dtype))
+
+
 @pytest.mark.parametrize("observable", OBSERVABLES, ids=lambda o: o.name)
 def test_observable_keeps_its_promises(observable, strict_dtypes):
     for dtype in (jnp.float32, jnp.float64):
         value = jax.eval_shape(
-            lambda x: observable(None, {}, x), jax.ShapeDtypeStruct((3, 2), dtype)
+            lambda x: observable(Function(flat), {}, x),
+            jax.ShapeDtypeStruct((3, 2), dtype),
         )
         shape = () if observable.grid is None else observable.grid.shape
+        if isinstance(observable, Density):
+            shape = shape[:-1]  # a grid of points (x, y)
+        shape = (2, *shape) if isinstance(observable, PairCorrelation) else shape
         assert value.shape == shape and value.dtype == dtype
     again = settings.from_json(settings.to_json(observable))
     assert again == observable and hash(again) == hash(observable)
@@ -109,16 +130,209 @@ def test_observables_have_different_names():
 
 
 @pytest.mark.parametrize(
-    "setting, message",
+    "part, setting, message",
     [
-        ({"r_max": 0.0}, "r_max must be positive, got 0.0"),
-        ({"r_max": -1.0}, "r_max must be positive, got -1.0"),
-        ({"r_max": np.inf}, "r_max must be positive, got inf"),
-        ({"r_max": np.nan}, "r_max must be positive, got nan"),
-        ({"r_max": 1.0, "n_bins": 0}, "n_bins must be a positive integer, got 0"),
-        ({"r_max": 1.0, "n_bins": 2.5}, "n_bins must be a positive integer, got 2.5"),
+        (RadialDensity, {"r_max": 0.0}, "r_max must be positive, got 0.0"),
+        (RadialDensity, {"r_max": -1.0}, "r_max must be positive, got -1.0"),
+        (RadialDensity, {"r_max": np.inf}, "r_max must be positive, got inf"),
+        (RadialDensity, {"r_max": np.nan}, "r_max must be positive, got nan"),
+        (RadialDensity, {"r_max": 1.0, "n_bins": 0}, "positive integer, got 0"),
+        (RadialDensity, {"r_max": 1.0, "n_bins": 2.5}, "positive integer, got 2.5"),
+        (Density, {"extent": 0.0}, "extent must be positive, got 0.0"),
+        (Density, {"extent": 1.0, "n_bins": -1}, "n_bins must be .* got -1"),
+        (Density, {"extent": 1.0, "d": 4}, "d must be 1, 2 or 3 dimensions, got 4"),
+        (PairCorrelation, {"r_max": -2.0}, "r_max must be positive, got -2.0"),
+        (PairCorrelation, {"r_max": 1.0, "n_up": -1}, "None for bosons .* got -1"),
+        (SpinSquared, {"n_up": -1}, "a number of spins up >= 0, got -1"),
+        (SpinSquared, {"n_up": None}, "a number of spins up >= 0, got None"),
     ],
 )
-def test_impossible_bins_are_refused(setting, message):
+def test_impossible_settings_are_refused(part, setting, message):
     with pytest.raises(ValueError, match=message):
-        RadialDensity(**setting)
+        part(**setting)
+
+
+def gaussian_walkers(n_walkers, n, d, omega, seed):
+    """Drawn from |psi|^2 of free bosons: no Markov chain, so errors are known."""
+    rng = np.random.default_rng(seed)
+    return rng.normal(scale=(2 * omega) ** -0.5, size=(n_walkers, n, d))
+
+
+def agree(counts, expected, n_walkers):
+    """Mean counts per walker of independent particles against their expectation."""
+    error = np.sqrt(expected / n_walkers)  # at least, for bins rarely hit
+    seen = expected * n_walkers > 20
+    assert seen.sum() > 3
+    np.testing.assert_allclose(((counts - expected) / error)[seen], 0, atol=4.5, rtol=0)
+
+
+@pytest.mark.parametrize("d", [1, 2, 3])
+def test_density_map_of_the_oscillator_is_its_gaussian(d):
+    n, omega, n_walkers = 2, 0.7, 20000
+    walkers = gaussian_walkers(n_walkers, n, d, omega, 4)
+    walkers[:, :, 0] += 0.5  # x and y, left and right, are not the same
+    density = Density(extent=1.5, d=d, n_bins=6)
+    found = averaged(density, walkers)
+    edges = np.linspace(-1.5, 1.5, 7)
+    normal = scipy.stats.norm(scale=(2 * omega) ** -0.5)
+    inside = np.diff(normal.cdf(edges - 0.5))
+    if d > 1:
+        inside = np.outer(inside, np.diff(normal.cdf(edges)))
+    agree(found * 0.5 ** min(d, 2), n * inside, n_walkers)
+    at = np.abs(density.grid - 0.5 * np.eye(2)[0] if d > 1 else density.grid - 0.5)
+    exact = (
+        n
+        * (omega / np.pi) ** (min(d, 2) / 2)
+        * np.exp(-omega * np.sum(at**2, axis=-1) if d > 1 else -omega * at**2)
+    )
+    np.testing.assert_allclose(found, exact, rtol=0.2)  # straight within a bin
+
+
+def test_the_density_map_counts_who_is_inside_where_he_is():
+    density = Density(extent=2.0, d=2, n_bins=4)
+    x = [[0.1, -1.9], [1.5, 0.5], [1.9, 0.9], [2.1, 0.0], [0.0, -9e30], [np.nan, 0.0]]
+    found = averaged(density, np.array(x)[None])
+    assert found.shape == (4, 4)
+    assert found[2, 0] == 1 and found[3, 2] == 2 and found.sum() == 3
+    np.testing.assert_array_equal(density.grid[2, 0], [0.5, -1.5])
+    np.testing.assert_array_equal(density.grid[3, 2], [1.5, 0.5])
+    line = Density(extent=2.0, d=1, n_bins=4)
+    np.testing.assert_array_equal(line.grid, [-1.5, -0.5, 0.5, 1.5])
+    found = averaged(line, np.array([[[-1.1], [0.0], [2.0], [np.inf]]]))
+    np.testing.assert_array_equal(found, [1, 0, 1, 0])
+    with pytest.raises(ValueError, match=r"d=2 does not fit positions \(4, 1\)"):
+        density(None, {}, jnp.zeros((4, 1)))
+
+
+@pytest.mark.parametrize("d", [1, 2, 3])
+def test_pair_correlation_of_two_free_bosons_is_a_gaussian(d):
+    omega, n_walkers = 0.7, 20000
+    walkers = gaussian_walkers(n_walkers, 2, d, omega, 5)
+    pairs = PairCorrelation(r_max=4.0, n_bins=10)
+    found = averaged(pairs, walkers)
+    # x_1 - x_2 is as wide as one particle in a trap of omega / 2
+    inside = np.diff(scipy.stats.chi(d, scale=omega**-0.5).cdf(np.linspace(0, 4, 11)))
+    agree(found * shells(pairs, d), inside, n_walkers)
+    exact = (omega / (2 * np.pi)) ** (d / 2) * np.exp(-omega * pairs.grid**2 / 2)
+    np.testing.assert_allclose(found[1:6], exact[1:6], rtol=0.12)
+
+
+def test_pairs_are_told_apart_by_their_spins():
+    x = np.array([[0.0, 0.0], [1.5, 0.0], [0.0, 2.5], [0.0, -0.5]])
+    # distances: 12 1.5, 13 2.5, 14 0.5, 23 2.9, 24 1.6, 34 3.0
+    counted = {
+        None: [1, 2, 2, 1],
+        0: [[1, 2, 2, 1], [0, 0, 0, 0]],
+        1: [[0, 1, 1, 1], [1, 1, 1, 0]],
+        2: [[0, 1, 0, 1], [1, 1, 2, 0]],
+        4: [[1, 2, 2, 1], [0, 0, 0, 0]],
+    }
+    for n_up, expected in counted.items():
+        pairs = PairCorrelation(r_max=4.0, n_up=n_up, n_bins=4)
+        found = averaged(pairs, x[None]) * shells(pairs, 2)
+        np.testing.assert_allclose(found, expected, atol=1e-12)
+        assert len(pairs.curves) == (0 if n_up is None else 2)
+    assert pairs.curves == ("equal spins", "opposite spins")
+    with pytest.raises(ValueError, match="n_up must be at most n=4, got 5"):
+        PairCorrelation(4.0, n_up=5)(None, {}, jnp.asarray(x))
+
+
+def test_equal_spins_avoid_each_other():
+    """Two spins up in one dimension: |psi|^2 ~ (x_1 - x_2)^2 exp(-omega r^2 / 2)."""
+    rng = np.random.default_rng(6)
+    n_walkers, omega = 20000, 0.7
+    r = scipy.stats.chi(3, scale=omega**-0.5).rvs(n_walkers, random_state=rng)
+    walkers = np.stack([r / 2, -r / 2], axis=1)[:, :, None]
+    pairs = PairCorrelation(r_max=5.0, n_up=2, n_bins=10)
+    equal, opposite = averaged(pairs, walkers)
+    inside = np.diff(scipy.stats.chi(3, scale=omega**-0.5).cdf(np.linspace(0, 5, 11)))
+    agree(equal * 1.0, inside, n_walkers)  # both sides of bins of 0.5
+    assert not opposite.any()
+
+
+def orbitals(*levels):
+    """A wave function of one determinant of oscillator orbitals x^k for each spin."""
+
+    def psi(params, x):
+        sign, logabs = jnp.ones(()), -jnp.sum(x**2) / 2
+        start = 0
+        for spin in levels:
+            rows = x[start : start + len(spin), 0]
+            matrix = jnp.stack([HERMITE[k](rows) for k in spin], axis=1)
+            factor, log_det = jnp.linalg.slogdet(matrix)
+            sign, logabs = sign * factor, logabs + log_det
+            start += len(spin)
+        return LogPsi(sign, logabs)
+
+    return Function(psi)
+
+
+HERMITE = (
+    lambda x: jnp.ones_like(x),
+    lambda x: np.sqrt(2) * x,
+    lambda x: (2 * x**2 - 1) / np.sqrt(2),
+)
+
+
+def spin_squared(ansatz, n_up, walkers):
+    local = jax.vmap(lambda x: SpinSquared(n_up)(ansatz, {}, x))
+    return np.asarray(jax.jit(local)(jnp.asarray(walkers)))
+
+
+# Two electrons: even and odd in x_1 - x_2.
+def even(params, x):
+    return LogPsi(jnp.ones(()), -jnp.sum(x**2) / 2 + jnp.sum((x[0] - x[1]) ** 2) / 9)
+
+
+def odd(params, x):
+    difference = x[0, 0] - x[1, 0]
+    return LogPsi(jnp.sign(difference), -jnp.sum(x**2) + jnp.log(jnp.abs(difference)))
+
+
+def turned(params, x):
+    """The odd one times a phase that depends on where the electrons are."""
+    psi = odd(params, x)
+    return LogPsi(psi.sign * jnp.exp(1j * jnp.sum(x**2)), psi.logabs)
+
+
+EIGENSTATES = {
+    "singlet": (Function(even), 1, 2, 0),
+    "triplet, S_z = 0": (Function(odd), 1, 2, 2),
+    "complex triplet": (Function(turned), 1, 2, 2),
+    "triplet, S_z = 1": (Function(odd), 2, 2, 2),
+    "triplet, S_z = -1": (Function(odd), 0, 2, 2),
+    "doublet": (orbitals((0, 1), (0,)), 2, 3, 0.75),
+    "doublet upside down": (orbitals((1,), (0, 1)), 1, 3, 0.75),
+    "quartet": (orbitals((0, 1, 2)), 3, 3, 3.75),
+    "closed shells": (orbitals((0, 1), (0, 1)), 2, 4, 0),
+    "triplet of four": (orbitals((0, 1, 2), (1,)), 3, 4, 2),
+}
+
+
+@pytest.mark.parametrize("name", EIGENSTATES)
+def test_spin_squared_of_an_eigenstate_is_the_same_everywhere(name):
+    ansatz, n_up, n, expected = EIGENSTATES[name]
+    walkers = np.random.default_rng(7).normal(size=(20, n, 1))
+    found = spin_squared(ansatz, n_up, walkers)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "up, down, expected",
+    [((0, 1), (0, 2), 1.0), ((0, 1), (2,), 1.75), ((1,), (0, 2), 1.75)],
+)
+def test_spin_squared_of_a_mixture_is_its_mean(up, down, expected):
+    """S_z (S_z + 1) + n_down - sum |<up orbital|down orbital>|^2 of a determinant."""
+    ansatz, n = orbitals(up, down), len(up) + len(down)
+    walkers = np.random.default_rng(8).normal(size=(20000, n, 1))
+    log_psi = jax.vmap(lambda x: ansatz.apply({}, x).logabs)(jnp.asarray(walkers))
+    weights = np.exp(2 * log_psi + np.sum(walkers**2, axis=(1, 2)) / 2)
+    weights /= weights.mean()
+    found = spin_squared(ansatz, len(up), walkers)
+    error = np.std(weights * (found - expected)) / np.sqrt(len(walkers))
+    assert abs(np.mean(weights * found) - expected) < 4 * error < 0.3
+
+
+def test_more_spins_up_than_particles_are_refused():
+    with pytest.raises(ValueError, match="n_up must be at most n=2, got 3"):
+        SpinSquared(3)(Function(even), {}, jnp.zeros((2, 1)))

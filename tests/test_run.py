@@ -44,6 +44,7 @@ CONTRACT = {
     "n_parameters": int, "energy": float, "energy_error": OPTIONAL,
     "energy_per_particle": float, "energy_per_particle_error": OPTIONAL,
     "energy_imaginary": OPTIONAL, "variance": float, "v_score": OPTIONAL,
+    "energy_extrapolated": (list, type(None)),
     "terms": dict, "observables": dict, "autocorrelation_time": float,
     "r_hat": OPTIONAL, "n_samples": int, "n_effective": float, "acceptance": float,
     "iterations": int, "n_walkers": int, "seed": int, "precision": str, "device": str,
@@ -82,7 +83,7 @@ def test_result_json_keeps_its_contract(finished):
     }
     assert result["config"] == read_json(finished / "config.json")
     assert set(result["terms"]) == {"kinetic", "trap"}
-    assert set(result["observables"]) == {"r_squared"}
+    assert set(result["observables"]) == {"r_squared", "v_score"}
     for mean, error in [*result["terms"].values(), *result["observables"].values()]:
         assert isinstance(mean, float) and 0 < error < 0.2
     assert result["references"] == [
@@ -112,6 +113,8 @@ def test_the_numbers_of_a_result_fit_together(finished):
     assert result["deviation_sigma"] == pytest.approx(sigma, rel=1e-12)
     score = result["variance"] / result["energy"] ** 2
     assert result["v_score"] == pytest.approx(score, rel=1e-12)
+    assert result["observables"]["v_score"][0] == pytest.approx(score, rel=1e-12)
+    assert result["energy_extrapolated"] is None  # from 5 steps of training
     # the virial theorem of the trap gives r^2 = 2 <trap>
     assert result["observables"]["r_squared"][0] == pytest.approx(
         2 * result["terms"]["trap"][0], rel=1e-12
