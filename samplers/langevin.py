@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from nqs.batching import chunked_map
 from nqs.types import Ansatz, Params
 from samplers.metropolis import (
     accepted,
@@ -79,12 +80,14 @@ class Langevin:
         def move_all(i, carry):
             *walker, n_accepted, n_broken = carry
             keys = jax.random.split(jax.random.fold_in(key, i), n_walkers)
-            *walker, accept, broken = jax.vmap(move_walker)(keys, *walker)
+            *walker, accept, broken = chunked_map(
+                lambda chain: move_walker(*chain), (keys, *walker)
+            )
             counts = n_accepted + accept.astype(int), n_broken + broken.astype(int)
             return *walker, *counts
 
         count = jnp.zeros(n_walkers, int)
-        start = (walkers, *jax.vmap(logabs_and_drift)(walkers), count, count)
+        start = (walkers, *chunked_map(logabs_and_drift, walkers), count, count)
         walkers, _, _, n_accepted, n_broken = jax.lax.fori_loop(
             0, self.sweeps, move_all, start
         )

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from nqs.batching import chunked_map
 from nqs.types import Ansatz, Configuration, Params, Walkers
 
 
@@ -114,12 +115,14 @@ class Metropolis:
         def move_all(i, carry):
             walkers, log_p, n_accepted, n_broken = carry
             keys = jax.random.split(jax.random.fold_in(key, i), n_walkers)
-            walkers, log_p, accept, broken = jax.vmap(move_walker)(keys, walkers, log_p)
+            walkers, log_p, accept, broken = chunked_map(
+                lambda chain: move_walker(*chain), (keys, walkers, log_p)
+            )
             counts = n_accepted + accept.astype(int), n_broken + broken.astype(int)
             return walkers, log_p, *counts
 
         count = jnp.zeros(n_walkers, int)
-        start = (walkers, jax.vmap(log_density)(walkers), count, count)
+        start = (walkers, chunked_map(log_density, walkers), count, count)
         walkers, _, n_accepted, n_broken = jax.lax.fori_loop(
             0, n_moves, move_all, start
         )

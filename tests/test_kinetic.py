@@ -5,7 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from hamiltonians import message_rule
 from hamiltonians.kinetic import LAPLACIANS, kinetic_energy
+from nqs.ansatze.backflow import message_sum
 from nqs.types import Function, LogPsi
 
 WAVE_VECTORS = np.array([[0.3, -1.2], [2.0, 0.7], [-0.4, 0.1]])
@@ -107,3 +109,56 @@ def test_unknown_laplacian_is_refused():
         kinetic_energy(
             Function(standing_wave), {}, jnp.ones((3, 2)), laplacian="spectral"
         )
+
+
+def pair_and_particle_features(x):
+    """a, b (n, w) and c (n, n, w) with c_ij of particles i and j alone."""
+    difference = x[:, None, :] - x[None, :, :]
+    square = difference[..., 0] ** 2 + difference[..., 1] ** 2
+    pairs = jnp.stack([square, jnp.sin(difference[..., 1]), x[:, None, 0] * square], -1)
+    mixing = jnp.sin(jnp.arange(9.0)).reshape(3, 3)
+    return jnp.cos(x) @ mixing[:2], x @ mixing[1:], pairs @ mixing
+
+
+def all_particles_everywhere(x):
+    total = jnp.sum(x**3)
+    a, b, c = pair_and_particle_features(x)
+    return a + total, b * total, c
+
+
+def features_of_pairs_alone(x):
+    a, b, c = pair_and_particle_features(x)
+    return jnp.ones_like(a), jnp.zeros_like(b), c
+
+
+def features_of_a_third_particle(x):
+    a, b, c = pair_and_particle_features(x)
+    return a, b, c + x[0, 0] * x[1, 1]
+
+
+@pytest.mark.parametrize(
+    ("activation", "features", "known"),
+    [(name, all_particles_everywhere, True) for name in message_rule.ACTIVATIONS]
+    + [
+        ("silu", pair_and_particle_features, True),
+        ("silu", features_of_pairs_alone, True),
+        ("silu", features_of_a_third_particle, False),
+    ],
+)
+def test_the_rule_for_messages_is_the_chain_rule(
+    activation, features, known, walkers, monkeypatch
+):
+    used, propagate = [], message_rule.propagate
+    monkeypatch.setattr(
+        message_rule, "propagate", lambda *a: used.append(1) or propagate(*a)
+    )
+
+    def function(params, x):
+        y = message_sum(activation)(*features(x))
+        logabs = jnp.sum(jnp.sin(y) * jnp.arange(9.0).reshape(3, 3))
+        return LogPsi(jnp.ones_like(logabs), logabs)
+
+    forward = kinetic(function, walkers[:2])
+    assert bool(used) is known
+    loop = kinetic(function, walkers[:2], "loop")
+    np.testing.assert_allclose(forward, loop, rtol=1e-11)

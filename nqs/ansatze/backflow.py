@@ -9,6 +9,7 @@ Pescia et al., Phys. Rev. B 110, 035108 (2024); D. Luo and B. K. Clark, Phys. Re
 122, 226401 (2019).
 """
 
+import functools
 from collections.abc import Callable
 
 import flax.linen as nn
@@ -18,6 +19,7 @@ import numpy as np
 from jax import Array
 
 from nqs.ansatze.ffnn import named_activation
+from nqs.ansatze.jastrow import squared_length
 from nqs.ansatze.log_derivatives import LayerwiseDerivatives
 from nqs.ansatze.slater import hermite_orbitals, lowest_orbitals
 from nqs.types import LogPsi
@@ -43,20 +45,38 @@ class MessagePassing(nn.Module):
         W_i, W_j and W_e act apart, which costs n rather than n^2 products for the first
         two, and equals one matrix on the concatenated features.
         """
-        n, dtype = particles.shape[0], particles.dtype
+        dtype = particles.dtype
         f = named_activation(self.activation)
 
         def dense(bias: bool = False) -> nn.Dense:
             return nn.Dense(self.width, use_bias=bias, param_dtype=dtype)
 
-        others = jnp.asarray((1 - np.eye(n)) / n, dtype)[:, :, None]
         h = dense()(particles)
         for _ in range(self.layers):
-            heard = dense(bias=True)(h)[:, None, :] + dense()(h)[None, :, :]
-            messages = f(heard + dense()(pairs))  # (n, n, width)
-            gathered = jnp.sum(others * messages, axis=1)
+            heard = dense(bias=True)(h), dense()(h), dense()(pairs)
+            gathered = message_sum(self.activation)(*heard)
             h = h + f(dense(bias=True)(h) + dense()(gathered))
         return h
+
+
+@functools.cache
+def message_sum(activation: str | Callable) -> Callable:
+    """The function that sums messages, 1/n sum_{j != i} f(a_i + b_j + c_ij).
+
+    It takes a, b (n, w) and c (n, n, w) to (n, w), and carries its name into the program, where `hamiltonians.kinetic` knows how to
+    differentiate `message_sum_silu` twice without a Jacobian of every pair.
+    """
+    f = named_activation(activation)
+
+    def sum_of_messages(a: Array, b: Array, c: Array) -> Array:
+        n = a.shape[0]
+        others = jnp.asarray((1 - np.eye(n)) / n, a.dtype)[:, :, None]
+        messages = f(a[:, None, :] + b[None, :, :] + c)
+        return jnp.sum(others * messages, axis=1)
+
+    if isinstance(activation, str):
+        sum_of_messages.__name__ = f"message_sum_{activation}"
+    return jax.jit(sum_of_messages)
 
 
 class Backflow(LayerwiseDerivatives, nn.Module):
@@ -129,7 +149,7 @@ def features(q: Array, n_up: int | None) -> tuple[Array, Array]:
     difference = q[:, None, :] - q[None, :, :]
 
     def smooth_length(v):
-        return jnp.sqrt(1 + jnp.sum(v * v, axis=-1, keepdims=True)) - 1
+        return jnp.sqrt(1 + squared_length(v)[..., None]) - 1
 
     particles = jnp.concatenate([q, smooth_length(q)], axis=-1)
     pairs = jnp.concatenate([difference, smooth_length(difference), product], axis=-1)

@@ -51,7 +51,7 @@ class PadeJastrow(nn.Module):
                 log_beta = nn.initializers.constant(np.log(self.beta))
                 beta = jnp.exp(self.param(f"log_beta_{name}", log_beta, (), x.dtype))
                 r_pairs = r[np.flatnonzero(pairs)]
-                total += jnp.sum(cusp * r_pairs / (1 + beta * r_pairs))
+                total += jnp.full_like(r_pairs, cusp) @ (r_pairs / (1 + beta * r_pairs))
         return LogPsi(jnp.ones_like(total), total)
 
 
@@ -115,7 +115,16 @@ def pair_distances(x: Array) -> Array:
     """Distances (n (n-1) / 2,) of the pairs i < j of x (n, d)."""
     i, j = np.triu_indices(x.shape[0], 1)  # NumPy: folx needs static indices
     difference = x[i] - x[j]
-    return jnp.sqrt(jnp.sum(difference * difference, axis=-1))
+    return jnp.sqrt(squared_length(difference))
+
+
+def squared_length(v: Array) -> Array:
+    """The square (...) of the length of v (..., d).
+
+    Added up one axis at a time: the rule of folx for a sum of sparse arrays compiles
+    for more than a second whenever it meets a new shape.
+    """
+    return sum((v[..., k] * v[..., k] for k in range(1, v.shape[-1])), v[..., 0] ** 2)
 
 
 def equal_spins(n: int, n_up: int | None) -> np.ndarray:
