@@ -379,6 +379,15 @@ def test_an_exact_state_has_its_energy_without_error(
     assert capsys.readouterr().out.splitlines()[-1].startswith("energy 0.5")
 
 
+def test_the_v_score_counts_the_particles(tmp_path):
+    settings = {"iterations": 0, "burn_in": 0, "sampler": Still(), "n_walkers": 256}
+    settings |= {"hamiltonian": Well(3), "directory": str(tmp_path / "a")}
+    result = run(experiment(**settings))
+    score = 3 * result["variance"] / result["energy"] ** 2
+    assert result["v_score"] == pytest.approx(score, rel=1e-12)
+    assert result["observables"]["v_score"][0] == pytest.approx(score, rel=1e-12)
+
+
 def test_nothing_but_an_evaluation_is_a_run(tmp_path):
     result = run(experiment(iterations=0, burn_in=0, directory=str(tmp_path / "a")))
     assert (tmp_path / "a" / "metrics.jsonl").read_text() == ""
