@@ -21,6 +21,7 @@ from samplers import AllParticles, Gibbs, Langevin, Metropolis, OneParticle
 
 UNSAVED = {"directory", "resume"}  # options that are no part of the configuration
 NATURAL = {"sr": SR, "minsr": MinSR, "spring": Spring}
+NATURAL_STEPS = 100  # after so many the learning rate of a natural gradient is halved
 MOVES = {"all_particles": AllParticles(), "one_particle": OneParticle()}
 
 
@@ -130,6 +131,11 @@ class Options:
     start_from: str | None = None
     """Run directory whose parameters and rescaled walkers to start from."""
 
+    @property
+    def time_step(self) -> float:
+        """Learning rate of a natural gradient that is given none, 1/energy."""
+        return 0.05
+
     def experiment(self) -> Experiment:
         """The experiment that these options describe."""
         raise TypeError(f"{type(self).__name__} must say what its experiment is")
@@ -180,8 +186,8 @@ class Options:
                 method, learning_rate, rates, max_norm, weight_decay, pairs
             )
 
-        def natural(method, learning_rate=0.05, schedule="constant", steps=None,
-                    final=0.1, warmup=0, **settings):  # fmt: skip
+        def natural(method, learning_rate=self.time_step, schedule="inverse_time",
+                    steps=NATURAL_STEPS, final=0.1, warmup=0, **settings):  # fmt: skip
             rates = self._schedule(schedule, steps, final, warmup)
             return method(learning_rate=learning_rate, schedule=rates, **settings)
 

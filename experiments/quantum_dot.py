@@ -27,8 +27,21 @@ class QuantumDot(Options):
     """Dimensions, 2 or 3."""
     omega: float = 1.0
     """Trap frequency, hartree."""
-    ansatz: PartOption = Part("slater_jastrow")
-    """slater_jastrow, backflow, slater, ffnn(jastrow=True), deep_sets or rbm."""
+    ansatz: PartOption = Part("backflow")
+    """backflow, slater_jastrow, slater, ffnn(jastrow=True), deep_sets or rbm."""
+    optimizer: PartOption = Part("spring")
+    """spring, sr, minsr, or any of optax's by name: adam(learning_rate=0.01), say."""
+    iterations: int = 500
+    """Training steps."""
+    n_walkers: int = 256
+    """Markov chains."""
+    evaluation_steps: int = 400
+    """Sampler steps with frozen parameters, which give the result."""
+
+    @property
+    def time_step(self) -> float:
+        """A tenth of the trap's own unit of time."""
+        return 0.1 / self.omega
 
     def experiment(self) -> Experiment:
         """The dot, its ansatz and the observables of a trap."""

@@ -440,7 +440,7 @@ def test_options_left_out_are_those_of_the_run_others_are_refused(tmp_path, refu
     assert "has 1.0, got 0.5" in sentence
     sentence = refused(*again, "--optimizer", "sgd")
     assert "options.optimizer cannot change on resume" in sentence
-    assert "has 'adam', got 'sgd'" in sentence
+    assert "has 'spring', got 'sgd'" in sentence
     sentence = refused(f"--directory={directory}", "--resume", "--iterations", "9")
     assert "iterations may only be raised on resume" in sentence
     assert snapshot(tmp_path) == before

@@ -63,8 +63,9 @@ class MessagePassing(nn.Module):
 def message_sum(activation: str | Callable) -> Callable:
     """The function that sums messages, 1/n sum_{j != i} f(a_i + b_j + c_ij).
 
-    It takes a, b (n, w) and c (n, n, w) to (n, w), and carries its name into the program, where `hamiltonians.kinetic` knows how to
-    differentiate `message_sum_silu` twice without a Jacobian of every pair.
+    It takes a, b (n, w) and c (n, n, w) to (n, w), and carries its name into the
+    program, where `hamiltonians.kinetic` knows how to differentiate `message_sum_silu`
+    twice without a Jacobian of every pair.
     """
     f = named_activation(activation)
 

@@ -1,0 +1,194 @@
+"""Where the time of a step goes: one JSON line for a system.
+
+    python -m tests.benchmarks.speed electrons_6
+
+CPU time, not wall time, of one thread: what other processes do hardly enters. Times
+are medians of steps that alternate with each other where two ways are compared.
+"""
+
+import os
+
+for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+    os.environ[name] = "1"
+os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
+
+import json  # noqa: E402
+import resource  # noqa: E402
+import sys  # noqa: E402
+import time  # noqa: E402
+from collections.abc import Callable  # noqa: E402
+
+import jax  # noqa: E402
+import jax.numpy as jnp  # noqa: E402
+import numpy as np  # noqa: E402
+from jax.flatten_util import ravel_pytree  # noqa: E402
+
+from hamiltonians import Coulomb, HarmonicTrap  # noqa: E402
+from hamiltonians.kinetic import kinetic_energy  # noqa: E402
+from nqs.ansatze import Backflow, FeedForward, PadeJastrow, Product  # noqa: E402
+from nqs.optimizers import FirstOrder, MinSR, Spring  # noqa: E402
+from nqs.optimizers.derivatives import CenteredDerivatives  # noqa: E402
+from nqs.optimizers.natural import solve  # noqa: E402
+from nqs.run import configure  # noqa: E402
+from nqs.types import sum_of_terms  # noqa: E402
+from nqs.vmc import VMC, energy_gradient, local_terms  # noqa: E402
+from samplers import Metropolis  # noqa: E402
+
+
+def dot(n: int) -> tuple[HarmonicTrap, Product]:
+    """A quantum dot and the default ansatz."""
+    trap = HarmonicTrap(n, 2, 1.0, Coulomb(), n // 2)
+    return trap, Product((Backflow(n // 2), PadeJastrow(n // 2)))
+
+
+def bosons(hidden: tuple[int, ...]) -> tuple[HarmonicTrap, FeedForward]:
+    """Ten bosons in three dimensions."""
+    return HarmonicTrap(10, 3), FeedForward(hidden)
+
+
+STEPS = {
+    "bosons_10": (*bosons((64, 64)), FirstOrder("adam", 0.01), 1024),
+    "electrons_6": (*dot(6), Spring(), 256),
+    "electrons_20": (*dot(20), Spring(), 256),
+    "feed_forward_20000": (*bosons((128, 128)), Spring(), 512),
+}
+
+
+def started(trap, ansatz, optimizer, n_walkers):
+    """The loop and its state after some steps, away from the initial zeros."""
+    vmc = VMC(ansatz, trap, Metropolis(), optimizer)
+    walkers = trap.initial_walkers(jax.random.key(0), n_walkers)
+    state = vmc.init(jax.random.key(1), walkers)
+    leaves, unravel = ravel_pytree(state.params)
+    noise = 0.02 * jax.random.normal(jax.random.key(2), leaves.shape)
+    return vmc, state._replace(params=unravel(leaves + noise))
+
+
+def cpu_seconds(ways: dict[str, tuple[Callable, tuple]], times: int = 9):
+    """Median CPU seconds of each compiled way, taken in turns, and compile seconds."""
+    compiled, compiling = {}, {}
+    for name, (function, arguments) in ways.items():
+        start = time.monotonic()
+        compiled[name] = jax.jit(function).lower(*arguments).compile()
+        compiling[name] = time.monotonic() - start
+        jax.block_until_ready(compiled[name](*arguments))
+    taken = {name: [] for name in ways}
+    for _ in range(times):
+        for name, (_, arguments) in ways.items():
+            start = time.process_time()
+            jax.block_until_ready(compiled[name](*arguments))
+            taken[name].append(time.process_time() - start)
+    return {name: float(np.median(t)) for name, t in taken.items()}, compiling
+
+
+def step(name: str) -> dict[str, float]:
+    """One training step and its pieces."""
+    trap, ansatz, optimizer, n_walkers = STEPS[name]
+    vmc, state = started(trap, ansatz, optimizer, n_walkers)
+    walkers, params = state.sampler.walkers, state.params
+    energies = jax.jit(lambda p, x: sum_of_terms(local_terms(ansatz, trap, p, x)))(
+        params, walkers
+    )
+    weights = jnp.full(n_walkers, 1 / n_walkers)
+
+    def derivatives(params, walkers):
+        return CenteredDerivatives(ansatz, params, walkers, weights)
+
+    ways = {
+        "step": (vmc.step, (jax.random.key(3), state)),
+        "sampling": (
+            lambda key, p, s: vmc.sampler.step(key, ansatz, p, s),
+            (jax.random.key(3), params, state.sampler),
+        ),
+        "local_energy": (
+            lambda p, x: local_terms(ansatz, trap, p, x),
+            (params, walkers),
+        ),
+        "gradient": (
+            lambda p, x, e: energy_gradient(ansatz, p, x, e),
+            (params, walkers, energies),
+        ),
+    }
+    if not isinstance(optimizer, FirstOrder):
+        gram = jax.jit(lambda p, x: derivatives(p, x).gram())(params, walkers)
+        ways |= {
+            "gram": (lambda p, x: derivatives(p, x).gram(), (params, walkers)),
+            "solve": (lambda m, e: solve(m, e, 1e-3), (gram, energies)),
+        }
+    taken, compiling = cpu_seconds(ways)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {
+        "benchmark": name,
+        "compile_s": compiling["step"],
+        **{f"{piece}_cpu_ms": 1e3 * seconds for piece, seconds in taken.items()},
+        "peak_mb": peak,
+    }
+
+
+def laplacian() -> dict[str, float]:
+    """The forward Laplacian against a loop of Hessian-vector products."""
+    trap, ansatz = dot(14)
+    _, state = started(trap, ansatz, Spring(), 64)
+
+    def energies(kind):
+        def of(params, walkers):
+            def kinetic(x):
+                return kinetic_energy(ansatz, params, x, laplacian=kind)
+
+            # chunks of one, two and four walkers take the loop about as long
+            return jax.lax.map(kinetic, walkers, batch_size=1 if kind == "loop" else 2)
+
+        return of, (state.params, state.sampler.walkers)
+
+    taken, _ = cpu_seconds({kind: energies(kind) for kind in ("forward", "loop")}, 5)
+    return compared("laplacian_14", taken, "forward", "loop")
+
+
+def gram(name: str) -> dict[str, float]:
+    """One minSR solve from layers against the same from a dense Jacobian."""
+    trap, ansatz, _, n_walkers = STEPS[name]
+    vmc, state = started(trap, ansatz, MinSR(), n_walkers)
+    walkers, params = state.sampler.walkers, state.params
+    weights = jnp.full(n_walkers, 1 / n_walkers)
+    residual = jax.random.normal(jax.random.key(4), (n_walkers,))
+
+    def from_layers(params, walkers):
+        derivatives = CenteredDerivatives(ansatz, params, walkers, weights)
+        solution = solve(derivatives.gram(), residual, 1e-3)
+        return ravel_pytree(derivatives.transposed_times(solution))[0]
+
+    def from_jacobian(params, walkers):
+        leaves, unravel = ravel_pytree(params)
+
+        def log_psi(leaves, x):
+            return ansatz.apply(unravel(leaves), x).logabs
+
+        rows = jax.vmap(jax.grad(log_psi), (None, 0))(leaves, walkers)
+        rows = (rows - jnp.mean(rows, axis=0)[None, :]) / np.sqrt(n_walkers)
+        return rows.T @ solve(rows @ rows.T, residual, 1e-3)
+
+    arguments = (params, walkers)
+    ways = {"layers": (from_layers, arguments), "jacobian": (from_jacobian, arguments)}
+    one, other = (jax.jit(function)(*arguments) for function, _ in ways.values())
+    np.testing.assert_allclose(one, other, rtol=0, atol=1e-8 * np.max(np.abs(other)))
+    taken, _ = cpu_seconds(ways)
+    return compared(f"minsr_{name}", taken, "layers", "jacobian")
+
+
+def compared(name: str, taken: dict[str, float], ours: str, theirs: str):
+    """A JSON line for two ways to the same numbers."""
+    milliseconds = {f"{way}_cpu_ms": 1e3 * t for way, t in taken.items()}
+    return {"benchmark": name, **milliseconds, "ratio": taken[ours] / taken[theirs]}
+
+
+BENCHMARKS = {name: lambda name=name: step(name) for name in STEPS} | {
+    "laplacian_14": laplacian,
+    "minsr_feed_forward_20000": lambda: gram("feed_forward_20000"),
+    "minsr_electrons_6": lambda: gram("electrons_6"),
+}
+
+
+if __name__ == "__main__":
+    configure()
+    jax.config.update("jax_num_cpu_devices", 1)
+    print(json.dumps(BENCHMARKS[sys.argv[1]]()))

@@ -1,0 +1,32 @@
+"""Benchmarks: `make benchmark` prints a JSON line for each, and gates the ratios."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.tiny import ROOT
+
+# Largest allowed ratio of CPU times, ours to the other way's, in the same process.
+RATIOS = {
+    "laplacian_14": 1 / 3,
+    "minsr_feed_forward_20000": 1 / 10,
+    "minsr_electrons_6": 1.3,
+}
+STEPS = ["bosons_10", "electrons_6", "electrons_20", "feed_forward_20000"]
+
+
+@pytest.mark.benchmark
+@pytest.mark.parametrize("name", [*STEPS, *RATIOS])
+def test_speed(name):
+    command = [sys.executable, "-m", "tests.benchmarks.speed", name]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    line = done.stdout.splitlines()[-1]
+    print(line)
+    found = json.loads(line)
+    if name in RATIOS:
+        assert found["ratio"] <= RATIOS[name]
+    else:
+        pieces = found["sampling_cpu_ms"], found["local_energy_cpu_ms"]
+        assert 0 < max(pieces) < found["step_cpu_ms"]
