@@ -6,6 +6,7 @@ min(1, |psi(x_new)/psi(x)|^2 exp(log_q_ratio)). Hastings, Biometrika 57, 97 (197
 """
 
 import dataclasses
+import math
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import jax
@@ -40,9 +41,7 @@ class AllParticles:
 
     def __call__(self, key: Array, x: Array, width: Array) -> tuple[Array, Array]:
         """Propose x + width xi, for x (n, d)."""
-        return x + width * jax.random.normal(key, x.shape, x.dtype), jnp.zeros_like(
-            width
-        )
+        return x + width * normal(key, x.shape, x.dtype), jnp.zeros_like(width)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,8 +56,18 @@ class OneParticle:
         """Propose x with one row moved by width xi, for x (n, d)."""
         key_particle, key_step = jax.random.split(key)
         i = jax.random.randint(key_particle, (), 0, x.shape[0])
-        step = width * jax.random.normal(key_step, x.shape[1:], x.dtype)
+        step = width * normal(key_step, x.shape[1:], x.dtype)
         return x.at[i].add(step), jnp.zeros_like(width)
+
+
+def normal(key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
+    """Standard normal numbers for a symmetric move, drawn in single precision.
+
+    Detailed balance asks only that xi and -xi are equally likely. Drawn in double
+    precision, and in rows of two or three, they take longer than a small network does.
+    """
+    row = jax.random.normal(key, (math.prod(shape),), jnp.float32)
+    return jax.lax.optimization_barrier(row).reshape(shape).astype(dtype)
 
 
 class MetropolisState(NamedTuple):

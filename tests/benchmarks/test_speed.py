@@ -14,17 +14,28 @@ RATIOS = {
     "minsr_feed_forward_20000": 1 / 10,
     "minsr_electrons_6": 1.3,
 }
+PEER = 1 / 2  # the same against NetKet with its defaults
 STEPS = ["bosons_10", "electrons_6", "electrons_20", "feed_forward_20000"]
+
+
+def measured(*arguments):
+    """The JSON line that a benchmark prints."""
+    command = [sys.executable, "-m", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    line = done.stdout.splitlines()[-1]
+    print(line)
+    return json.loads(line)
+
+
+@pytest.mark.benchmark
+def test_a_step_against_netket():
+    assert measured("tests.benchmarks.peer")["ratio"] <= PEER
 
 
 @pytest.mark.benchmark
 @pytest.mark.parametrize("name", [*STEPS, *RATIOS])
 def test_speed(name):
-    command = [sys.executable, "-m", "tests.benchmarks.speed", name]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    line = done.stdout.splitlines()[-1]
-    print(line)
-    found = json.loads(line)
+    found = measured("tests.benchmarks.speed", name)
     if name in RATIOS:
         assert found["ratio"] <= RATIOS[name]
     else:

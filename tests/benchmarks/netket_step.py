@@ -1,0 +1,57 @@
+"""Ten bosons in three dimensions with NetKet: the peer of `speed.py bosons_10`.
+
+Runs in an environment with NetKet alone. For each line read it takes a step of the same
+network, walkers, sweeps and optimizer, and prints its CPU seconds.
+"""
+
+import sys
+import time
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import netket as nk
+from netket.experimental.geometry import FreeSpace
+from netket.experimental.hilbert import Particle
+
+
+class Network(nn.Module):
+    """log psi = network(x) - alpha x^2 / 2."""
+
+    @nn.compact
+    def __call__(self, x):
+        h = x
+        for width in (64, 64):
+            h = jnp.tanh(nn.Dense(width, param_dtype=float)(h))
+        h = nn.Dense(1, use_bias=False, param_dtype=float)(h)[..., 0]
+        log_alpha = self.param("log_alpha", nn.initializers.zeros, (), float)
+        return h - jnp.exp(log_alpha) * jnp.sum(x * x, axis=-1) / 2
+
+
+def main(chunk_size):
+    space = Particle(N=10, geometry=FreeSpace(d=3))
+    trap = nk.operator.PotentialEnergy(space, lambda x: jnp.sum(x * x) / 2)
+    energy = nk.operator.KineticEnergy(space, mass=1.0) + trap
+    sampler = nk.sampler.MetropolisGaussian(
+        space, sigma=0.3, n_chains=1024, sweep_size=10
+    )
+    state = nk.vqs.MCState(
+        sampler,
+        Network(),
+        n_samples=1024,
+        n_discard_per_chain=0,
+        chunk_size=chunk_size,
+        seed=0,
+    )
+    driver = nk.driver.VMC(energy, nk.optimizer.Adam(0.01), variational_state=state)
+    driver.run(3, show_progress=False)
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        start = time.process_time()
+        driver.run(1, show_progress=False)
+        jax.block_until_ready(state.parameters)
+        print(time.process_time() - start, flush=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) or None)

@@ -1,0 +1,84 @@
+"""One Adam step of ten bosons, ours against NetKet 3.23, alternating in one run.
+
+    python -m tests.benchmarks.peer
+
+makes an environment for NetKet in `.venv-netket` first. Both processes have the same
+single core and one thread; what is compared is the median of CPU time.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import venv
+
+import numpy as np
+
+from tests.tiny import ROOT
+
+ENVIRONMENT = ROOT / ".venv-netket"
+ROUNDS = 15
+CHUNKS = (0, 16, 128)  # walkers at a time for NetKet; 0 for its default, all
+
+
+def environment() -> str:
+    """The Python of an environment with NetKet."""
+    python = ENVIRONMENT / "bin" / "python"
+    if not (ENVIRONMENT / "installed").exists():
+        venv.create(ENVIRONMENT, with_pip=True)
+        install = [python, "-m", "pip", "install", "--quiet", "netket==3.23.*"]
+        subprocess.run(install, check=True)
+        (ENVIRONMENT / "installed").touch()
+    return str(python)
+
+
+def start(*command: str) -> subprocess.Popen:
+    """A process on one core that takes a step for every line that it is given."""
+    one_thread = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    core = min(os.sched_getaffinity(0))
+    process = subprocess.Popen(
+        ["taskset", "-c", str(core), *command],
+        cwd=ROOT,
+        env=os.environ | one_thread,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    while (line := process.stdout.readline()) != "ready\n":
+        assert line, f"{command} ended before its first step"
+    return process
+
+
+def seconds(process: subprocess.Popen) -> float:
+    """CPU seconds of the next step."""
+    process.stdin.write("step\n")
+    process.stdin.flush()
+    return float(process.stdout.readline())
+
+
+def main() -> dict[str, float]:
+    python = environment()
+    script = str(ROOT / "tests" / "benchmarks" / "netket_step.py")
+    ways = {"ours": start(sys.executable, "-m", "tests.benchmarks.speed", "serve")}
+    for chunk in CHUNKS:
+        ways[f"netket_{chunk or 'all'}"] = start(python, script, str(chunk))
+    taken = {name: [] for name in ways}
+    for _ in range(ROUNDS):
+        for name, process in ways.items():
+            taken[name].append(seconds(process))
+    for process in ways.values():
+        process.stdin.close()
+        process.wait()
+    median = {name: float(np.median(t)) for name, t in taken.items()}
+    best = min(time for name, time in median.items() if name != "ours")
+    default = median["netket_all"]
+    return {
+        "benchmark": "peer_bosons_10",
+        **{f"{name}_cpu_ms": 1e3 * time for name, time in median.items()},
+        "ratio": median["ours"] / default,
+        "ratio_to_best_chunk": median["ours"] / best,
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(main()))
