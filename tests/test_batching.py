@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from nqs.batching import chunked_map, chunked_sum
+from nqs.batching import CACHE, chunked_map, chunked_sum, suitable_chunk_size
 from nqs.run import walker_mesh
 
 W = 12
@@ -94,3 +94,40 @@ def test_no_walker_moves_between_devices(n_devices, chunk_size, walkers):
     assert norms.sharding.is_equivalent_to(split, 1)
     np.testing.assert_allclose(norms, np.sum(np.square(x), axis=(1, 2)), rtol=1e-14)
     np.testing.assert_allclose(total, np.sum(x, axis=0), rtol=0, atol=1e-14)
+
+
+def test_a_suitable_chunk_fits_the_cache_and_divides_the_walkers():
+    n_devices = jax.device_count()
+    assert suitable_chunk_size(1000, largest=1) == 1000
+    assert suitable_chunk_size(1000, largest=100 * CACHE) == n_devices
+    chunk_size = suitable_chunk_size(256 * n_devices, largest=CACHE // 60)
+    assert chunk_size == 32 * n_devices  # of at most 60 a device, which divide 256
+    assert suitable_chunk_size(1009 * n_devices, CACHE // 60) == 60 * n_devices  # prime
+
+
+def steps_of_the_loop(f, walkers):
+    """The length of the scan in a function, 1 if there is none."""
+    equations = jax.make_jaxpr(f)(walkers).eqns
+    return max((e.params.get("length", 1) for e in equations), default=1)
+
+
+def test_chunks_are_chosen_by_what_grows_with_the_walkers():
+    n_devices, side = jax.device_count(), int((CACHE / 8) ** 0.5)
+    walkers, table = jnp.ones((8 * n_devices, 2)), jnp.ones((2 * side, 2 * side))
+
+    def large(x):  # as much as the cache of a device holds
+        return jnp.sum(jnp.full((side, side), x[0]) * x[1])
+
+    def small(x):  # however large the matrices that every walker shares
+        return jnp.sum((table @ table)[:2] * x[:, None])
+
+    def total(f):
+        return lambda walkers: chunked_sum(
+            lambda chunk: jnp.sum(jax.vmap(f)(chunk)), walkers
+        )
+
+    for f, steps in ((large, 8), (small, 1)):
+        mapped = lambda walkers, f=f: chunked_map(f, walkers)  # noqa: E731
+        assert steps_of_the_loop(mapped, walkers) == steps
+        assert steps_of_the_loop(total(f), walkers) == steps
+        np.testing.assert_allclose(mapped(walkers), jax.vmap(f)(walkers), rtol=1e-12)
