@@ -102,7 +102,7 @@ class CenteredDerivatives:
                 half = self.center(uncentered.reshape(*uncentered.shape[:2], -1))
                 parts.append(self.center(half.T.reshape(*uncentered.shape[:2], -1)))
             if columns is not None:
-                parts.append(columns @ columns.T)
+                parts.append(jnp.einsum("rc,sc->rs", columns, columns))
         return sum_of(parts)
 
     def metric(self) -> Array:
