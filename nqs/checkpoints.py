@@ -96,13 +96,12 @@ def restore(
 
     Args:
       directory: the folder of all checkpoints of a run.
-      like: pytree of arrays, `jax.ShapeDtypeStruct` or `ANY_SHAPE`. A leaf is sharded
-        as its like; where that has no sharding, a NumPy array is returned.
+      like: pytree of arrays, numbers, `jax.ShapeDtypeStruct` or `ANY_SHAPE`.
       identity: which run this is, as given to `save`.
       warn: receives one sentence for every damaged checkpoint passed over.
 
     Returns:
-      The step, and the tree with the structure of `like`, bit for bit as saved.
+      The step, and a tree like `like` of NumPy arrays and numbers, as it was saved.
 
     Raises:
       CheckpointError: if there is no checkpoint, if all are damaged, or if the newest
@@ -119,7 +118,9 @@ def restore(
         _check_origin(directory, manifest, like, identity)
         arrays = _read_arrays(directory / manifest["folder"], manifest["leaves"])
         wanted, treedef = jax.tree.flatten(like)
-        return step, treedef.unflatten(map(_placed, arrays, wanted))
+        numbers = [type(x) in (bool, int, float, complex) for x in wanted]
+        pairs = zip(arrays, numbers, strict=True)
+        return step, treedef.unflatten(a.item() if n else a for a, n in pairs)
     if not damages:
         raise CheckpointError(f"no checkpoint in {directory}")
     damages = "; ".join(damages)
@@ -280,16 +281,6 @@ def _leaf(path: Any, x: Any) -> list:
         return [jax.tree_util.keystr(path), ANY_SHAPE]
     x = x if hasattr(x, "dtype") else np.asarray(x)
     return [jax.tree_util.keystr(path), list(x.shape), str(x.dtype)]
-
-
-def _placed(value: np.ndarray, like: Any) -> Any:
-    if type(like) in (bool, int, float, complex):
-        return value.item()
-    sharding = getattr(like, "sharding", None)
-    if sharding is None:
-        return value
-    # jit refuses an array committed to one device beside arrays sharded over several.
-    return jax.device_put(value, sharding if getattr(like, "committed", True) else None)
 
 
 def _reason(error: BaseException) -> str:
