@@ -77,7 +77,7 @@ def message_sum(activation: str | Callable) -> Callable:
 
     if isinstance(activation, str):
         sum_of_messages.__name__ = f"message_sum_{activation}"
-    return jax.jit(sum_of_messages)
+    return jax.jit(sum_of_messages)  # for its name alone
 
 
 class Backflow(LayerwiseDerivatives, nn.Module):
