@@ -102,9 +102,8 @@ def group_means(
     groups = N_GROUPS
     while groups > 1 and (groups * size > KEPT or n_walkers % groups):
         groups //= 2
-    held = 2 ** (
-        max(1, HELD // size).bit_length() - 1
-    )  # divides most numbers of walkers
+    most = max(1, HELD // size)
+    held = 2 ** (most.bit_length() - 1)  # divides most numbers of walkers
     group = jnp.arange(n_walkers) % groups
 
     def sums(chunk):
