@@ -29,6 +29,8 @@ class QuantumDot(Options):
     """Trap frequency, hartree."""
     ansatz: PartOption = Part("backflow")
     """backflow, slater_jastrow, slater, ffnn(jastrow=True), deep_sets or rbm."""
+    sampler: PartOption = Part("langevin")
+    """langevin, metropolis or gibbs."""
     optimizer: PartOption = Part("spring")
     """spring, sr, minsr, or any of optax's by name: adam(learning_rate=0.01), say."""
     iterations: int = 500

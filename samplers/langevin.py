@@ -67,7 +67,9 @@ class Langevin:
 
         def move_walker(key, x, logabs, drift):
             key_move, key_accept = jax.random.split(key)
-            xi = jax.random.normal(key_move, x.shape, x.dtype)
+            # Rows of two or three numbers would be drawn one row at a time.
+            row = jax.random.normal(key_move, (x.size,), x.dtype)
+            xi = jax.lax.optimization_barrier(row).reshape(x.shape)
             x_new = x + tau * drift + jnp.sqrt(tau) * xi
             logabs_new, drift_new = logabs_and_drift(x_new)
             xi_back = (x - x_new - tau * drift_new) / jnp.sqrt(tau)
