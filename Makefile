@@ -7,7 +7,7 @@ RUN := $(VENV)/bin/python
 
 demo: $(VENV)/installed
 	$(RUN) -m experiments.quantum_dot --n 2 --omega 1 --ansatz "ffnn(jastrow=True)" \
-	  --optimizer "adam(learning_rate=0.02, schedule='cosine', final=0.01)" \
+	  --sampler metropolis --optimizer "adam(learning_rate=0.02, schedule='cosine', final=0.01)" \
 	  --n-walkers 1024 --iterations 800 --evaluation-steps 300
 
 test: $(VENV)/installed

@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = {
     "nqs.types": 0,
     "nqs.batching": 0,
+    "nqs.box": 0,
     "nqs.ansatze": 1,
     "nqs.optimizers": 1,
     "nqs.statistics": 1,
