@@ -1,5 +1,6 @@
 """Systems: each Hamiltonian is a frozen dataclass that gives its local energy."""
 
+from hamiltonians.electron_gas import ElectronGas
 from hamiltonians.interactions import Coulomb, Gaussian, HarmonicPairs, InverseSquare
 from hamiltonians.kinetic import kinetic_energy
 from hamiltonians.oscillator import oscillator_levels
@@ -7,6 +8,7 @@ from hamiltonians.trap import HarmonicTrap
 
 __all__ = [
     "Coulomb",
+    "ElectronGas",
     "Gaussian",
     "HarmonicPairs",
     "HarmonicTrap",

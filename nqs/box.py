@@ -33,10 +33,20 @@ DEGENERATE = 1e-9  # relative difference of |k|^2 within one shell
 
 
 class Waves(NamedTuple):
-    """sin and cos (..., d) of the phases b_a . x."""
+    """Sin and cos (..., d) of half the phases, b_a . x / 2.
+
+    A lattice vector changes the signs of both, and no product of two of them.
+    """
 
     sin: Array
     cos: Array
+
+    def minus(self, other: "Waves") -> "Waves":
+        """Those of the difference of the phases, from products alone."""
+        return Waves(
+            self.sin * other.cos - self.cos * other.sin,
+            self.cos * other.cos + self.sin * other.sin,
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,36 +159,41 @@ class Box:
         r = r - jnp.round(r @ inverse) @ jnp.asarray(basis, r.dtype)
         if _is_diagonal(basis):
             return r
-        images = r[..., None, :] + jnp.asarray(self._neighbours, r.dtype)
+        shifts = jnp.asarray(self._neighbours, r.dtype)
+        images = r[..., None, :] + shifts.reshape(*(1,) * (r.ndim - 1), -1, self.d)
         nearest = jnp.argmin(jnp.sum(images * images, axis=-1), axis=-1)
         return jnp.take_along_axis(images, nearest[..., None, None], axis=-2)[..., 0, :]
 
     def waves(self, x: Array) -> Waves:
-        """Sin and cos of the phases b_a . x at positions x (..., d).
+        """Waves at positions x (..., d).
 
         b_a belong to the shortest lattice vectors, in whatever way the cell is given.
         """
-        phases = x @ jnp.asarray(2 * math.pi * np.linalg.inv(self._shortest), x.dtype)
-        return Waves(jnp.sin(phases), jnp.cos(phases))
+        halves = x @ jnp.asarray(math.pi * np.linalg.inv(self._shortest), x.dtype)
+        return Waves(jnp.sin(halves), jnp.cos(halves))
 
     def squared_distance(self, waves: Waves) -> Array:
         """A smooth periodic square (...) of the distance with these waves.
 
-        sum_ab (a_a . a_b) / 4 pi^2 [sin_a sin_b + (1 - cos_a)(1 - cos_b)] is |r|^2 up
-        to the fourth order in r, so that a cusp in its root is one in |r|, and positive
-        away from lattice points. G. Cassella et al., Phys. Rev. Lett. 130, 036401
-        (2023), for any cell.
+        With the phases u_a of a difference r,
+
+            sum_ab (a_a . a_b) / 4 pi^2 [sin u_a sin u_b + (1 - cos u_a)(1 - cos u_b)]
+
+        is |r|^2 up to the fourth order in r, so that a cusp in its root is one in |r|,
+        and positive away from lattice points. G. Cassella et al., Phys. Rev. Lett. 130,
+        036401 (2023), here for any cell and in half phases, which leave a = b one term.
         """
-        metric = self._shortest @ self._shortest.T / (4 * math.pi**2)
-        sin, versin = waves.sin, 1 - waves.cos
+        metric = self._shortest @ self._shortest.T / math.pi**2
+        sin, cos = waves
         total = None
         for a, b in itertools.combinations_with_replacement(range(self.d), 2):
-            weight = metric[a, b] * (1 if a == b else 2)
-            if abs(weight) > 1e-14 * np.max(metric):
-                term = weight * (
-                    sin[..., a] * sin[..., b] + versin[..., a] * versin[..., b]
-                )
-                total = term if total is None else total + term
+            if abs(metric[a, b]) < 1e-14 * np.max(metric):
+                continue
+            term = metric[a, b] * sin[..., a] * sin[..., b]
+            if a != b:
+                overlap = cos[..., a] * cos[..., b] + sin[..., a] * sin[..., b]
+                term = 2 * term * overlap
+            total = term if total is None else total + term
         assert total is not None  # the diagonal of a metric is positive
         return total
 

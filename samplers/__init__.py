@@ -3,5 +3,14 @@
 from samplers.gibbs import Gibbs
 from samplers.langevin import Langevin
 from samplers.metropolis import AllParticles, Metropolis, Move, OneParticle
+from samplers.periodic import Periodic
 
-__all__ = ["AllParticles", "Gibbs", "Langevin", "Metropolis", "Move", "OneParticle"]
+__all__ = [
+    "AllParticles",
+    "Gibbs",
+    "Langevin",
+    "Metropolis",
+    "Move",
+    "OneParticle",
+    "Periodic",
+]

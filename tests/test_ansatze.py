@@ -154,7 +154,8 @@ def evaluate(name, walkers, params=None):
 def test_all_ansatze_are_in_the_table():
     shown = " ".join(repr(case.ansatz) for case in ANSATZE.values())
     modules = [m for m in ansatze.__all__ if isinstance(getattr(ansatze, m), type)]
-    no_log_psi, elsewhere = {"Envelope", "MessagePassing"}, {"Backflow"}
+    no_log_psi = {"Envelope", "MessagePassing"}
+    elsewhere = {"Backflow", "PlaneWaveSlater"}
     assert {m for m in modules if f"{m}(" not in shown} == no_log_psi | elsewhere
 
 

@@ -16,6 +16,7 @@ LAYERS = {
     "nqs.optimizers": 1,
     "nqs.statistics": 1,
     "nqs.observables": 1,
+    "nqs.periodic_observables": 1,
     "hamiltonians": 1,
     "samplers": 1,
     "nqs.vmc": 2,
@@ -24,8 +25,11 @@ LAYERS = {
     "nqs": 3,
     "experiments": 4,
 }
-# nqs.evaluate measures walkers as nqs.vmc does.
-ALLOWED = {("nqs.evaluate", "nqs.vmc")}
+# nqs.evaluate measures walkers as nqs.vmc does; observables share their bins.
+ALLOWED = {
+    ("nqs.evaluate", "nqs.vmc"),
+    ("nqs.periodic_observables", "nqs.observables"),
+}
 FILES = sorted(
     path
     for room in ("nqs", "hamiltonians", "samplers", "experiments")

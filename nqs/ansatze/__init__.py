@@ -4,6 +4,7 @@ from nqs.ansatze.backflow import Backflow, MessagePassing
 from nqs.ansatze.envelope import Envelope
 from nqs.ansatze.ffnn import DeepSets, FeedForward
 from nqs.ansatze.jastrow import GaussianJastrow, PadeJastrow, PowerJastrow, Product
+from nqs.ansatze.plane_waves import PlaneWaveSlater
 from nqs.ansatze.rbm import GaussianBinaryRBM
 from nqs.ansatze.slater import Slater, SlaterJastrow
 
@@ -16,6 +17,7 @@ __all__ = [
     "GaussianJastrow",
     "MessagePassing",
     "PadeJastrow",
+    "PlaneWaveSlater",
     "PowerJastrow",
     "Product",
     "Slater",

@@ -11,6 +11,7 @@ Pescia et al., Phys. Rev. B 110, 035108 (2024); D. Luo and B. K. Clark, Phys. Re
 
 import functools
 from collections.abc import Callable
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -21,7 +22,9 @@ from jax import Array
 from nqs.ansatze.ffnn import named_activation
 from nqs.ansatze.jastrow import squared_length
 from nqs.ansatze.log_derivatives import LayerwiseDerivatives
-from nqs.ansatze.slater import hermite_orbitals, lowest_orbitals
+from nqs.ansatze.plane_waves import plane_waves
+from nqs.ansatze.slater import log_determinants, oscillator_orbitals
+from nqs.box import Box, Waves
 from nqs.types import LogPsi
 
 
@@ -81,20 +84,27 @@ def message_sum(activation: str | Callable) -> Callable:
 
 
 class Backflow(LayerwiseDerivatives, nn.Module):
-    """Slater determinants of oscillator orbitals at backflow coordinates.
+    """Slater determinants at backflow coordinates, in a trap or in a periodic box.
 
     psi = exp(sum_i J(h_i)) sum_k prod_spin det[(1 + F_k(h_i)) phi(x_i + D(h_i))], with
     h from `MessagePassing`. Its features are smooth where particles meet, so that a
-    cusp comes from a Jastrow factor alone. Bosons have the envelope of the oscillator
-    in place of the determinants.
+    cusp comes from a Jastrow factor alone. Orbitals phi are those of the oscillator,
+    which is also the envelope of bosons, or the plane waves of a box. There all
+    features are periodic and know displacements alone, so that psi is periodic and
+    |psi| invariant under a common translation.
 
     Attributes:
       n_up: the first n_up particles have spin up, the others down; None for bosons.
-      omega: trap frequency, one number or one per axis, hartree.
+      omega: trap frequency, one number or one per axis, hartree; unused in a box.
       layers: rounds of messages.
       width: of particle features and messages.
       determinants: terms of the sum over k.
       activation: name of a smooth function of `jax.nn`, or a callable.
+      box: the periodic cell; None for the trap.
+      twist: of the plane waves, in fractions of the reciprocal lattice vectors.
+
+    Raises:
+      ValueError: for sizes that are no positive integers, or a twist without a box.
     """
 
     n_up: int | None = None
@@ -103,9 +113,13 @@ class Backflow(LayerwiseDerivatives, nn.Module):
     width: int = 32
     determinants: int = 1
     activation: str | Callable = "silu"
+    box: Box | None = None
+    twist: tuple[float, ...] | None = None
 
     def __post_init__(self):
         super().__post_init__()
+        if self.twist is not None and (self.box is None or self.n_up is None):
+            raise ValueError("a twist needs a box, and a determinant to act on")
         for field in ("layers", "width", "determinants"):
             value = getattr(self, field)
             if not (isinstance(value, int) and value >= 1):
@@ -117,25 +131,40 @@ class Backflow(LayerwiseDerivatives, nn.Module):
         """Log psi of x (n, d)."""
         n, d = x.shape
         omegas = np.broadcast_to(np.asarray(self.omega, float), (d,))
-        roots = jnp.asarray(np.sqrt(omegas), x.dtype)[None, :]
-        h = MessagePassing(self.layers, self.width, self.activation)(
-            *features(roots * x, self.n_up)
-        )
+        if self.box is None:
+            roots = jnp.asarray(np.sqrt(omegas), x.dtype)[None, :]
+            x = roots * x
+            particles, pairs = features(x, self.n_up)
+            orbitals = partial(oscillator_orbitals, omegas=omegas)
+        else:
+            particles, pairs = periodic_features(x, self.n_up, self.box)
+            orbitals = partial(plane_waves, box=self.box, twist=self.twist)
+        h = MessagePassing(self.layers, self.width, self.activation)(particles, pairs)
 
         def from_zero(k: int, bias: bool = False) -> nn.Dense:
             return nn.Dense(
                 k, use_bias=bias, kernel_init=nn.initializers.zeros, param_dtype=x.dtype
             )
 
-        log_alpha = self.param("log_alpha", nn.initializers.zeros, (), x.dtype)
-        q = jnp.exp(log_alpha / 2) * (roots * x + from_zero(d)(h))
-        logabs = jnp.sum(from_zero(1)(h)) - jnp.sum(q * q) / 2
+        if self.box is None:
+            log_alpha = self.param("log_alpha", nn.initializers.zeros, (), x.dtype)
+            q = jnp.exp(log_alpha / 2) * (x + from_zero(d)(h))
+            logabs = jnp.sum(from_zero(1)(h)) - jnp.sum(q * q) / 2
+        else:
+            q = x + from_zero(d)(h)
+            logabs = jnp.sum(from_zero(1)(h))
         if self.n_up is None:
             return LogPsi(jnp.ones_like(logabs), logabs)
         n_orbitals = max(self.n_up, n - self.n_up)
         factors = from_zero(self.determinants * n_orbitals, bias=True)(h)
         factors = 1 + factors.reshape(n, self.determinants, n_orbitals)
-        return log_determinants(q, factors, self.n_up, omegas, logabs)
+        return log_determinants(orbitals, q, self.n_up, logabs, factors)
+
+
+def spin_products(n: int, n_up: int | None) -> np.ndarray:
+    """Products (n, n) of the spins, 1 or -1; all 1 for bosons."""
+    spins = np.ones(n) if n_up is None else np.where(np.arange(n) < n_up, 1.0, -1.0)
+    return np.outer(spins, spins)
 
 
 def features(q: Array, n_up: int | None) -> tuple[Array, Array]:
@@ -144,9 +173,7 @@ def features(q: Array, n_up: int | None) -> tuple[Array, Array]:
     Displacements in oscillator lengths, the distance sqrt(1 + r^2) - 1, which is smooth
     at r = 0, and the product of the spins.
     """
-    n = q.shape[0]
-    spins = np.ones(n) if n_up is None else np.where(np.arange(n) < n_up, 1.0, -1.0)
-    product = jnp.asarray(np.outer(spins, spins), q.dtype)[:, :, None]
+    product = jnp.asarray(spin_products(q.shape[0], n_up), q.dtype)[:, :, None]
     difference = q[:, None, :] - q[None, :, :]
 
     def smooth_length(v):
@@ -157,29 +184,19 @@ def features(q: Array, n_up: int | None) -> tuple[Array, Array]:
     return particles, pairs
 
 
-def log_determinants(
-    q: Array, factors: Array, n_up: int, omegas: np.ndarray, logabs: Array
-) -> LogPsi:
-    """Log of exp(logabs) sum_k det_up,k det_down,k of orbitals at q (n, d).
+def periodic_features(x: Array, n_up: int | None, box: Box) -> tuple[Array, Array]:
+    """Smooth periodic features of particles (n, 1) and pairs (n, n, 2 d + 2).
 
-    Args:
-      q: backflow coordinates in oscillator lengths.
-      factors: (n, k, orbitals) of each orbital in each determinant.
-      n_up: the first n_up particles have spin up.
-      omegas: (d,) frequencies, which order the orbitals.
-      logabs: () what is common to all determinants.
+    Sin and 1 - cos of the phases of the displacement, sqrt(1 + r^2) - 1 of the periodic
+    distance, and the product of the spins. No particle knows where it is. It takes n d
+    cos and sin: those of a difference are products of those of the particles.
     """
-    n, n_determinants, _ = factors.shape
-    signs, logs = jnp.ones(n_determinants, q.dtype), jnp.zeros(n_determinants, q.dtype)
-    for spin in (slice(0, n_up), slice(n_up, n)):
-        m = q[spin].shape[0]
-        if m:
-            orbitals = hermite_orbitals(q[spin], lowest_orbitals(m, omegas))  # (m, m)
-            weighted = jnp.swapaxes(factors[spin, :, :m], 0, 1) * orbitals[None]
-            sign, log = jnp.linalg.slogdet(weighted)
-            signs, logs = signs * sign, logs + log
-    if n_determinants == 1:
-        return LogPsi(signs[0], logabs + logs[0])
-    largest = jax.lax.stop_gradient(jnp.max(logs))
-    total = jnp.sum(signs * jnp.exp(logs - largest))
-    return LogPsi(jnp.sign(total), logabs + largest + jnp.log(jnp.abs(total)))
+    n = x.shape[0]
+    product = jnp.asarray(spin_products(n, n_up), x.dtype)[:, :, None]
+    waves = box.waves(x)
+    one = Waves(*(v[:, None, :] for v in waves))
+    pair = one.minus(Waves(*(v[None, :, :] for v in waves)))
+    distance = jnp.sqrt(1 + box.squared_distance(pair)[..., None]) - 1
+    phases = (2 * pair.sin * pair.cos, 2 * pair.sin * pair.sin)
+    pairs = jnp.concatenate([*phases, distance, product], axis=-1)
+    return jnp.ones((n, 1), x.dtype), pairs

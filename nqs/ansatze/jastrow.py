@@ -6,6 +6,7 @@ import numpy as np
 from jax import Array
 
 from nqs.ansatze.log_derivatives import LayerwiseDerivatives
+from nqs.box import Box, Waves
 from nqs.types import LogPsi
 
 
@@ -21,6 +22,7 @@ class PadeJastrow(nn.Module):
       n_up: the first n_up particles have spin up, the others down; None for bosons.
       strength: c, hartree bohr.
       beta: initial beta of both kinds of pairs, 1/bohr; positive throughout.
+      box: where r is the smooth periodic distance of a cell; None for open space.
 
     Raises:
       ValueError: if beta is not positive, or in one dimension.
@@ -29,6 +31,7 @@ class PadeJastrow(nn.Module):
     n_up: int | None = None
     strength: float = 1.0
     beta: float = 1.0
+    box: Box | None = None
 
     def __post_init__(self):
         super().__post_init__()
@@ -41,7 +44,7 @@ class PadeJastrow(nn.Module):
         n, d = x.shape
         if d == 1:
             raise ValueError("the Coulomb cusp diverges in one dimension")
-        same, r = equal_spins(n, self.n_up), pair_distances(x)
+        same, r = equal_spins(n, self.n_up), pair_distances(x, self.box)
         total = jnp.zeros((), x.dtype)
         for name, pairs, cusp in (
             ("same", same, self.strength / (d + 1)),
@@ -111,9 +114,13 @@ class Product(LayerwiseDerivatives, nn.Module):
         return LogPsi(sign, logabs)
 
 
-def pair_distances(x: Array) -> Array:
-    """Distances (n (n-1) / 2,) of the pairs i < j of x (n, d)."""
+def pair_distances(x: Array, box: Box | None = None) -> Array:
+    """Distances (n (n-1) / 2,) of the pairs i < j of x (n, d), periodic in a box."""
     i, j = np.triu_indices(x.shape[0], 1)  # NumPy: folx needs static indices
+    if box is not None:
+        waves = box.waves(x)
+        one, other = (Waves(*(v[index] for v in waves)) for index in (i, j))
+        return jnp.sqrt(box.squared_distance(one.minus(other)))
     difference = x[i] - x[j]
     return jnp.sqrt(squared_length(difference))
 

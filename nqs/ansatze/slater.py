@@ -2,8 +2,11 @@
 
 import itertools
 import math
+from collections.abc import Callable
+from functools import partial
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -31,19 +34,11 @@ class Slater(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> LogPsi:
         """Log psi of x (n, d)."""
-        n, d = x.shape
-        if not 0 <= self.n_up <= n:
-            raise ValueError(f"n_up must lie in 0..{n}, got {self.n_up}")
         log_alpha = self.param("log_alpha", nn.initializers.zeros, (), x.dtype)
         q = jnp.exp(log_alpha / 2) * oscillator_lengths(x, self.omega)
-        omegas = np.broadcast_to(np.asarray(self.omega, float), (d,))
-        sign, logabs = jnp.ones((), x.dtype), -jnp.sum(q * q) / 2
-        for spin in (q[: self.n_up], q[self.n_up :]):
-            if spin.shape[0]:
-                orbitals = hermite_orbitals(spin, lowest_orbitals(len(spin), omegas))
-                factor, log_det = jnp.linalg.slogdet(orbitals)
-                sign, logabs = sign * factor, logabs + log_det
-        return LogPsi(sign, logabs)
+        omegas = np.broadcast_to(np.asarray(self.omega, float), x.shape[-1:])
+        orbitals = partial(oscillator_orbitals, omegas=omegas)
+        return log_determinants(orbitals, q, self.n_up, -jnp.sum(q * q) / 2)
 
 
 def SlaterJastrow(  # noqa: N802 - reads as the ansatz that it is
@@ -61,6 +56,59 @@ def SlaterJastrow(  # noqa: N802 - reads as the ansatz that it is
       beta: initial Pade parameter, 1/bohr; sqrt(omega) suits a trap.
     """
     return Product((Slater(n_up, omega), PadeJastrow(n_up, strength, beta)))
+
+
+def log_determinants(
+    orbitals: Callable[[Array], Array],
+    q: Array,
+    n_up: int,
+    logabs: Array,
+    factors: Array | None = None,
+) -> LogPsi:
+    """Log of exp(logabs) sum_k det_up,k det_down,k of orbitals at q (n, d).
+
+    Args:
+      orbitals: the m orbitals (m, m) that m particles of one spin at (m, d) fill, a row
+        each; real or complex.
+      q: positions, or backflow coordinates.
+      n_up: the first n_up particles have spin up.
+      logabs: () what is common to all determinants.
+      factors: (n, k, orbitals) of each orbital in each determinant; None for one
+        determinant of the orbitals as they are.
+
+    Raises:
+      ValueError: if n_up is not 0 to n.
+    """
+    n = q.shape[0]
+    if not 0 <= n_up <= n:
+        raise ValueError(f"n_up must lie in 0..{n}, got {n_up}")
+    signs, logs = 1.0, 0.0
+    for spin in (slice(0, n_up), slice(n_up, n)):
+        m = q[spin].shape[0]
+        if m:
+            matrix = orbitals(q[spin])[None]  # (1, m, m)
+            if factors is not None:
+                matrix = jnp.swapaxes(factors[spin, :, :m], 0, 1) * matrix
+            sign, log = jnp.linalg.slogdet(matrix)
+            signs, logs = signs * sign, logs + log
+    if factors is None or factors.shape[1] == 1:
+        return LogPsi(signs[0], logabs + logs[0])
+    largest = jax.lax.stop_gradient(jnp.max(logs))
+    weights = jnp.exp(logs - largest)
+    if not jnp.iscomplexobj(signs):
+        total = jnp.sum(signs * weights)
+        return LogPsi(jnp.sign(total), logabs + largest + jnp.log(jnp.abs(total)))
+    # folx takes no modulus of a complex number, nor do real and imaginary part need it
+    real, imaginary = (jnp.sum(f(signs) * weights) for f in (jnp.real, jnp.imag))
+    square = real * real + imaginary * imaginary
+    scale = jax.lax.rsqrt(square)
+    sign = jax.lax.complex(scale * real, scale * imaginary)
+    return LogPsi(sign, logabs + largest + jnp.log(square) / 2)
+
+
+def oscillator_orbitals(q: Array, omegas: np.ndarray) -> Array:
+    """The m lowest oscillator orbitals (m, m) at m scaled positions q (m, d)."""
+    return hermite_orbitals(q, lowest_orbitals(q.shape[0], omegas))
 
 
 def lowest_orbitals(n: int, omegas: np.ndarray) -> np.ndarray:

@@ -162,4 +162,4 @@ def solve(matrix: Array, vector: Array, damping: float) -> Array:
 
 SR = partial(NaturalGradient, space="parameters")
 MinSR = partial(NaturalGradient, space="samples")
-Spring = partial(NaturalGradient, momentum=0.95)
+Spring = partial(NaturalGradient, momentum=0.8)

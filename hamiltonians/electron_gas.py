@@ -1,0 +1,213 @@
+"""The homogeneous electron gas in a periodic box with a neutralising background.
+
+Lengths are in units of rs bohr, the radius of a sphere (a disc in two dimensions) that
+holds one electron, so that the box, and what a wave function sees of it, is the same
+for every rs. With energies in hartree
+
+    H = -(1 / 2 rs^2) sum_i nabla_i^2 + (1 / rs) (sum_{i<j} psi(x_i - x_j) + n xi / 2)
+
+with the Ewald potential psi and the Madelung constant xi of `hamiltonians.ewald`.
+"""
+
+import dataclasses
+import math
+import numbers
+from functools import cached_property
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from hamiltonians.ewald import Ewald
+from hamiltonians.gas_references import cubic_gas_references
+from hamiltonians.kinetic import kinetic_energy
+from nqs.box import Box, reduced
+from nqs.types import Ansatz, Hamiltonian, Params, Reference
+
+DEFAULT_CELL = {2: "square", 3: "cubic"}
+CLOSEST = 0.3  # between two of the first electrons, in rs
+
+
+@dataclasses.dataclass(frozen=True)
+class ElectronGas(Hamiltonian):
+    """Electrons of two spins at the density of one in a sphere or disc of radius rs.
+
+    Attributes:
+      n_up: electrons with spin up, the first of the n; a closed shell of plane waves.
+      n_down: electrons with spin down, likewise.
+      rs: density parameter, bohr.
+      d: dimensions, 2 or 3.
+      cell: its shape, a name of `nqs.box.SHAPES` or lattice vectors of any size; None
+        for a square or a cube.
+      twist: d fractions of reciprocal lattice vectors, which the wave vectors have
+        more than a periodic function; None for zeros.
+
+    Raises:
+      ValueError: if a field makes no sense, or a shell is open.
+    """
+
+    n_up: int
+    n_down: int
+    rs: float
+    d: int = 3
+    cell: str | tuple[tuple[float, ...], ...] | None = None
+    twist: tuple[float, ...] | None = None
+
+    energy_unit = "hartree"
+    length_unit = "r_s"
+
+    def __post_init__(self):
+        for name, value in (("n_up", self.n_up), ("n_down", self.n_down)):
+            if not (_is_whole(value) and value >= 0):
+                raise ValueError(
+                    f"{name} must be a number of electrons >= 0, got {value!r}"
+                )
+        if self.n < 1:
+            raise ValueError("n_up + n_down must be at least one electron, got 0")
+        if not (_is_number(self.rs) and self.rs > 0):
+            raise ValueError(f"rs must be finite and positive, got {self.rs!r}")
+        if not (_is_whole(self.d) and self.d in (2, 3)):
+            raise ValueError(f"d must be 2 or 3 dimensions, got {self.d!r}")
+        _check_cell(self.cell, self.d)
+        _check_twist(self.twist, self.d)
+        for name, value in (("n_up", self.n_up), ("n_down", self.n_down)):
+            try:
+                self.box.wave_numbers(value, self.twist)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+
+    @property
+    def n(self) -> int:
+        """Electrons."""
+        return self.n_up + self.n_down
+
+    @cached_property
+    def box(self) -> Box:
+        """The cell, of n spheres or discs of radius 1; lengths in rs."""
+        sphere = math.pi if self.d == 2 else 4 * math.pi / 3
+        cell = DEFAULT_CELL[self.d] if self.cell is None else self.cell
+        return Box.shaped(cell, self.n * sphere, self.d)
+
+    @cached_property
+    def ewald(self) -> Ewald:
+        """The Coulomb energy in the box, lengths in rs."""
+        return Ewald(self.box)
+
+    def terms(self, ansatz: Ansatz, params: Params, x: Array) -> dict[str, Array]:
+        """Kinetic and interaction energy (), hartree.
+
+        Args:
+          ansatz: the wave function.
+          params: its parameters.
+          x: (n, d) positions, rs.
+        """
+        return {
+            "kinetic": kinetic_energy(ansatz, params, x) / self.rs**2,
+            "interaction": self.ewald.energy(x) / self.rs,
+        }
+
+    def initial_walkers(self, key: Array, n_walkers: int) -> Array:
+        """Uniform positions (w, n, d) in the cell, no two electrons close, rs.
+
+        Each electron is somewhere in its own block of a grid that lies anywhere; the
+        blocks are chosen at random, and their walls are not entered.
+
+        Raises:
+          ValueError: if n_walkers is below 1.
+        """
+        if n_walkers < 1:
+            raise ValueError(f"n_walkers must be at least 1, got {n_walkers}")
+        basis = reduced(self.box.vectors)
+        blocks, room = _blocks(basis, self.n)
+        grid = np.stack(np.unravel_index(np.arange(np.prod(blocks)), blocks), axis=-1)
+        key_choice, key_inside, key_origin = jax.random.split(key, 3)
+        choices = jax.vmap(lambda key: jax.random.permutation(key, len(grid)))(
+            jax.random.split(key_choice, n_walkers)
+        )
+        inside = jax.random.uniform(key_inside, (n_walkers, self.n, self.d))
+        origin = jax.random.uniform(key_origin, (n_walkers, 1, self.d))
+        dtype = inside.dtype
+        corners = jnp.asarray(grid / blocks, dtype)[choices[:, : self.n]]
+        fractions = origin + corners + inside * jnp.asarray(room, dtype)[None, None, :]
+        return self.box.wrap(fractions @ jnp.asarray(basis, dtype))
+
+    @cached_property
+    def hartree_fock_energy(self) -> float:
+        """Energy of the determinant of plane waves in this cell, hartree.
+
+        The direct term of a uniform density is the Madelung term alone, and exchange is
+        -(1 / 2 V) v(k - k') for every two wave vectors of one spin, v(k) = 4 pi / k^2
+        or 2 pi / k.
+        """
+        kinetic = exchange = 0.0
+        for size in (self.n_up, self.n_down):
+            k = self.box.wave_vectors(size, self.twist)
+            kinetic += np.sum(k**2) / 2
+            i, j = np.triu_indices(size, 1)
+            distances = np.linalg.norm(k[i] - k[j], axis=1)
+            if self.d == 3:
+                exchange -= np.sum(4 * math.pi / distances**2)
+            else:
+                exchange -= np.sum(2 * math.pi / distances)
+        potential = exchange / self.box.volume + self.n * self.ewald.madelung / 2
+        return float(kinetic / self.rs**2 + potential / self.rs)
+
+    def references(self) -> tuple[Reference, ...]:
+        """The best that is known of a cube, then the Hartree-Fock energy."""
+        known = ()
+        if self.d == 3 and _is_cubic(self.box) and not np.any(self.twist or 0.0):
+            known = cubic_gas_references(self.n_up, self.n_down, self.rs)
+        source = "plane-wave Hartree-Fock of this cell"
+        upper = Reference(self.hartree_fock_energy, 0.0, "upper_bound", source)
+        return (*known, upper)
+
+
+def _blocks(basis: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """How many blocks (d,) divide each axis for n electrons, and the room in one.
+
+    The room is in fractions of the axes. What it leaves keeps electrons of different
+    blocks apart by a wall of thickness `CLOSEST`.
+    """
+    thickness = 1 / np.linalg.norm(np.linalg.inv(basis), axis=0)  # between faces
+    blocks = np.ones(len(basis), int)
+    while np.prod(blocks) < n:
+        blocks[np.argmax(thickness / (blocks + 1))] += 1
+    walls = np.where(blocks > 1, CLOSEST / thickness, 0.0)
+    return blocks, 1 / blocks - walls
+
+
+def _is_cubic(box: Box) -> bool:
+    gram = reduced(box.vectors) @ reduced(box.vectors).T
+    return np.allclose(gram, gram[0, 0] * np.eye(3), rtol=1e-9)
+
+
+def _is_whole(value) -> bool:
+    return isinstance(value, numbers.Integral)
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, numbers.Real) and math.isfinite(value)
+
+
+def _check_cell(cell, d: int) -> None:
+    if cell is None or isinstance(cell, str):
+        return  # `Box.shaped` knows the names
+    rows = isinstance(cell, tuple) and all(isinstance(row, tuple) for row in cell)
+    if not (rows and all(_is_number(a) for row in cell for a in row)):
+        raise ValueError(
+            f"cell must be the name of a shape or d={d} lattice vectors, tuples of "
+            f"numbers, got {cell!r}"
+        )
+
+
+def _check_twist(twist, d: int) -> None:
+    if twist is None:
+        return
+    if not (
+        isinstance(twist, tuple) and len(twist) == d and all(map(_is_number, twist))
+    ):
+        raise ValueError(
+            f"twist must be d={d} numbers, fractions of the reciprocal lattice "
+            f"vectors, got {twist!r}"
+        )

@@ -1,0 +1,171 @@
+"""Wave functions in a box: periodicity, translations, twists, and their start."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hamiltonians.kinetic import kinetic_energy
+from nqs.ansatze import Backflow, PadeJastrow, PlaneWaveSlater, Product
+from nqs.box import Box
+
+CUBE = Box.shaped("cubic", 14.0, 3)
+SKEW = Box(((2.5, 0.3, 0.1), (-0.4, 2.2, 0.5), (0.2, -0.3, 2.8)))
+TWIST = (0.1, -0.2, 0.3)
+SQUARE = Box.shaped("square", 10.0, 2)
+
+
+def gas(n_up, box, twist=None, **settings):
+    """The ansatz of the electron gas, small."""
+    network = Backflow(n_up, layers=2, width=4, box=box, twist=twist, **settings)
+    return Product((network, PadeJastrow(n_up, 2.0, 0.9, box)))
+
+
+CASES = {
+    "closed shells": (gas(7, CUBE), 14),
+    "polarised, flat": (gas(5, SQUARE), 5),
+    "bosons, skew": (gas(None, SKEW), 4),
+    "twist, skew": (gas(3, SKEW, TWIST), 5),
+    "twist, two determinants": (gas(2, SKEW, TWIST, determinants=2), 3),
+}
+
+
+@functools.cache
+def start(name):
+    """An ansatz, walkers (3, n, d), first parameters and others further off."""
+    ansatz, n = CASES[name]
+    box = ansatz.factors[0].box
+    walkers = jax.random.uniform(jax.random.key(0), (3, n, box.d)) @ box.vectors
+    params = jax.jit(ansatz.init)(jax.random.key(1), walkers[0])
+    rng = np.random.default_rng(2)
+    off = jax.tree.map(lambda p: p + 0.3 * rng.normal(size=p.shape), params)
+    apply = jax.jit(jax.vmap(ansatz.apply, (None, 0)))
+    return ansatz, apply, walkers, params, off
+
+
+def twist_of(ansatz):
+    return ansatz.factors[0].twist
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_lattice_vector_changes_nothing_but_the_phase_of_the_twist(name):
+    ansatz, apply, walkers, _, off = start(name)
+    box = ansatz.factors[0].box
+    before = apply(off, walkers)
+    for a in range(box.d):
+        after = apply(off, walkers.at[:, 1].add(2 * box.vectors[a]))
+        np.testing.assert_allclose(after.logabs, before.logabs, atol=1e-10)
+        phase = np.exp(4j * np.pi * (twist_of(ansatz) or (0,) * box.d)[a])
+        np.testing.assert_allclose(after.sign, phase * before.sign, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_common_translation_changes_nothing_but_a_phase(name):
+    ansatz, apply, walkers, _, off = start(name)
+    box = ansatz.factors[0].box
+    shift = jnp.linspace(0.3, -0.7, box.d)
+    before, after = apply(off, walkers), apply(off, walkers + shift[None, None])
+    np.testing.assert_allclose(after.logabs, before.logabs, atol=1e-10)
+    if twist_of(ansatz) is None:
+        np.testing.assert_array_equal(after.sign, before.sign)
+    else:  # the momentum of all particles
+        n, n_up = walkers.shape[1], ansatz.factors[0].n_up
+        momentum = sum(
+            box.wave_vectors(m, twist_of(ansatz)).sum(0) for m in (n_up, n - n_up)
+        )
+        phase = np.exp(1j * momentum @ np.asarray(shift))
+        np.testing.assert_allclose(after.sign, phase * before.sign, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_exchange_of_equal_particles_gives_the_sign_of_the_statistics(name):
+    ansatz, apply, walkers, _, off = start(name)
+    swapped = walkers[:, np.array([1, 0, *range(2, walkers.shape[1])])]
+    before, after = apply(off, walkers), apply(off, swapped)
+    sign = 1 if ansatz.factors[0].n_up is None else -1
+    np.testing.assert_allclose(after.logabs, before.logabs, atol=1e-10)
+    np.testing.assert_allclose(after.sign, sign * before.sign, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["closed shells", "twist, skew"])
+def test_the_first_state_is_the_plane_wave_determinant_with_its_jastrow(name):
+    ansatz, apply, walkers, params, _ = start(name)
+    network, jastrow = ansatz.factors
+    slater = PlaneWaveSlater(network.n_up, network.box, network.twist)
+    expected = jax.vmap(lambda x: slater.apply({}, x))(walkers)
+    factor = params["params"]["factors_1"]
+    with_jastrow = jax.vmap(lambda x: jastrow.apply({"params": factor}, x).logabs)
+    found = apply(params, walkers)
+    np.testing.assert_allclose(
+        found.logabs, expected.logabs + with_jastrow(walkers), atol=1e-10
+    )
+    np.testing.assert_allclose(found.sign, expected.sign, atol=1e-12)
+
+
+@pytest.mark.parametrize("n_up, twist", [(7, None), (0, None), (1, TWIST), (5, TWIST)])
+def test_plane_waves_are_eigenstates_of_the_kinetic_energy(n_up, twist):
+    box = CUBE if twist is None else SKEW
+    n = 7 if twist is None else 5
+    slater = PlaneWaveSlater(n_up, box, twist)
+    walkers = jax.random.uniform(jax.random.key(3), (64, n, 3)) @ box.vectors
+    logabs = jax.vmap(lambda x: slater.apply({}, x).logabs)(walkers)
+    kept = walkers[jnp.argsort(logabs)[-16:]]  # rounding grows as 1/r^2 at a node
+    found = jax.jit(jax.vmap(lambda x: kinetic_energy(slater, {}, x)))(kept)
+    expected = sum(
+        (box.wave_vectors(m, twist) ** 2).sum() / 2 for m in (n_up, n - n_up)
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-11)
+
+
+@pytest.mark.parametrize("name", ["twist, two determinants", "bosons, skew"])
+def test_both_laplacians_agree(name):
+    ansatz, _, walkers, _, off = start(name)
+
+    @jax.jit
+    def both(x):
+        forward = kinetic_energy(ansatz, off, x)
+        return forward, kinetic_energy(ansatz, off, x, laplacian="loop")
+
+    forward, loop = both(walkers[0])
+    np.testing.assert_allclose(forward, loop, rtol=1e-10)
+
+
+@pytest.mark.parametrize("n_up, cusp", [(1, 2.0 / 2), (2, 2.0 / 4)])
+def test_the_jastrow_factor_has_the_cusp_of_its_spins(n_up, cusp):
+    jastrow = PadeJastrow(n_up, 2.0, 0.9, SKEW)
+    params = {"params": {"log_beta_same": 0.1, "log_beta_opposite": 0.2}}
+    direction = jnp.array([0.36, -0.48, 0.8])
+
+    def log_psi(r):
+        x = jnp.stack([jnp.ones(3), jnp.ones(3) + r * direction])
+        return jastrow.apply(params, x).logabs
+
+    np.testing.assert_allclose(jax.grad(log_psi)(1e-7), cusp, rtol=1e-6)
+
+
+def trigonometry(jaxpr):
+    """How many sines and cosines a program takes."""
+    count = 0
+    for equation in jaxpr.eqns:
+        if equation.primitive.name in ("sin", "cos"):
+            count += equation.outvars[0].aval.size
+        for inner in equation.params.values():
+            if hasattr(inner, "jaxpr"):
+                count += trigonometry(inner.jaxpr)
+    return count
+
+
+def test_sines_and_cosines_grow_with_particles_alone():
+    ansatz, _, walkers, _, off = start("closed shells")
+    program = jax.make_jaxpr(lambda x: ansatz.apply(off, x))(walkers[0]).jaxpr
+    n, d, waves = 14, 3, 6  # six of a closed shell besides the constant
+    assert trigonometry(program) == n * waves + 2 * (2 * n * d)
+
+
+def test_an_open_shell_and_a_twist_without_a_box_are_refused():
+    with pytest.raises(ValueError, match="nearest closed shells are 1 and 7"):
+        gas(4, CUBE).init(jax.random.key(0), jnp.ones((8, 3)))
+    with pytest.raises(ValueError, match="twist needs a box"):
+        Backflow(1, twist=TWIST)
