@@ -1,18 +1,26 @@
 """The homogeneous electron gas in a periodic box, in three and two dimensions."""
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal, Self
 
+import numpy as np
+import scipy.optimize
+
+from experiments.chain import Chain
 from experiments.options import Options, Part, PartOption, main
 from hamiltonians import ElectronGas
 from nqs.ansatze import Backflow, PadeJastrow, PlaneWaveSlater, Product
 from nqs.experiment import Experiment
+from nqs.figures import draw_energies
 from nqs.periodic_observables import (
     MomentumDistribution,
     PairDistribution,
     StructureFactor,
 )
+from nqs.progress import uncertain
 from samplers import Periodic
 
 
@@ -27,14 +35,20 @@ class ElectronGasOptions(Options):
     """Electrons with spin up, a closed shell: 1, 7, 19, 27 ... in a cube."""
     n_down: int = 7
     """Electrons with spin down, a closed shell; 0 for a polarised gas."""
-    rs: float = 1.0
-    """Radius of the sphere (disc) that holds one electron, bohr."""
+    rs: tuple[float, ...] = (1.0,)
+    """Radius of the sphere (disc) that holds one electron, bohr; several make a chain
+    of runs, each started from the one before."""
     d: int = 3
     """Dimensions, 3 or 2."""
     cell: str | None = None
     """cubic, bcc, fcc; square, triangular; None for cubic or square."""
-    twist: tuple[float, ...] | None = None
-    """Fractions of the d reciprocal lattice vectors; psi is complex with one."""
+    twist: tuple[float, ...] | Literal["average"] | None = None
+    """Fractions of the d reciprocal lattice vectors, with which psi is complex; or the
+    average over twists."""
+    twists: int = 4
+    """How many twists are averaged."""
+    chain_iterations: int | None = None
+    """Training steps of each run of a chain but the first; None for a quarter."""
     ansatz: PartOption = Part("backflow")
     """backflow, slater_jastrow or slater."""
     sampler: PartOption = Part("langevin")
@@ -50,13 +64,46 @@ class ElectronGasOptions(Options):
 
     @property
     def time_step(self) -> float:
-        """A tenth of rs^(3/2), a sixth of the period of plasma oscillations or so."""
-        return 0.1 * self.rs**1.5
+        """A tenth of rs^(3/2), which is sqrt(3) periods / 2 pi of the plasma."""
+        return 0.1 * self.rs[0] ** 1.5
+
+    def members(self) -> Mapping[str, Self]:
+        """One run for every rs, or for every twist of an average.
+
+        Raises:
+          ValueError: if both are asked for, an rs is missing or twice there, or the
+            number of twists is not positive.
+        """
+        if not self.rs or len(set(self.rs)) < len(self.rs):
+            raise ValueError(f"rs must be one or several different, got {self.rs}")
+        if self.twist != "average":
+            several = self.rs if len(self.rs) > 1 else ()
+            return {f"rs_{rs:g}": dataclasses.replace(self, rs=(rs,)) for rs in several}
+        if len(self.rs) > 1:
+            raise ValueError("an average over twists takes one rs at a time")
+        if self.twists < 1:
+            raise ValueError(f"twists must be at least 1, got {self.twists}")
+        return {
+            "twist_" + "_".join(f"{t:.3f}" for t in twist): dataclasses.replace(
+                self, twist=twist
+            )
+            for twist in spread_twists(self.twists, self.d)
+        }
+
+    def start(self) -> Callable[[], Any]:
+        """A single run, or a chain with an average or a figure at its end."""
+        members, short = self.members(), self.chain_iterations
+        if not members:
+            return super().start()
+        finish = average if self.twist == "average" else draw_scan
+        short = self.iterations // 4 if short is None else short
+        return Chain("electron_gas", self, members, finish, short).run
 
     def experiment(self) -> Experiment:
         """The gas, its ansatz and the observables of a periodic system."""
+        assert self.twist != "average"
         gas = ElectronGas(
-            self.n_up, self.n_down, self.rs, self.d, self.cell, self.twist
+            self.n_up, self.n_down, self.rs[0], self.d, self.cell, self.twist
         )
         spins = gas.box, self.n_up, self.n_down
         settings = self.settings()
@@ -72,6 +119,51 @@ class ElectronGasOptions(Options):
             ),
             **settings,
         )
+
+
+def spread_twists(n: int, d: int) -> list[tuple[float, ...]]:
+    """Twists that fill (-1/2, 1/2)^d evenly, in a row of whatever length.
+
+    Twist j is j alpha modulo 1, where alpha_a = g^-a and g^(d + 1) = g + 1: the
+    generalised golden ratio makes a sequence of low discrepancy. M. Roberts, "The
+    unreasonable effectiveness of quasirandom sequences" (2018). No two wave vectors
+    have the same length at such a twist, so that every number of electrons is a closed
+    shell.
+    """
+    ratio = scipy.optimize.brentq(lambda g: g ** (d + 1) - g - 1, 1.0, 2.0)
+    alpha = ratio ** -np.arange(1.0, d + 1)
+    twists = (np.arange(1, n + 1)[:, None] * alpha[None, :]) % 1 - 0.5
+    return [tuple(row) for row in np.round(twists, 6).tolist()]
+
+
+def average(parent: Path, results: list[dict[str, Any]]) -> dict[str, Any]:
+    """The average energy over twists.
+
+    Its error is that of sampling alone; what the choice of so few twists adds is about
+    `twist_spread` / sqrt(number of twists), the spread being that of the energies. C.
+    Lin, F. H. Zong and D. M. Ceperley, Phys. Rev. E 64, 016702 (2001).
+    """
+    energies = np.array([result["energy"] for result in results])
+    errors = [result["energy_error"] for result in results]
+    error = None
+    if all(e is not None for e in errors):
+        error = float(np.linalg.norm(errors)) / len(errors)
+    n = round(results[0]["energy"] / results[0]["energy_per_particle"])
+    print(f"energy {uncertain(energies.mean(), error)} hartree, {len(errors)} twists")
+    return {
+        "energy": float(energies.mean()),
+        "energy_error": error,
+        "energy_per_particle": float(energies.mean()) / n,
+        "energy_per_particle_error": None if error is None else error / n,
+        "twist_spread": float(energies.std()),
+    }
+
+
+def draw_scan(parent: Path, results: list[dict[str, Any]]) -> dict[str, Any]:
+    """Draw the energy per electron against rs, with what is known of it."""
+    rs = [result["config"]["hamiltonian"]["rs"] for result in results]
+    draw_energies(parent / "figures" / "energy_rs.png", "$r_s$ (bohr)", rs, results)
+    return {}
 
 
 def gas_ansatz(part: Part, gas: ElectronGas) -> Any:

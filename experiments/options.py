@@ -140,6 +140,14 @@ class Options:
         """The experiment that these options describe."""
         raise TypeError(f"{type(self).__name__} must say what its experiment is")
 
+    def start(self) -> Callable[[], Any]:
+        """What runs the experiment, checked and ready; some options ask for several.
+
+        Raises:
+          ValueError: if an option makes no sense.
+        """
+        return partial(run, self.experiment())
+
     def settings(self) -> dict[str, Any]:
         """The fields of `Experiment` that the common options fix."""
         return {
@@ -220,11 +228,11 @@ def main(config: type[Options]) -> None:
         spec = getattr(sys.modules["__main__"], "__spec__", None)
         prog = f"python -m {spec.name}" if spec else None
         options = tyro.cli(config, default=default, prog=prog)
-        experiment = options.experiment()
+        start = options.start()
     except (RunError, ValueError) as error:
         _fail(error, 2)
     try:
-        run(experiment)
+        start()
     except RunError as error:
         _fail(error, 1)
 

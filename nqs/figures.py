@@ -81,6 +81,42 @@ def draw_figures(
         draw(directory / f"{name}.png", profile)
 
 
+def draw_energies(
+    path: Path, label: str, x: Sequence[float], results: Sequence[Mapping[str, Any]]
+) -> None:
+    """The energy per particle of several runs against x, with their references.
+
+    Args:
+      path: of the PNG file, whose folder is made if need be.
+      label: of x.
+      x: (k,) what the runs differ in.
+      results: of the runs, as in their `result.json`.
+    """
+    figure, axes = _axes(label, f"energy per particle ({results[0]['energy_unit']})")
+    sources: dict[str, list[tuple[float, float, float]]] = {}
+    for at, result in zip(x, results, strict=True):
+        n = result["energy"] / result["energy_per_particle"]
+        for known in result["references"]:
+            row = (at, known["value"] / n, known["error"] / n)
+            sources.setdefault(known["source"], []).append(row)
+    for i, (source, rows) in enumerate(sources.items()):
+        color = (ORANGE, GREY)[i % 2]
+        axes.errorbar(*zip(*rows, strict=True), fmt="_x+1"[i % 4], ms=9, color=color,
+                      label=source)  # fmt: skip
+    order = np.argsort(x)
+    energies = np.array([result["energy_per_particle"] for result in results])
+    errors = np.array(
+        [result["energy_per_particle_error"] or 0.0 for result in results]
+    )
+    axes.errorbar(
+        np.asarray(x)[order], energies[order], errors[order], fmt="o-", ms=4,
+        color=BLUE, label="measured", zorder=0,
+    )  # fmt: skip
+    axes.legend(frameon=False, fontsize="small")
+    path.parent.mkdir(exist_ok=True)
+    figure.savefig(path)
+
+
 def _axes(x_label: str, y_label: str, width: float = 6.4):
     from matplotlib.figure import Figure
 

@@ -54,6 +54,13 @@ def dense_residual(weights, energy):
     return (np.sqrt(weights)[:, None] * np.stack(parts, axis=1)).ravel()
 
 
+def dense_damping(residual, learning_rate=0.05):
+    """That of the default settings: damping + noise |learning_rate eps|^2."""
+    defaults = NaturalGradient()
+    assert defaults.noise > 0
+    return defaults.damping + defaults.noise * np.sum((learning_rate * residual) ** 2)
+
+
 def update(optimizer, ansatz, state=None):
     params, walkers, weights, energy = problem(ansatz)
     transform = optimizer.build()
@@ -105,7 +112,7 @@ def test_sr_minsr_and_spring_without_momentum_are_one_update(name):
         dense(ansatz, params, walkers, weights),
         dense_residual(weights, energy),
     )
-    damped = o.T @ o + 1e-3 * np.eye(o.shape[1])
+    damped = o.T @ o + dense_damping(residual) * np.eye(o.shape[1])
     expected = -0.05 * np.linalg.solve(damped, o.T @ residual)
     for optimizer in (SR, MinSR, Spring):
         settings = {"momentum": 0.0} if optimizer is Spring else {}
@@ -124,7 +131,7 @@ def test_spring_remembers_its_direction_as_the_paper_says(space):
     optimizer = NaturalGradient(momentum=mu, max_step=None, space=space)
     phi, state = np.zeros(o.shape[1]), None
     for _ in range(3):
-        gram = o @ o.T + 1e-3 * np.eye(len(o))
+        gram = o @ o.T + dense_damping(residual) * np.eye(len(o))
         phi = mu * phi + o.T @ np.linalg.solve(gram, residual - mu * o @ phi)
         found, state = update(optimizer, ansatz, state)
         np.testing.assert_allclose(ravel_pytree(found)[0], -0.05 * phi, atol=1e-9)
@@ -175,7 +182,7 @@ def test_solve_survives_a_matrix_that_rounding_made_indefinite():
 
 def test_the_schedule_belongs_to_the_optimizer():
     schedule = Schedule("linear", steps=2, final=0.0)
-    optimizer = SR(schedule=schedule, max_step=None)
+    optimizer = SR(schedule=schedule, max_step=None, noise=0.0)
     first, state = update(optimizer, ANSATZE["real"])
     second, _ = update(optimizer, ANSATZE["real"], state)
     np.testing.assert_allclose(
@@ -188,6 +195,7 @@ def test_the_schedule_belongs_to_the_optimizer():
     [
         ("learning_rate", 0.0),
         ("damping", -1.0),
+        ("noise", -1.0),
         ("momentum", 1.0),
         ("max_step", 0.0),
         ("space", "fourier"),

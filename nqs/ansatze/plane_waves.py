@@ -40,11 +40,21 @@ class PlaneWaveSlater(nn.Module):
         return log_determinants(orbitals, x, self.n_up, jnp.zeros((), x.dtype))
 
 
-def plane_waves(x: Array, box: Box, twist: tuple[float, ...] | None = None) -> Array:
-    """The m lowest plane waves at m positions x (m, d), (m, m), rows are particles.
+def plane_waves(
+    x: Array,
+    factors: Array | None,
+    box: Box,
+    twist: tuple[float, ...] | None = None,
+) -> Array:
+    """The m lowest plane waves (k, m, m) at m positions x (m, d), rows are particles.
 
     Real, 1, sqrt(2) cos and sqrt(2) sin, without a twist; exp(i k . x) with one. Takes
     a cos and a sin for each pair k, -k, or each k, and each particle.
+
+    Factors (k, m, m) change with the particles' surroundings, and must leave |psi| as
+    it is when all particles move together. So a cosine and its sine share a complex
+    one: that of the cosine is its real part, and that of the sine, less one, its
+    imaginary part.
 
     Raises:
       ValueError: if m waves are an open shell.
@@ -52,14 +62,20 @@ def plane_waves(x: Array, box: Box, twist: tuple[float, ...] | None = None) -> A
     m = x.shape[0]
     if any(box.checked_twist(twist)):
         phases = x @ jnp.asarray(box.wave_vectors(m, twist).T, x.dtype)
-        return jax.lax.complex(jnp.cos(phases), jnp.sin(phases))
+        waves = jax.lax.complex(jnp.cos(phases), jnp.sin(phases))[None]
+        return waves if factors is None else factors * waves
     numbers = box.wave_numbers(m)
     half = np.array([k for k in numbers.tolist() if k > [0] * box.d], int)
-    constant = jnp.ones((m, 1), x.dtype)
+    one = jnp.ones((1, m, 1), x.dtype)
     if not len(half):
-        return constant
+        return one if factors is None else factors
     phases = x @ jnp.asarray((half @ box.reciprocal).T, x.dtype)
-    root = np.sqrt(2.0)
-    return jnp.concatenate(
-        [constant, root * jnp.cos(phases), root * jnp.sin(phases)], axis=1
+    cos, sin = (
+        np.sqrt(2.0) * jnp.cos(phases)[None],
+        np.sqrt(2.0) * jnp.sin(phases)[None],
     )
+    if factors is not None:
+        one, real, imaginary = jnp.split(factors, [1, 1 + len(half)], axis=2)
+        imaginary = imaginary - 1
+        cos, sin = real * cos - imaginary * sin, real * sin + imaginary * cos
+    return jnp.concatenate([one, cos, sin], axis=2)

@@ -59,7 +59,7 @@ def SlaterJastrow(  # noqa: N802 - reads as the ansatz that it is
 
 
 def log_determinants(
-    orbitals: Callable[[Array], Array],
+    orbitals: Callable[[Array, Array | None], Array],
     q: Array,
     n_up: int,
     logabs: Array,
@@ -68,8 +68,9 @@ def log_determinants(
     """Log of exp(logabs) sum_k det_up,k det_down,k of orbitals at q (n, d).
 
     Args:
-      orbitals: the m orbitals (m, m) that m particles of one spin at (m, d) fill, a row
-        each; real or complex.
+      orbitals: called with positions (m, d) of the particles of one spin and factors
+        (k, m, m) or None, gives matrices (k, m, m) or (1, m, m) of the orbitals that
+        they fill, a row each; real or complex.
       q: positions, or backflow coordinates.
       n_up: the first n_up particles have spin up.
       logabs: () what is common to all determinants.
@@ -86,10 +87,10 @@ def log_determinants(
     for spin in (slice(0, n_up), slice(n_up, n)):
         m = q[spin].shape[0]
         if m:
-            matrix = orbitals(q[spin])[None]  # (1, m, m)
+            own = None
             if factors is not None:
-                matrix = jnp.swapaxes(factors[spin, :, :m], 0, 1) * matrix
-            sign, log = jnp.linalg.slogdet(matrix)
+                own = jnp.swapaxes(factors[spin, :, :m], 0, 1)
+            sign, log = jnp.linalg.slogdet(orbitals(q[spin], own))
             signs, logs = signs * sign, logs + log
     if factors is None or factors.shape[1] == 1:
         return LogPsi(signs[0], logabs + logs[0])
@@ -106,9 +107,13 @@ def log_determinants(
     return LogPsi(sign, logabs + largest + jnp.log(square) / 2)
 
 
-def oscillator_orbitals(q: Array, omegas: np.ndarray) -> Array:
-    """The m lowest oscillator orbitals (m, m) at m scaled positions q (m, d)."""
-    return hermite_orbitals(q, lowest_orbitals(q.shape[0], omegas))
+def oscillator_orbitals(q: Array, factors: Array | None, omegas: np.ndarray) -> Array:
+    """The m lowest oscillator orbitals (k, m, m) at m scaled positions q (m, d).
+
+    Each is multiplied with its factor (k, m, m), if there is one.
+    """
+    orbitals = hermite_orbitals(q, lowest_orbitals(q.shape[0], omegas))[None]
+    return orbitals if factors is None else factors * orbitals
 
 
 def lowest_orbitals(n: int, omegas: np.ndarray) -> np.ndarray:

@@ -53,6 +53,11 @@ class NaturalGradient:
       schedule: how it changes from step to step.
       damping: multiple of the identity that is added to O^T O or O O^T, whose trace is
         the sum of the variances of all derivatives.
+      noise: multiple of |learning_rate eps|^2 that is added to the damping. That is the
+        squared angle of a step which follows every walker; most of it is noise where
+        it is large, as for many particles, early, and at a high learning rate. It is
+        the damping of Levenberg and Marquardt that keeps quadratic convergence (N.
+        Yamashita and M. Fukushima, Computing Suppl. 15, 239 (2001)).
       momentum: mu of SPRING; 0 for SR.
       max_step: largest ||O step||, an angle between wave functions; None for any.
       space: "parameters" (SR), "samples" (minSR), or "auto" for the smaller matrix.
@@ -64,7 +69,8 @@ class NaturalGradient:
 
     learning_rate: float = 0.05
     schedule: Schedule = Schedule()
-    damping: float = 1e-3
+    damping: float = 1e-4
+    noise: float = 10.0
     momentum: float = 0.0
     max_step: float | None = 0.1
     space: str = "auto"
@@ -75,6 +81,8 @@ class NaturalGradient:
             value = getattr(self, field)
             if not 0 < value < float("inf"):
                 raise ValueError(f"{field} must be positive, got {value!r}")
+        if not 0 <= self.noise < float("inf"):
+            raise ValueError(f"noise must not be negative, got {self.noise!r}")
         if not 0 <= self.momentum < 1:
             raise ValueError(f"momentum must lie in [0, 1), got {self.momentum!r}")
         if self.max_step is not None and not self.max_step > 0:
@@ -104,8 +112,10 @@ class NaturalGradient:
                 given.get("chunk_size"),
                 self.memory,
             )
-            direction, rows = self._direction(derivatives, energy, state.direction)
-            step = jnp.asarray(rate(state.count), rows.dtype)
+            step = jnp.asarray(rate(state.count), energy.real.dtype)
+            direction, rows = self._direction(
+                derivatives, energy, state.direction, step
+            )
             scale = jnp.ones((), rows.dtype)
             if self.max_step is not None:
                 angle = step * jnp.linalg.norm(rows)
@@ -117,7 +127,11 @@ class NaturalGradient:
         return optax.GradientTransformationExtraArgs(init, update)
 
     def _direction(
-        self, derivatives: CenteredDerivatives, local_energy: Array, last: Params
+        self,
+        derivatives: CenteredDerivatives,
+        local_energy: Array,
+        last: Params,
+        step: Array,
     ) -> tuple[Params, Array]:
         """The direction phi and O phi (rows,)."""
         gram_is_smaller = n_parameters(last) > local_energy.shape[0]
@@ -127,20 +141,21 @@ class NaturalGradient:
         parts = [local_energy.real, local_energy.imag]
         n_parts = jax.eval_shape(derivatives.times, last).size // local_energy.shape[0]
         residual = derivatives.center(jnp.stack(parts[:n_parts], axis=1))
+        damping = self.damping + self.noise * jnp.sum((step * residual) ** 2)
         remembered = jax.tree.map(lambda leaf: self.momentum * leaf, last)
         if self.momentum:
             residual = residual - derivatives.times(remembered)
         if in_samples:
-            solution = solve(derivatives.gram(), residual, self.damping)
+            solution = solve(derivatives.gram(), residual, damping)
             correction = derivatives.transposed_times(solution)
         else:
             force, unravel = ravel_pytree(derivatives.transposed_times(residual))
-            correction = unravel(solve(derivatives.metric(), force, self.damping))
+            correction = unravel(solve(derivatives.metric(), force, damping))
         direction = jax.tree.map(jnp.add, remembered, correction)
         return direction, derivatives.times(direction)
 
 
-def solve(matrix: Array, vector: Array, damping: float) -> Array:
+def solve(matrix: Array, vector: Array, damping: Array | float) -> Array:
     """(matrix + damping)^{-1} vector for a positive semidefinite matrix (m, m).
 
     By Cholesky; where rounding has made the matrix indefinite beyond the damping, by
@@ -162,4 +177,4 @@ def solve(matrix: Array, vector: Array, damping: float) -> Array:
 
 SR = partial(NaturalGradient, space="parameters")
 MinSR = partial(NaturalGradient, space="samples")
-Spring = partial(NaturalGradient, momentum=0.8)
+Spring = partial(NaturalGradient, momentum=0.9)

@@ -1,0 +1,99 @@
+"""Several runs of one experiment, each started from the one before it.
+
+A chain keeps its runs in subdirectories of its own directory, where a `config.json` has
+the options of all, and a `result.json` lists the results.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from experiments.options import Options
+from nqs.directory import open_directory, read_json, write_json
+from nqs.result import sentence
+from nqs.run import run
+from nqs.settings import to_json
+
+REPORTED = (
+    "energy",
+    "energy_error",
+    "energy_per_particle",
+    "energy_per_particle_error",
+    "variance",
+    "terms",
+    "observables",
+    "references",
+    "warnings",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Chain:
+    """Runs in the order in which they are made.
+
+    Attributes:
+      name: of the experiment.
+      options: of the chain, which are written down for `--resume`.
+      members: options of each run, by the name of its subdirectory.
+      finish: called with the directory and the list of results; what it returns goes
+        into the result of the chain.
+      short: training steps of every run but the first, which starts from nothing.
+
+    Raises:
+      ValueError: if one of the runs is impossible; nothing has run by then.
+    """
+
+    name: str
+    options: Options
+    members: Mapping[str, Options]
+    finish: Callable[[Path, list[dict[str, Any]]], dict[str, Any]]
+    short: int
+
+    def __post_init__(self):
+        for member in self.members.values():
+            member.experiment()
+
+    def run(self) -> dict[str, Any]:
+        """Make all runs that are not finished, and write the result of the chain.
+
+        Raises:
+          RunError: as `nqs.run.run` does.
+        """
+        config = {"name": self.name, "options": to_json(self.options.as_plain())}
+        parent = open_directory(
+            self.options.directory, self.name, config, self.options.resume
+        )
+        results, before = [], self.options.start_from
+        for i, (name, member) in enumerate(self.members.items()):
+            directory = parent / name
+            options = dataclasses.replace(
+                member,
+                iterations=member.iterations if i == 0 else self.short,
+                directory=str(directory),
+                start_from=before,
+                resume=(directory / "config.json").exists(),
+            )
+            results.append(self._result(options, directory))
+            before = str(directory)
+        reported = [
+            {"directory": name} | {key: result[key] for key in REPORTED}
+            for name, result in zip(self.members, results, strict=True)
+        ]
+        write_json(parent / "config.json", config)
+        whole = {"experiment": self.name, "config": config, "runs": reported}
+        whole |= {key: results[0][key] for key in ("energy_unit", "length_unit")}
+        whole |= self.finish(parent, results)
+        write_json(parent / "result.json", whole)
+        print(f"results of all {len(results)} runs in {parent / 'result.json'}")
+        return whole
+
+    def _result(self, options: Options, directory: Path) -> dict[str, Any]:
+        """What a finished run has found, or that of a new one."""
+        experiment = options.experiment()
+        done = directory / "result.json"
+        if done.exists() and read_json(done)["config"] == experiment.config():
+            result = read_json(done)
+            print(f"run directory {directory}\n{sentence(result)}", flush=True)
+            return result
+        return run(experiment)

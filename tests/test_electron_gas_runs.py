@@ -1,0 +1,107 @@
+"""Runs of the electron gas from its command line: alone, in a chain, over twists."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from experiments.chain import Chain
+from experiments.electron_gas import ElectronGasOptions, spread_twists
+from experiments.options import Part
+from nqs.directory import RunError
+from nqs.run import load
+
+TINY = ElectronGasOptions(
+    n_up=1,
+    n_down=1,
+    ansatz=Part("slater_jastrow"),
+    optimizer=Part("adam"),
+    iterations=2,
+    burn_in=1,
+    n_walkers=4,
+    evaluation_steps=2,
+)
+
+
+def tiny(directory, **fields):
+    return dataclasses.replace(TINY, directory=str(directory), **fields)
+
+
+def test_a_chain_starts_each_run_from_the_one_before(
+    tmp_path, compiled, without_figures
+):
+    options = tiny(tmp_path / "scan", rs=(2.0, 5.0), chain_iterations=1)
+    result = options.start()()
+    assert [run["directory"] for run in result["runs"]] == ["rs_2", "rs_5"]
+    assert json.loads((tmp_path / "scan/result.json").read_text()) == json.loads(
+        json.dumps(result)
+    )
+    assert (tmp_path / "scan/figures/energy_rs.png").stat().st_size > 1000
+    first, second = (
+        json.loads((tmp_path / f"scan/{name}/result.json").read_text())
+        for name in ("rs_2", "rs_5")
+    )
+    assert (first["iterations"], second["iterations"]) == (2, 1)
+    assert second["config"]["start_from"] == str(tmp_path / "scan/rs_2")
+    assert second["config"]["hamiltonian"]["rs"] == 5.0
+    loaded = load(tmp_path / "scan/rs_2")
+    assert loaded.walkers.shape == (4, 2, 3)
+
+    with pytest.raises(RunError, match="exists already"):
+        options.start()()
+    again = dataclasses.replace(options, resume=True).start()()
+    assert again == result  # nothing is run twice
+
+
+def test_a_chain_goes_on_where_it_was_stopped(tmp_path, compiled, without_figures):
+    options = tiny(tmp_path / "scan", rs=(2.0, 5.0), chain_iterations=1)
+    whole = options.start()()
+    for name in ("result.json", "rs_5/result.json"):
+        (tmp_path / "scan" / name).unlink()
+    again = dataclasses.replace(options, resume=True).start()()
+    for before, after in zip(whole["runs"], again["runs"], strict=True):
+        assert before["energy"] == after["energy"]
+
+
+def test_an_average_over_twists(tmp_path, compiled, without_figures):
+    options = tiny(tmp_path / "twists", twist="average", twists=2, chain_iterations=1)
+    result = options.start()()
+    energies = [run["energy"] for run in result["runs"]]
+    assert len(set(energies)) == 2
+    np.testing.assert_allclose(result["energy"], np.mean(energies))
+    np.testing.assert_allclose(result["energy_per_particle"], np.mean(energies) / 2)
+    np.testing.assert_allclose(result["twist_spread"], np.std(energies))
+
+
+def test_twists_fill_the_zone_evenly():
+    twists = np.array(spread_twists(256, 3))
+    assert np.all(np.abs(twists) <= 0.5)
+    # the mean of exp(2 pi i m . twist) is an integral that vanishes for m != 0; random
+    # twists would leave 1/16 of it
+    for m in ([1, 0, 0], [0, 1, 0], [0, 0, 1], [1, -1, 0], [1, 1, 1]):
+        assert abs(np.mean(np.exp(2j * np.pi * twists @ m))) < 0.03
+
+
+@pytest.mark.parametrize(
+    "fields, message",
+    [
+        ({"rs": ()}, "rs must be one or several different"),
+        ({"rs": (1.0, 1.0)}, "rs must be one or several different"),
+        ({"rs": (1.0, 2.0), "twist": "average"}, "one rs at a time"),
+        ({"twist": "average", "twists": 0}, "twists must be at least 1"),
+        ({"rs": (1.0, -2.0)}, "rs must be finite and positive"),
+        ({"n_up": 3}, "nearest closed shells are 1 and 7"),
+        ({"ansatz": Part("rbm")}, "unknown ansatz 'rbm'"),
+    ],
+)
+def test_impossible_options_are_refused_before_anything_runs(tmp_path, fields, message):
+    with pytest.raises(ValueError, match=message):
+        tiny(tmp_path / "never", **fields).start()
+    assert not (tmp_path / "never").exists()
+
+
+def test_a_chain_is_a_part_of_the_options():
+    assert isinstance(TINY.start().func, type(load))  # one run needs no chain
+    chain = dataclasses.replace(TINY, rs=(1.0, 2.0)).start().__self__
+    assert isinstance(chain, Chain)
