@@ -19,16 +19,17 @@ SQUARE = Box.shaped("square", 10.0, 2)
 
 def gas(n_up, box, twist=None, **settings):
     """The ansatz of the electron gas, small."""
-    network = Backflow(n_up, layers=2, width=4, box=box, twist=twist, **settings)
+    settings = {"layers": 1, "width": 4} | settings
+    network = Backflow(n_up, box=box, twist=twist, **settings)
     return Product((network, PadeJastrow(n_up, 2.0, 0.9, box)))
 
 
 CASES = {
-    "closed shells": (gas(7, CUBE), 14),
+    "closed shells": (gas(7, CUBE, layers=2), 14),
     "polarised, flat": (gas(5, SQUARE), 5),
-    "bosons, skew": (gas(None, SKEW), 4),
+    "bosons, skew": (gas(None, SKEW), 3),
     "twist, skew": (gas(3, SKEW, TWIST), 5),
-    "twist, two determinants": (gas(2, SKEW, TWIST, determinants=2), 3),
+    "twist, two determinants": (gas(2, SQUARE, TWIST[:2], determinants=2), 3),
 }
 
 
