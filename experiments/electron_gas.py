@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
-import scipy.optimize
 
 from experiments.chain import Chain
 from experiments.options import Options, Part, PartOption, main
@@ -130,7 +129,8 @@ def spread_twists(n: int, d: int) -> list[tuple[float, ...]]:
     have the same length at such a twist, so that every number of electrons is a closed
     shell.
     """
-    ratio = scipy.optimize.brentq(lambda g: g ** (d + 1) - g - 1, 1.0, 2.0)
+    roots = np.roots([1, *(0,) * (d - 1), -1, -1])
+    ratio = np.max(roots[np.isreal(roots)].real)  # the one above 1
     alpha = ratio ** -np.arange(1.0, d + 1)
     twists = (np.arange(1, n + 1)[:, None] * alpha[None, :]) % 1 - 0.5
     return [tuple(row) for row in np.round(twists, 6).tolist()]

@@ -83,7 +83,7 @@ def log_determinants(
     n = q.shape[0]
     if not 0 <= n_up <= n:
         raise ValueError(f"n_up must lie in 0..{n}, got {n_up}")
-    signs, logs = 1.0, 0.0
+    signs, logs = jnp.ones(1, q.dtype), jnp.zeros(1, q.dtype)
     for spin in (slice(0, n_up), slice(n_up, n)):
         m = q[spin].shape[0]
         if m:
