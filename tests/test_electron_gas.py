@@ -44,9 +44,12 @@ def plane_waves(gas):
     [
         ElectronGas(7, 7, 1.0),
         ElectronGas(7, 0, 5.0),
-        ElectronGas(5, 5, 2.0, 2),
+        pytest.param(ElectronGas(5, 5, 2.0, 2), marks=pytest.mark.slow),
         ElectronGas(1, 1, 2.0, 2, SLANTED, (0.1, 0.3)),
-        ElectronGas(4, 1, 2.0, 3, "cubic", (0.25, 0.25, 0.25)),
+        pytest.param(
+            ElectronGas(4, 1, 2.0, 3, "cubic", (0.25, 0.25, 0.25)),
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=str,
 )

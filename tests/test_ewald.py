@@ -99,7 +99,7 @@ def test_energies_are_those_of_brute_force_for_every_splitting(shape, d, strict_
         assert float(energy) == pytest.approx(expected, rel=1e-9)
 
 
-@pytest.mark.parametrize("shape, d", CELLS, ids=str)
+@pytest.mark.parametrize("shape, d", [(SKEW, 3), (SLANTED, 2)], ids=str)
 def test_many_charges_do_not_feel_the_splitting(shape, d):
     box = Box.shaped(shape, 14.0, d)
     ewald = Ewald(box)
