@@ -342,12 +342,14 @@ class _Run:
     def _save(self) -> None:
         """Write a checkpoint of everything that the run would need to go on."""
         samples = stack(self.measured) if self.measured else {}
+        # until evaluation begins its sampler would be where the walkers once started
+        sampler = self.sampler if self.done["evaluation"] else self.state.sampler
         checkpoints.save(
             self.directory / "checkpoints",
             sum(self.done.values()),
             saved.tree(
                 self.state,
-                self.sampler,
+                sampler,
                 {name: samples.get(name, np.zeros(0)) for name in self.sample_names},
                 self.done,
                 self.seconds,
