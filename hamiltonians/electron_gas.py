@@ -13,6 +13,7 @@ import dataclasses
 import math
 import numbers
 from functools import cached_property
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -106,6 +107,16 @@ class ElectronGas(Hamiltonian):
             "kinetic": kinetic_energy(ansatz, params, x) / self.rs**2,
             "interaction": self.ewald.energy(x) / self.rs,
         }
+
+    def ratios(self, terms: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+        """The pressure P = (2 <T> + <V>) / (d Omega), hartree / bohr^d.
+
+        It is the virial theorem: a stretch of the cell with all that is in it takes T
+        and V along as 1 / rs^2 and 1 / rs, so that an eigenstate has P = -dE / dOmega.
+        """
+        volume = self.box.volume * self.rs**self.d
+        above = 2 * terms["kinetic"] + terms["interaction"]
+        return {"pressure": (above / (self.d * volume), 1.0)}
 
     def initial_walkers(self, key: Array, n_walkers: int) -> Array:
         """Uniform positions (w, n, d) in the cell, no two electrons close, rs.

@@ -11,6 +11,7 @@ import math
 import numbers
 from collections.abc import Callable
 from functools import cached_property
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -115,6 +116,22 @@ class HarmonicTrap(Hamiltonian):
             distances = jnp.linalg.norm(x[i] - x[j], axis=-1)  # (n (n - 1) / 2,)
             terms["interaction"] = jnp.sum(self.interaction(distances))
         return terms
+
+    def ratios(self, terms: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+        """The virial ratio, 1 in an eigenstate, where the interaction has a degree k.
+
+        2 <T> = 2 <V_trap> + k <V_int>. A negative k <V_int> stands with the kinetic
+        energy: (2 <T> + <V_int>) / (2 <V_trap>) for electrons.
+        """
+        if self.degrees is None:
+            return {}
+        left, right = 2 * terms["kinetic"], 0.0
+        for name, k in self.degrees.items():
+            if k > 0:
+                right = right + k * terms[name]
+            else:
+                left = left - k * terms[name]
+        return {"virial_ratio": (left, right)}
 
     def initial_walkers(self, key: Array, n_walkers: int) -> Array:
         """Gaussian clouds (w, n, d), bohr, about as wide as the ground state.

@@ -58,8 +58,8 @@ class Evaluation:
     ) -> tuple[State, dict[str, Array]]:
         """The next sampler state and a flat dict of measurements.
 
-        Keys: "acceptance" and "non_finite" (), "term/NAME" (w,), "scalar/NAME" (w,),
-        "profile/NAME" (groups, ...) and, for the virial theorem, "degree/NAME" ().
+        Keys: "acceptance" and "non_finite" (), "term/NAME" (w,), "scalar/NAME" (w,)
+        and "profile/NAME" (groups, ...).
         """
         state, info = self.sampler.step(key, self.ansatz, params, state)
         walkers = state.walkers
@@ -71,11 +71,6 @@ class Evaluation:
             "acceptance": info["acceptance"],
             "non_finite": broken + info.get("non_finite", 0),
         } | {f"term/{name}": term for name, term in terms.items()}
-        if degrees := self.hamiltonian.degrees:
-            _check_degrees(degrees, terms)
-            measured |= {
-                f"degree/{name}": jnp.asarray(k) for name, k in degrees.items()
-            }
         for observable in self.observables:
 
             def value(x, f=observable):
@@ -116,16 +111,19 @@ def group_means(
     return total / (n_walkers // groups)
 
 
-def summary(samples: dict[str, np.ndarray]) -> dict[str, Any]:
+def summary(
+    samples: dict[str, np.ndarray],
+    ratios: Callable[[dict[str, Any]], dict[str, tuple[Any, Any]]] | None = None,
+) -> dict[str, Any]:
     """Means and error bars of everything that was measured.
 
     Args:
       samples: measurements of `Evaluation.step` stacked along a leading axis of steps.
+      ratios: the Hamiltonian's.
 
     Returns:
       energy, energy_error, energy_imaginary, variance, relative_variance (Var / E^2 and
-      its error), terms, observables (scalars, and the virial_ratio where all degrees
-      are known), profiles {name: (mean, error)} of the shape of the profile,
+      its error), terms, observables (scalars and ratios), profiles {name: (mean, error)} of the shape of the profile,
       autocorrelation_time, r_hat, n_samples, n_effective, acceptance, and warnings. An
       error is None where too few samples were taken for it, and a warning says how many
       are missing.
@@ -134,17 +132,16 @@ def summary(samples: dict[str, np.ndarray]) -> dict[str, Any]:
     terms = {k[5:]: v.T for k, v in samples.items() if k.startswith("term/")}
     scalars = {k[7:]: v.T for k, v in samples.items() if k.startswith("scalar/")}
     profiles = {k[8:]: v for k, v in samples.items() if k.startswith("profile/")}
-    degrees = {
-        k[7:]: v[0].item() for k, v in samples.items() if k.startswith("degree/")
-    }
     local_energy = sum_of_terms(terms)
     energy, error = _estimate(local_energy.real, "energy", warnings)
     imaginary = None
     if np.iscomplexobj(local_energy):
         imaginary, _ = _estimate(local_energy.imag, "imaginary energy", warnings)
     observables = _table(scalars, warnings)
-    if degrees:
-        observables["virial_ratio"] = _virial_ratio(terms, degrees, warnings)
+    if ratios is not None:
+        found = ratios({name: term.real for name, term in terms.items()})
+        for name, (above, below) in found.items():
+            observables[name] = _ratio(name, above, below, warnings)
     return {
         "energy": energy.mean,
         "energy_error": error,
@@ -174,7 +171,7 @@ def evaluate(
     for i in range(steps):
         state, values = step(jax.random.fold_in(key, i), params, state)
         measured.append(jax.device_get(values))
-    return summary(stack(measured))
+    return summary(stack(measured), evaluation.hamiltonian.ratios)
 
 
 def stack(measured: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -219,14 +216,6 @@ def _profile(
     return means.reshape(shape), errors.reshape(shape)
 
 
-def _check_degrees(degrees: dict[str, float], terms: dict[str, Array]) -> None:
-    if {"kinetic", *degrees} != set(terms):
-        raise ValueError(
-            "degrees must name every term but the kinetic one, "
-            f"{sorted(set(terms) - {'kinetic'})}, got {sorted(degrees)}"
-        )
-
-
 def _relative_variance(
     local_energy: Any, warnings: list[str]
 ) -> list[float | None] | None:
@@ -248,25 +237,12 @@ def _relative_variance(
     return [found.mean, error]
 
 
-def _virial_ratio(
-    terms: dict[str, Any], degrees: dict[str, float], warnings: list[str]
+def _ratio(
+    name: str, above: Any, below: Any, warnings: list[str]
 ) -> list[float | None]:
-    """2 <kinetic> over sum k <V>, 1 in an eigenstate, with the error of both averages.
-
-    Negative sum_{k < 0} k <V> stands on the side of the kinetic energy, unless no
-    degree is positive: (2 <kinetic> + <V_int>) / (2 <V_trap>) for electrons in a trap.
-    """
-    terms = {name: term.real for name, term in terms.items()}
-    confining = max(degrees.values()) > 0
-    left, right = 2 * terms["kinetic"], np.zeros(())
-    for name, k in degrees.items():
-        if k > 0 or not confining:
-            right = right + k * terms[name]
-        else:
-            left = left - k * terms[name]
-    ratio = left.mean() / right.mean()
-    series = ratio + (left - ratio * right) / right.mean()
-    found, error = _estimate(series, "virial_ratio", warnings)
+    """<above> / <below> with the error of both averages, to first order."""
+    ratio, level = np.mean(above) / np.mean(below), np.mean(below)
+    found, error = _estimate(ratio + (above - ratio * below) / level, name, warnings)
     return [found.mean, error]
 
 

@@ -110,15 +110,12 @@ class Hamiltonian(abc.ABC):
       length_unit: of the positions, None on a lattice.
       length_scale: by whose ratio walkers of one system are rescaled to start another,
         in length units.
-      degrees: k of every potential energy among the terms, V(s x) = s^k V(x), for the
-        virial theorem 2 <kinetic> = sum k <V>; None where one of them has no degree.
     """
 
     n: int
     energy_unit: str
     length_unit: str | None
     length_scale: float = 1.0
-    degrees: dict[str, float] | None = None
 
     @abc.abstractmethod
     def terms(
@@ -137,6 +134,18 @@ class Hamiltonian(abc.ABC):
     def local_energy(self, ansatz: Ansatz, params: Params, x: Configuration) -> Array:
         """Local energy (), the sum of the terms; complex when psi is."""
         return sum_of_terms(self.terms(ansatz, params, x))
+
+    def ratios(self, terms: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+        """Quantities that are one mean over another, such as a virial ratio or pressure.
+
+        Args:
+          terms: real samples of every term, arrays of one shape.
+
+        Returns:
+          {name: (samples above, samples or a constant below)}; none by default.
+        """
+        del terms
+        return {}
 
 
 def sum_of_terms(terms: dict[str, Any]) -> Any:

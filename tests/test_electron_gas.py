@@ -257,12 +257,30 @@ def test_at_least_one_walker_is_needed():
         ElectronGas(1, 1, 1.0).initial_walkers(jax.random.key(0), 0)
 
 
+@pytest.mark.parametrize("d, n", [(3, 7), (2, 5)])
+def test_the_pressure_is_what_a_larger_cell_takes_from_the_energy(d, n):
+    """-dE / dOmega of the Hartree-Fock state, whose shape a stretch does not change."""
+
+    def gas(rs):
+        return ElectronGas(n, n, rs, d)
+
+    rs, h = 2.0, 1e-4
+    k = gas(rs).box.wave_vectors(n)
+    kinetic = np.sum(k**2) / rs**2  # of both spins
+    terms = {"kinetic": kinetic, "interaction": gas(rs).hartree_fock_energy - kinetic}
+    above, below = gas(rs).ratios(terms)["pressure"]
+    energies = [gas(a).hartree_fock_energy for a in (rs - h, rs + h)]
+    volumes = [gas(a).box.volume * a**d for a in (rs - h, rs + h)]
+    slope = (energies[1] - energies[0]) / (volumes[1] - volumes[0])
+    assert above / below == pytest.approx(-slope, rel=1e-6)
+
+
 def test_a_gas_is_its_own_configuration():
     gas = ElectronGas(7, 7, 2.0)
     assert gas == ElectronGas(n_up=7, n_down=7, rs=2.0, d=3, cell=None, twist=None)
     assert hash(gas) == hash(ElectronGas(7, 7, 2.0))
     assert (gas.energy_unit, gas.length_unit) == ("hartree", "r_s")
-    assert (gas.n, gas.length_scale, gas.degrees) == (14, 1.0, None)
+    assert (gas.n, gas.length_scale) == (14, 1.0)
 
 
 @pytest.mark.parametrize(

@@ -227,7 +227,8 @@ def virial(trap, psi, width, params=None):
     evaluation = Evaluation(Function(psi), trap, Still())
     step = jax.jit(lambda walkers: evaluation.step(None, params, StillState(walkers)))
     measured = [step(jnp.asarray(walkers))[1] for walkers in drawn]
-    return summary(stack(jax.device_get(measured)))["observables"]["virial_ratio"]
+    found = summary(stack(jax.device_get(measured)), trap.ratios)
+    return found["observables"]["virial_ratio"]
 
 
 @pytest.mark.parametrize("a", [1.0, 1.3])
@@ -244,30 +245,30 @@ def test_the_virial_ratio_of_a_gaussian_is_the_square_of_its_exponent(a):
     assert error == pytest.approx(expected, rel=0.4)  # the largest of several estimates
 
 
-def test_the_virial_ratio_counts_the_interaction_by_its_degree():
+@pytest.mark.parametrize(
+    "trap, means",
+    [
+        (HarmonicTrap(2, 2, 1.0, Coulomb()), (0.5, 1.0, 1.0)),  # 2 T + V_int = 2 V_trap
+        (HarmonicTrap(2, 2, 1.0, HarmonicPairs(0.3)), (2.0, 1.5, 0.5)),
+        (HarmonicTrap(2, 1, 1.0, InverseSquare(2.0)), (0.5, 1.0, 0.5)),
+    ],
+)
+def test_the_virial_ratio_counts_the_interaction_by_its_degree(trap, means):
     """Means 2 T = sum_k k V_k that fit only with the right sign and degree."""
     noise = 0.1 * RANDOM.normal(size=(3, STEPS, WALKERS))
-    cases = [
-        ({"trap": 2, "interaction": -1}, (0.5, 1.0, 1.0)),  # 2 T + V_int = 2 V_trap
-        ({"trap": 2, "interaction": 2}, (2.0, 1.5, 0.5)),
-        ({"trap": 2, "interaction": -2}, (0.5, 1.0, 0.5)),
-        ({"trap": -1, "interaction": -2}, (1.5, -1.0, -1.0)),  # nothing confines
-    ]
-    for degrees, means in cases:
-        names = ("kinetic", "trap", "interaction")
-        measured = {"acceptance": 0.5} | {
-            f"term/{name}": mean + noise[i]
-            for i, (name, mean) in enumerate(zip(names, means, strict=True))
-        }
-        measured |= {f"degree/{k}": np.full(STEPS, v) for k, v in degrees.items()}
-        ratio, error = summary(measured)["observables"]["virial_ratio"]
-        # 2 dT - sum_k k dV_k, over the denominator
-        right = [k * m for k, m in zip(degrees.values(), means[1:], strict=True)]
-        right = sum(v for v, k in zip(right, degrees.values(), strict=True) if k > 0 or max(degrees.values()) < 0)  # fmt: skip # noqa: E501
-        expected = 0.1 * np.sqrt(4 + sum(k**2 for k in degrees.values()))
-        expected /= abs(right) * np.sqrt(N)
-        assert error == pytest.approx(expected, rel=0.3)
-        assert abs(ratio - 1) < 4 * error
+    names = ("kinetic", "trap", "interaction")
+    measured = {"acceptance": 0.5} | {
+        f"term/{name}": mean + noise[i]
+        for i, (name, mean) in enumerate(zip(names, means, strict=True))
+    }
+    ratio, error = summary(measured, trap.ratios)["observables"]["virial_ratio"]
+    # 2 dT - sum_k k dV_k, over the denominator
+    degrees = trap.degrees
+    right = sum(k * means[1 + i] for i, k in enumerate(degrees.values()) if k > 0)
+    expected = 0.1 * np.sqrt(4 + sum(k**2 for k in degrees.values()))
+    expected /= right * np.sqrt(N)
+    assert error == pytest.approx(expected, rel=0.3)
+    assert abs(ratio - 1) < 4 * error
 
 
 def test_the_exact_two_electron_dot_obeys_the_virial_theorem():
@@ -289,7 +290,8 @@ def test_the_exact_two_electron_dot_obeys_the_virial_theorem():
     steps = walkers.reshape(STEPS, WALKERS, 2, 2)
     evaluation = Evaluation(Function(psi), trap, Still())
     step = jax.jit(lambda walkers: evaluation.step(None, {}, StillState(walkers)))
-    found = summary(stack([jax.device_get(step(walkers)[1]) for walkers in steps]))
+    measured = [jax.device_get(step(walkers)[1]) for walkers in steps]
+    found = summary(stack(measured), trap.ratios)
     assert found["energy"] == pytest.approx(3, rel=1e-10)
     ratio, error = found["observables"]["virial_ratio"]
     assert abs(ratio - 1) < 4 * error < 0.08
@@ -312,16 +314,20 @@ def test_degrees_are_those_of_the_potentials(d, pairs, degrees):
         assert pairs(2 * 1.7) == pytest.approx(2**k * pairs(1.7), rel=1e-14)
 
 
-def test_without_degrees_there_is_no_virial_ratio_and_wrong_ones_are_refused():
-    assert "virial_ratio" not in summary(samples())["observables"]
+def test_ratios_are_the_hamiltonians():
+    def ratios(terms):
+        v = terms["potential"]
+        assert not np.iscomplexobj(v)
+        return {"twice": (2 * v, v), "half": (v, 2.0)}
 
-    class Forgetful(Well):
-        degrees = {"interaction": -1}
-
-    evaluation = Evaluation(Function(gaussian), Forgetful(), Still())
-    message = r"but the kinetic one, \['trap'\], got \['interaction'\]"
-    with pytest.raises(ValueError, match=message):
-        evaluation.step(None, {"a": jnp.ones(())}, StillState(positions(4)))
+    drawn = samples(**{"term/kinetic": np.ones((STEPS, WALKERS)) * (1 + 0.1j)})
+    found = summary(drawn, ratios)
+    mean, error = found["terms"]["potential"]
+    assert found["observables"]["twice"] == pytest.approx([2, 0], abs=1e-12)
+    assert found["observables"]["half"] == pytest.approx([mean / 2, error / 2])
+    assert summary(drawn)["observables"] == {}
+    assert HarmonicTrap(2, 2, 1.0, Gaussian(1.0, 0.5)).ratios({}) == {}
+    assert Well().ratios({}) == {}
 
 
 def test_what_is_not_finite_is_counted():

@@ -182,7 +182,7 @@ def test_solve_survives_a_matrix_that_rounding_made_indefinite():
 
 def test_the_schedule_belongs_to_the_optimizer():
     schedule = Schedule("linear", steps=2, final=0.0)
-    optimizer = SR(schedule=schedule, max_step=None, noise=0.0)
+    optimizer = SR(schedule=schedule, max_step=None)
     first, state = update(optimizer, ANSATZE["real"])
     second, _ = update(optimizer, ANSATZE["real"], state)
     np.testing.assert_allclose(

@@ -53,11 +53,14 @@ class NaturalGradient:
       schedule: how it changes from step to step.
       damping: multiple of the identity that is added to O^T O or O O^T, whose trace is
         the sum of the variances of all derivatives.
-      noise: multiple of |learning_rate eps|^2 that is added to the damping. That is the
-        squared angle of a step which follows every walker; most of it is noise where
-        it is large, as for many particles, early, and at a high learning rate. It is
-        the damping of Levenberg and Marquardt that keeps quadratic convergence (N.
-        Yamashita and M. Fukushima, Computing Suppl. 15, 239 (2001)).
+      noise: multiple of |learning_rate eps|^2, with the peak of the learning rate, that
+        is added to the damping. That is the squared angle of a step which follows
+        every walker; most of it is noise where it is large, as for many particles and
+        early. With less damping the parameters do not settle at the minimum however
+        small the steps: walkers with large derivatives weigh less in the solution, so
+        that its mean is not along the gradient. It falls as the variance does, as the
+        damping of Levenberg and Marquardt with quadratic convergence (N. Yamashita and
+        M. Fukushima, Computing Suppl. 15, 239 (2001)).
       momentum: mu of SPRING; 0 for SR.
       max_step: largest ||O step||, an angle between wave functions; None for any.
       space: "parameters" (SR), "samples" (minSR), or "auto" for the smaller matrix.
@@ -113,9 +116,7 @@ class NaturalGradient:
                 self.memory,
             )
             step = jnp.asarray(rate(state.count), energy.real.dtype)
-            direction, rows = self._direction(
-                derivatives, energy, state.direction, step
-            )
+            direction, rows = self._direction(derivatives, energy, state.direction)
             scale = jnp.ones((), rows.dtype)
             if self.max_step is not None:
                 angle = step * jnp.linalg.norm(rows)
@@ -131,7 +132,6 @@ class NaturalGradient:
         derivatives: CenteredDerivatives,
         local_energy: Array,
         last: Params,
-        step: Array,
     ) -> tuple[Params, Array]:
         """The direction phi and O phi (rows,)."""
         gram_is_smaller = n_parameters(last) > local_energy.shape[0]
@@ -141,7 +141,7 @@ class NaturalGradient:
         parts = [local_energy.real, local_energy.imag]
         n_parts = jax.eval_shape(derivatives.times, last).size // local_energy.shape[0]
         residual = derivatives.center(jnp.stack(parts[:n_parts], axis=1))
-        damping = self.damping + self.noise * jnp.sum((step * residual) ** 2)
+        damping = self.damping + self.noise * jnp.sum((self.learning_rate * residual) ** 2)
         remembered = jax.tree.map(lambda leaf: self.momentum * leaf, last)
         if self.momentum:
             residual = residual - derivatives.times(remembered)
