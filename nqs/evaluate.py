@@ -123,10 +123,10 @@ def summary(
 
     Returns:
       energy, energy_error, energy_imaginary, variance, relative_variance (Var / E^2 and
-      its error), terms, observables (scalars and ratios), profiles {name: (mean, error)} of the shape of the profile,
-      autocorrelation_time, r_hat, n_samples, n_effective, acceptance, and warnings. An
-      error is None where too few samples were taken for it, and a warning says how many
-      are missing.
+      its error), terms, observables (scalars and ratios), profiles {name: (mean,
+      error)} of the shape of the profile, autocorrelation_time, r_hat, n_samples,
+      n_effective, acceptance, and warnings. An error is None where too few
+      samples were taken for it, and a warning says how many are missing.
     """
     warnings: list[str] = []
     terms = {k[5:]: v.T for k, v in samples.items() if k.startswith("term/")}
@@ -139,7 +139,7 @@ def summary(
         imaginary, _ = _estimate(local_energy.imag, "imaginary energy", warnings)
     observables = _table(scalars, warnings)
     if ratios is not None:
-        found = ratios({name: term.real for name, term in terms.items()})
+        found = ratios({name: np.real(term) for name, term in terms.items()})
         for name, (above, below) in found.items():
             observables[name] = _ratio(name, above, below, warnings)
     return {

@@ -136,7 +136,7 @@ class Hamiltonian(abc.ABC):
         return sum_of_terms(self.terms(ansatz, params, x))
 
     def ratios(self, terms: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-        """Quantities that are one mean over another, such as a virial ratio or pressure.
+        """Quantities that are one mean over another: a virial ratio, a pressure.
 
         Args:
           terms: real samples of every term, arrays of one shape.

@@ -141,7 +141,9 @@ class NaturalGradient:
         parts = [local_energy.real, local_energy.imag]
         n_parts = jax.eval_shape(derivatives.times, last).size // local_energy.shape[0]
         residual = derivatives.center(jnp.stack(parts[:n_parts], axis=1))
-        damping = self.damping + self.noise * jnp.sum((self.learning_rate * residual) ** 2)
+        damping = self.damping + self.noise * jnp.sum(
+            (self.learning_rate * residual) ** 2
+        )
         remembered = jax.tree.map(lambda leaf: self.momentum * leaf, last)
         if self.momentum:
             residual = residual - derivatives.times(remembered)
