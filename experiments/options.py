@@ -124,6 +124,9 @@ class Options:
     """Walkers whose energies are computed at a time; None for all at once."""
     checkpoint_every: float = 60.0
     """Seconds between checkpoints."""
+    observe_every: int | None = None
+    """Training steps between measurements of the observables, which `observables.jsonl`
+    then holds; None for none in training."""
     directory: str | None = None
     """Run directory; None for a fresh one under runs/."""
     resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -161,6 +164,7 @@ class Options:
             "precision": self.precision,
             "chunk_size": self.chunk_size,
             "checkpoint_every": self.checkpoint_every,
+            "observe_every": self.observe_every,
             "directory": self.directory,
             "resume": self.resume,
             "start_from": self.start_from,

@@ -146,14 +146,15 @@ def plain(value: Any) -> Any:
 
 
 class Metrics:
-    """`metrics.jsonl`, one line a training step.
+    """`metrics.jsonl`, one line a training step, or one every so many of them.
 
     Attributes:
       path: of the file.
+      every: training steps from line to line.
     """
 
-    def __init__(self, path: Path):
-        self.path = path
+    def __init__(self, path: Path, every: int = 1):
+        self.path, self.every = path, every
         self.file = None
 
     @contextlib.contextmanager
@@ -163,8 +164,7 @@ class Metrics:
         What is missing or damaged is told to `warn`: a log is no reason to stop.
         """
         lines = [line for line, row in self._undamaged() if row["step"] <= steps]
-        if len(lines) < steps:
-            missing = steps - len(lines)
+        if missing := max(0, steps // self.every - len(lines)):
             warn(f"{missing} lines of {self.path} are missing or damaged")
         with replacing(self.path) as file:
             file.write(b"".join(lines))

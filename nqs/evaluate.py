@@ -111,6 +111,25 @@ def group_means(
     return total / (n_walkers // groups)
 
 
+def means(measured: dict[str, np.ndarray]) -> dict[str, list[Any]]:
+    """Mean and standard error of every observable over the walkers of one step.
+
+    Walkers are independent chains; groups of them count as one, an only group gives no
+    error.
+    """
+    found = {}
+    for key, values in measured.items():
+        kind, _, name = key.partition("/")
+        if kind not in ("scalar", "profile"):
+            continue
+        values = np.real(values)
+        error = None
+        if len(values) > 1:
+            error = values.std(axis=0, ddof=1) / np.sqrt(len(values))
+        found[name] = [values.mean(axis=0), error]
+    return found
+
+
 def summary(
     samples: dict[str, np.ndarray],
     ratios: Callable[[dict[str, Any]], dict[str, tuple[Any, Any]]] | None = None,

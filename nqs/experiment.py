@@ -30,6 +30,8 @@ class Experiment:
       chunk_size: walkers whose energies are computed at a time; None for all.
       clip: see `VMC`.
       checkpoint_every: seconds between checkpoints.
+      observe_every: training steps after which the observables are averaged over the
+        walkers of a sampler step of their own, for `observables.jsonl`; None for never.
       directory: of the run; None for a fresh one under runs/.
       resume: go on with the run in `directory`.
       start_from: a run directory whose parameters and rescaled walkers to start from.
@@ -54,6 +56,7 @@ class Experiment:
     chunk_size: int | None = None
     clip: float | None = 5.0
     checkpoint_every: float = 60.0
+    observe_every: int | None = None
     directory: str | None = None
     resume: bool = False
     start_from: str | None = None
@@ -85,6 +88,11 @@ class Experiment:
         if not self.checkpoint_every >= 0:
             raise ValueError(
                 f"checkpoint_every must not be negative, got {self.checkpoint_every!r}"
+            )
+        every = self.observe_every
+        if every is not None and not (isinstance(every, int) and every >= 1):
+            raise ValueError(
+                f"observe_every must be a number of steps >= 1 or None, got {every!r}"
             )
         self.vmc()  # checks how the parts fit
 

@@ -21,7 +21,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from nqs import checkpoints, saved
 from nqs.directory import Metrics, RunError, open_directory, read_json, write_json
-from nqs.evaluate import stack, summary
+from nqs.evaluate import means, stack, summary
 from nqs.experiment import Experiment
 from nqs.progress import Progress
 from nqs.result import report, sentence, write_report
@@ -175,7 +175,7 @@ class _Run:
         self.mesh = walker_mesh(experiment.n_walkers)
         self.everywhere = NamedSharding(self.mesh, PartitionSpec())
         root = jax.random.key(experiment.seed)
-        names = ("walkers", "parameters", *PHASES, "again")
+        names = ("walkers", "parameters", *PHASES, "again", "observe")
         self.keys = {name: jax.random.fold_in(root, i) for i, name in enumerate(names)}
         self._start()
 
@@ -240,10 +240,16 @@ class _Run:
         totals = dict(zip(PHASES, steps, strict=True))
         self._compile(*(name for name in PHASES if self.done[name] < totals[name]))
         self.metrics = Metrics(directory / "metrics.jsonl")
+        logs = [self.metrics]
+        if every := experiment.observe_every:
+            self.observed = Metrics(directory / "observables.jsonl", every)
+            logs.append(self.observed)
         if not self.done["evaluation"]:
             self._save()
             self._loop("burn_in", experiment.burn_in, self._burn_in)
-            with self.metrics.open(self.done["train"], self._warn):
+            with contextlib.ExitStack() as files:
+                for file in logs:
+                    files.enter_context(file.open(self.done["train"], self._warn))
                 self._loop("train", experiment.iterations, self._train)
             self.sampler = jax.tree.map(jnp.copy, self.state.sampler)
             self._save()
@@ -307,7 +313,21 @@ class _Run:
         info = jax.device_get(info)
         if not _broken(info):
             self.metrics.append(self.done["train"] + 1, info)
+            self._observe(self.done["train"] + 1)
         return info
+
+    def _observe(self, step: int) -> None:
+        """Log the observables, when asked, without a trace in the walkers."""
+        every = self.experiment.observe_every
+        if every is None or step % every:
+            return
+        _, values = self.steps["evaluation"](
+            self.keys["observe"],
+            np.asarray(step),
+            self.state.params,
+            self.state.sampler,
+        )
+        self.observed.append(step, means(jax.device_get(values)))
 
     def _evaluate(self) -> dict[str, Any]:
         key, i = self.keys["evaluation"], np.asarray(self.done["evaluation"])

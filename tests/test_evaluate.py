@@ -13,7 +13,15 @@ from hamiltonians import (
     InverseSquare,
 )
 from nqs.batching import chunked_map
-from nqs.evaluate import N_GROUPS, Evaluation, evaluate, group_means, stack, summary
+from nqs.evaluate import (
+    N_GROUPS,
+    Evaluation,
+    evaluate,
+    group_means,
+    means,
+    stack,
+    summary,
+)
 from nqs.observables import Density, MeanSquareRadius, RadialDensity
 from nqs.types import Function, LogPsi
 from samplers import Metropolis
@@ -312,6 +320,21 @@ def test_degrees_are_those_of_the_potentials(d, pairs, degrees):
     assert HarmonicTrap(2, d, 1.0, pairs).degrees == degrees
     for k in [] if degrees is None or pairs is None else [pairs.degree]:
         assert pairs(2 * 1.7) == pytest.approx(2**k * pairs(1.7), rel=1e-14)
+
+
+def test_means_over_walkers_have_the_error_of_the_walkers():
+    values = RANDOM.normal(2, 0.5, size=4000)
+    profile = RANDOM.normal(1, 0.1, size=(16, 3))
+    one = {"scalar/r": values, "profile/g": profile, "profile/all": profile[:1]}
+    found = means(one | {"term/kinetic": values, "acceptance": 0.5})
+    assert set(found) == {"r", "g", "all"}
+    mean, error = found["r"]
+    assert mean == pytest.approx(2, abs=0.04)
+    assert error == pytest.approx(0.5 / np.sqrt(4000), rel=0.1)
+    mean, error = found["g"]
+    np.testing.assert_allclose(mean, profile.mean(axis=0))
+    np.testing.assert_allclose(error, profile.std(axis=0, ddof=1) / 4)
+    assert found["all"][1] is None
 
 
 def test_ratios_are_the_hamiltonians():

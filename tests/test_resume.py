@@ -56,7 +56,7 @@ def outcome(directory, experiment):
     result = read_json(directory / "result.json")
     arrays = np.load(directory / "observables.npz")
     return {
-        "metrics": (directory / "metrics.jsonl").read_text(),
+        "metrics": [path.read_text() for path in sorted(directory.glob("*.jsonl"))],
         "result": {k: v for k, v in result.items() if k not in INCIDENTAL},
         "observables": {name: arrays[name].tobytes() for name in arrays},
         "tree": {jax.tree_util.keystr(path): leaf.tobytes() for path, leaf in leaves},
@@ -103,7 +103,7 @@ def interrupted_at_every(moments, number, directory, **settings):
 def test_a_run_killed_again_and_again_ends_as_if_nothing_had_happened(
     tmp_path, sampler, optimizer, moments
 ):
-    parts = {"sampler": sampler, "optimizer": optimizer}
+    parts = {"sampler": sampler, "optimizer": optimizer, "observe_every": 2}
     undisturbed = in_the_end(tmp_path / "a", **parts, checkpoint_every=0.0)
     killed = interrupted_at_every(moments, signal.SIGKILL, tmp_path / "b", **parts)
     assert_alike(killed, undisturbed)
@@ -116,6 +116,7 @@ def test_ten_signals_change_nothing_with_any_sampler_and_optimizer(
     tmp_path, sampler, optimizer
 ):
     parts = {"sampler": sampler, "optimizer": optimizer, "real": True}
+    parts["observe_every"] = 2
     undisturbed = in_the_end(tmp_path / "a", **parts, checkpoint_every=0.0)
     for number in (signal.SIGKILL, signal.SIGTERM):
         directory = tmp_path / number.name

@@ -471,6 +471,26 @@ def test_an_infinite_setting_is_saved_and_resumed(tmp_path):
     assert load(tmp_path / "a").params["a"] != 0.7
 
 
+def test_observables_are_logged_in_training_when_asked(tmp_path):
+    """Of walkers of a step of their own: nothing else of the run changes."""
+    quiet = run(experiment(directory=str(tmp_path / "a")))
+    assert not (tmp_path / "a" / "observables.jsonl").exists()
+    found = run(experiment(directory=str(tmp_path / "b"), observe_every=2))
+    assert found["energy"] == quiet["energy"]
+    text = (tmp_path / "b" / "observables.jsonl").read_text()
+    rows = [json.loads(line) for line in text.splitlines()]
+    assert [row["step"] for row in rows] == [2, 4]
+    for row in rows:
+        assert set(row) == {"step", "r_squared", "density"}
+        square, error = row["r_squared"]
+        assert 0 < error < square < 10
+        density, errors = np.array(row["density"])
+        assert density.shape == errors.shape == (10,)
+        assert 2 * 0.4 * np.sum(density) == pytest.approx(Well().n, abs=0.1)
+        assert np.all(errors >= 0) and np.any(errors > 0)
+    assert rows[0]["r_squared"] != rows[1]["r_squared"]
+
+
 def test_without_a_directory_a_fresh_one_is_made(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for _ in range(2):  # in the same second, more likely than not

@@ -163,6 +163,7 @@ def test_an_experiment_hands_its_settings_to_its_loops():
         ({"precision": "double"}, "precision must be float64 or float32, got 'double'"),
         ({"checkpoint_every": -1.0}, "checkpoint_every must not be negative, got -1.0"),
         ({"checkpoint_every": math.nan}, "checkpoint_every must not be negative"),
+        ({"observe_every": 0}, "observe_every must be a number of steps >= 1 or None"),
         ({"seed": 2**32}, "seed must be below 4294967296"),
         ({"sampler": Gibbs()}, "Gibbs needs an ansatz with a HiddenLayer"),
     ],
