@@ -23,41 +23,45 @@ import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 from jax.flatten_util import ravel_pytree  # noqa: E402
 
-from hamiltonians import Coulomb, HarmonicTrap  # noqa: E402
+from experiments.electron_gas import ElectronGasOptions  # noqa: E402
+from experiments.quantum_dot import QuantumDot  # noqa: E402
+from hamiltonians import HarmonicTrap  # noqa: E402
 from hamiltonians.kinetic import kinetic_energy  # noqa: E402
-from nqs.ansatze import Backflow, FeedForward, PadeJastrow, Product  # noqa: E402
-from nqs.optimizers import FirstOrder, MinSR, Spring  # noqa: E402
+from nqs.ansatze import FeedForward  # noqa: E402
+from nqs.experiment import Experiment  # noqa: E402
+from nqs.optimizers import FirstOrder, Spring  # noqa: E402
 from nqs.optimizers.derivatives import CenteredDerivatives  # noqa: E402
 from nqs.optimizers.natural import solve  # noqa: E402
 from nqs.run import configure  # noqa: E402
 from nqs.types import sum_of_terms  # noqa: E402
-from nqs.vmc import VMC, energy_gradient, local_terms  # noqa: E402
+from nqs.vmc import energy_gradient, local_terms  # noqa: E402
 from samplers import Metropolis  # noqa: E402
 
 
-def dot(n: int) -> tuple[HarmonicTrap, Product]:
-    """A quantum dot and the default ansatz."""
-    trap = HarmonicTrap(n, 2, 1.0, Coulomb(), n // 2)
-    return trap, Product((Backflow(n // 2), PadeJastrow(n // 2)))
-
-
-def bosons(hidden: tuple[int, ...]) -> tuple[HarmonicTrap, FeedForward]:
+def bosons(hidden: tuple[int, ...], optimizer, n_walkers: int) -> Experiment:
     """Ten bosons in three dimensions."""
-    return HarmonicTrap(10, 3), FeedForward(hidden)
+    return Experiment(
+        ansatz=FeedForward(hidden),
+        hamiltonian=HarmonicTrap(10, 3),
+        sampler=Metropolis(),
+        optimizer=optimizer,
+        n_walkers=n_walkers,
+    )
 
 
 STEPS = {
-    "bosons_10": (*bosons((64, 64)), FirstOrder("adam", 0.01), 1024),
-    "electrons_6": (*dot(6), Spring(), 256),
-    "electrons_20": (*dot(20), Spring(), 256),
-    "feed_forward_20000": (*bosons((128, 128)), Spring(), 512),
+    "bosons_10": bosons((64, 64), FirstOrder("adam", 0.01), 1024),
+    "electrons_6": QuantumDot(n=6).experiment(),
+    "electrons_20": QuantumDot(n=20).experiment(),
+    "electron_gas_14": ElectronGasOptions().experiment(),
+    "feed_forward_20000": bosons((128, 128), Spring(), 512),
 }
 
 
-def started(trap, ansatz, optimizer, n_walkers):
+def started(experiment: Experiment):
     """The loop and its state after some steps, away from the initial zeros."""
-    vmc = VMC(ansatz, trap, Metropolis(), optimizer)
-    walkers = trap.initial_walkers(jax.random.key(0), n_walkers)
+    vmc, n_walkers = experiment.vmc(), experiment.n_walkers
+    walkers = vmc.hamiltonian.initial_walkers(jax.random.key(0), n_walkers)
     state = vmc.init(jax.random.key(1), walkers)
     leaves, unravel = ravel_pytree(state.params)
     noise = 0.02 * jax.random.normal(jax.random.key(2), leaves.shape)
@@ -83,12 +87,13 @@ def cpu_seconds(ways: dict[str, tuple[Callable, tuple]], times: int = 9):
 
 def step(name: str) -> dict[str, float]:
     """One training step and its pieces."""
-    trap, ansatz, optimizer, n_walkers = STEPS[name]
-    vmc, state = started(trap, ansatz, optimizer, n_walkers)
+    vmc, state = started(STEPS[name])
+    ansatz, hamiltonian, n_walkers = vmc.ansatz, vmc.hamiltonian, STEPS[name].n_walkers
     walkers, params = state.sampler.walkers, state.params
-    energies = jax.jit(lambda p, x: sum_of_terms(local_terms(ansatz, trap, p, x)))(
+    terms = jax.jit(lambda p, x: local_terms(ansatz, hamiltonian, p, x))(
         params, walkers
     )
+    energies = sum_of_terms(terms)
     weights = jnp.full(n_walkers, 1 / n_walkers)
 
     def derivatives(params, walkers):
@@ -101,15 +106,22 @@ def step(name: str) -> dict[str, float]:
             (jax.random.key(3), params, state.sampler),
         ),
         "local_energy": (
-            lambda p, x: local_terms(ansatz, trap, p, x),
+            lambda p, x: local_terms(ansatz, hamiltonian, p, x),
             (params, walkers),
         ),
+        **{
+            name: (
+                lambda p, x, name=name: local_terms(ansatz, hamiltonian, p, x)[name],
+                (params, walkers),
+            )
+            for name in terms
+        },
         "gradient": (
             lambda p, x, e: energy_gradient(ansatz, p, x, e),
             (params, walkers, energies),
         ),
     }
-    if not isinstance(optimizer, FirstOrder):
+    if not isinstance(vmc.optimizer, FirstOrder):
         gram = jax.jit(lambda p, x: derivatives(p, x).gram())(params, walkers)
         ways |= {
             "gram": (lambda p, x: derivatives(p, x).gram(), (params, walkers)),
@@ -127,8 +139,8 @@ def step(name: str) -> dict[str, float]:
 
 def laplacian() -> dict[str, float]:
     """The forward Laplacian against a loop of Hessian-vector products."""
-    trap, ansatz = dot(14)
-    _, state = started(trap, ansatz, Spring(), 64)
+    vmc, state = started(QuantumDot(n=14, n_walkers=64).experiment())
+    ansatz = vmc.ansatz
 
     def energies(kind):
         def of(params, walkers):
@@ -146,8 +158,8 @@ def laplacian() -> dict[str, float]:
 
 def gram(name: str) -> dict[str, float]:
     """One minSR solve from layers against the same from a dense Jacobian."""
-    trap, ansatz, _, n_walkers = STEPS[name]
-    vmc, state = started(trap, ansatz, MinSR(), n_walkers)
+    vmc, state = started(STEPS[name])
+    ansatz, n_walkers = vmc.ansatz, STEPS[name].n_walkers
     walkers, params = state.sampler.walkers, state.params
     weights = jnp.full(n_walkers, 1 / n_walkers)
     residual = jax.random.normal(jax.random.key(4), (n_walkers,))
@@ -183,8 +195,7 @@ def compared(name: str, taken: dict[str, float], ours: str, theirs: str):
 
 def serve() -> None:
     """For each line read, a step of bosons_10; prints its CPU seconds."""
-    trap, ansatz, optimizer, n_walkers = STEPS["bosons_10"]
-    vmc, state = started(trap, ansatz, optimizer, n_walkers)
+    vmc, state = started(STEPS["bosons_10"])
     advance = jax.jit(vmc.step, donate_argnums=1)
     for i in range(3):
         state, _ = advance(jax.random.key(i), state)

@@ -15,7 +15,13 @@ RATIOS = {
     "minsr_electrons_6": 1.3,
 }
 PEER = 1 / 2  # the same against NetKet with its defaults
-STEPS = ["bosons_10", "electrons_6", "electrons_20", "feed_forward_20000"]
+STEPS = [
+    "bosons_10",
+    "electrons_6",
+    "electrons_20",
+    "electron_gas_14",
+    "feed_forward_20000",
+]
 
 
 def measured(*arguments):
