@@ -73,7 +73,7 @@ class NaturalGradient:
     learning_rate: float = 0.05
     schedule: Schedule = Schedule()
     damping: float = 1e-4
-    noise: float = 10.0
+    noise: float = 3.0
     momentum: float = 0.0
     max_step: float | None = 0.1
     space: str = "auto"
