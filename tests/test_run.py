@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import PartitionSpec
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import nqs
 from nqs import saved
@@ -489,6 +490,22 @@ def test_observables_are_logged_in_training_when_asked(tmp_path):
         assert 2 * 0.4 * np.sum(density) == pytest.approx(Well().n, abs=0.1)
         assert np.all(errors >= 0) and np.any(errors > 0)
     assert rows[0]["r_squared"] != rows[1]["r_squared"]
+
+
+def test_lapack_has_one_thread_in_a_run_and_all_of_them_after_it(tmp_path):
+    def threads():
+        return [pool["num_threads"] for pool in threadpool_info()]
+
+    class Watched(Still):
+        def step(self, *arguments):
+            jax.debug.callback(lambda: seen.append(threads()))
+            return super().step(*arguments)
+
+    seen = []
+    with threadpool_limits(2, user_api="blas"):
+        run(experiment(sampler=Watched(), directory=str(tmp_path / "a")))
+        assert set(threads()) == {2}
+    assert seen and all(set(found) == {1} for found in seen)
 
 
 def test_without_a_directory_a_fresh_one_is_made(tmp_path, monkeypatch, capsys):

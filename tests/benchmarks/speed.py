@@ -51,6 +51,7 @@ def bosons(hidden: tuple[int, ...], optimizer, n_walkers: int) -> Experiment:
 
 STEPS = {
     "bosons_10": bosons((64, 64), FirstOrder("adam", 0.01), 1024),
+    "electrons_2": QuantumDot(n=2).experiment(),
     "electrons_6": QuantumDot(n=6).experiment(),
     "electrons_20": QuantumDot(n=20).experiment(),
     "electron_gas_14": ElectronGasOptions().experiment(),
