@@ -11,7 +11,8 @@ the gradient and the Laplacian with respect to all coordinates are
 
 To propagate grad u_ij takes n^2 numbers a coordinate and channel, of which a CPU does
 little but wait for the memory. The parts of a_i and b_j, however, are products of
-(n, n) with (n, n d) matrices, one a channel, and grad c_ij has 2 d entries.
+(n, n) with (n, n d) matrices, one a channel, and grad c_ij has 2 d entries, of which d
+tell the others where c_ij is known to depend on x_i - x_j alone.
 """
 
 from collections.abc import Callable
@@ -22,8 +23,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-# An ansatz gives the function this name, with that of its f: `message_sum_silu`.
+# An ansatz gives the function this name, with that of its f: `message_sum_silu`; and
+# `relative_message_sum_silu` to one whose c_ij depends on x_i - x_j alone.
 NAME = "message_sum_"
+RELATIVE = "relative_"
 ACTIVATIONS = ("silu", "tanh", "gelu", "softplus", "sigmoid")
 
 
@@ -40,7 +43,9 @@ def register() -> None:
     import folx
 
     for name in ACTIVATIONS:
-        folx.register_function(NAME + name, rule(getattr(jax.nn, name)))
+        f = getattr(jax.nn, name)
+        folx.register_function(NAME + name, rule(f))
+        folx.register_function(RELATIVE + NAME + name, rule(f, relative=True))
 
 
 def message_sum(f: Callable[[Array], Array], a: Array, b: Array, c: Array) -> Array:
@@ -49,14 +54,19 @@ def message_sum(f: Callable[[Array], Array], a: Array, b: Array, c: Array) -> Ar
     return jnp.sum(_others(a) * messages, axis=1)
 
 
-def rule(f: Callable[[Array], Array]) -> Callable:
-    """What folx is to call in place of the `message_sum` of f."""
+def rule(f: Callable[[Array], Array], relative: bool = False) -> Callable:
+    """What folx is to call in place of the `message_sum` of f.
+
+    Args:
+      f: elementwise and smooth.
+      relative: whether c_ij depends on x_i - x_j alone.
+    """
 
     def forward(arguments: Any, kwargs: Any, sparsity_threshold: int) -> Any:
         import folx
         from folx.api import FwdJacobian, FwdLaplArray
 
-        gradients = _gradients(Forward(*arguments))
+        gradients = _gradients(Forward(*arguments), relative)
         if gradients is None:
             plain = folx.forward_laplacian(
                 lambda a, b, c: message_sum(f, a, b, c), sparsity_threshold, True
@@ -82,7 +92,8 @@ def propagate(
     Args:
       f: elementwise and smooth.
       values: of a, b and c.
-      gradients: of a and b (n d, n, w), and of c_ij by x_i and by x_j (2, d, n, n, w).
+      gradients: of a and b (n d, n, w), or None for both where they are constant, and
+        of c_ij by x_i and by x_j (d, n, n, w).
       lap: Laplacians of a, b and c.
     """
     n, w = values.a.shape
@@ -99,29 +110,33 @@ def propagate(
     others = _others(values.a)
     f0, f1, f2 = apart((others * f0, others * f1, others * f2))
 
-    # Matrices of each channel: a_k and b_k (w, n, n d), f1_k (w, n, n).
-    a_k, b_k = jnp.transpose(da, (2, 1, 0)), jnp.transpose(db, (2, 1, 0))
-    f1_k = jnp.transpose(f1, (2, 0, 1))
-    from_b = jnp.transpose(f1_k @ b_k, (2, 1, 0))
-    overlap = jnp.transpose(a_k @ jnp.swapaxes(b_k, 1, 2), (1, 2, 0))
-
     # By x_i what c_ij gives is summed over j; by x_j it stands alone.
     by_i = apart(jnp.sum(apart(f1[None] * dc_i), axis=2))  # (d, i, w)
     by_j = jnp.transpose(f1[None] * dc_j, (2, 0, 1, 3))  # (j, d, i, w)
     from_c = by_j + jnp.eye(n, dtype=u.dtype)[:, None, :, None] * by_i[None]
-    from_a = apart(jnp.sum(f1, axis=1))[None] * da
-    gradient = apart(from_a + from_b + from_c.reshape(n * d, n, w))
+    gradient = from_c.reshape(n * d, n, w)
+    if da is None:
+        gradient = apart(gradient)
+        squared = sum(dc_i[axis] ** 2 + dc_j[axis] ** 2 for axis in range(d))
+    else:
+        # Matrices of each channel: a_k and b_k (w, n, n d), f1_k (w, n, n).
+        a_k, b_k = jnp.transpose(da, (2, 1, 0)), jnp.transpose(db, (2, 1, 0))
+        f1_k = jnp.transpose(f1, (2, 0, 1))
+        from_b = jnp.transpose(f1_k @ b_k, (2, 1, 0))
+        overlap = jnp.transpose(a_k @ jnp.swapaxes(b_k, 1, 2), (1, 2, 0))
+        from_a = apart(jnp.sum(f1, axis=1))[None] * da
+        gradient = apart(from_a + from_b + gradient)
 
-    # grad (a_i + b_j) by x_i and by x_j, (d, i, j, w), which meets grad c_ij.
-    split_a, split_b = da.reshape(n, d, n, w), db.reshape(n, d, n, w)
-    own_a, own_b = (jnp.einsum("sdsw->dsw", split) for split in (split_a, split_b))
-    ab_i = own_a[:, :, None, :] + jnp.transpose(split_b, (1, 0, 2, 3))
-    ab_j = jnp.transpose(split_a, (1, 2, 0, 3)) + own_b[:, None, :, :]
-    of_a, of_b = apart((jnp.sum(da * da, axis=0), jnp.sum(db * db, axis=0)))
-    squared = of_a[:, None, :] + of_b[None, :, :] + 2 * overlap
-    for axis in range(d):
-        for dc, ab in ((dc_i[axis], ab_i[axis]), (dc_j[axis], ab_j[axis])):
-            squared = squared + dc * (dc + 2 * ab)
+        # grad (a_i + b_j) by x_i and by x_j, (d, i, j, w), which meets grad c_ij.
+        split_a, split_b = da.reshape(n, d, n, w), db.reshape(n, d, n, w)
+        own_a, own_b = (jnp.einsum("sdsw->dsw", split) for split in (split_a, split_b))
+        ab_i = own_a[:, :, None, :] + jnp.transpose(split_b, (1, 0, 2, 3))
+        ab_j = jnp.transpose(split_a, (1, 2, 0, 3)) + own_b[:, None, :, :]
+        of_a, of_b = apart((jnp.sum(da * da, axis=0), jnp.sum(db * db, axis=0)))
+        squared = of_a[:, None, :] + of_b[None, :, :] + 2 * overlap
+        for axis in range(d):
+            for dc, ab in ((dc_i[axis], ab_i[axis]), (dc_j[axis], ab_j[axis])):
+                squared = squared + dc * (dc + 2 * ab)
     lap_u = lap.a[:, None, :] + lap.b[None, :, :] + lap.c
     laplacian = jnp.sum(apart(f1 * lap_u + f2 * squared), axis=1)
     y, laplacian = apart((jnp.sum(f0, axis=1), laplacian))
@@ -134,7 +149,7 @@ def _others(a: Array) -> Array:
     return jnp.asarray((1 - np.eye(n)) / n, a.dtype)[:, :, None]
 
 
-def _gradients(arguments: Forward) -> Forward | None:
+def _gradients(arguments: Forward, relative: bool) -> Forward | None:
     """Gradients as `propagate` takes them; None if c_ij knows of a third particle."""
     from folx.api import FwdLaplArray
 
@@ -153,6 +168,8 @@ def _gradients(arguments: Forward) -> Forward | None:
         return None
 
     def dense(v):
+        if constant:
+            return None
         if not isinstance(v, FwdLaplArray):
             return jnp.zeros((size, n, w), v.dtype)
         found = v.jacobian.dense_array
@@ -168,4 +185,18 @@ def _gradients(arguments: Forward) -> Forward | None:
             columns.append(column)
         return jnp.stack(columns)
 
-    return Forward(dense(a), dense(b), (by(i), by(j)))
+    def by_either(axis):  # the one that entry k is of tells that of the other
+        own, other = mask == i * d + axis, mask == j * d + axis
+        whole = np.all(own | other | np.eye(n, dtype=bool), axis=(1, 2))
+        if not np.any(whole):
+            return None
+        k = np.argmax(whole)
+        sign = jnp.asarray(1.0 * own[k] - 1.0 * other[k], c.x.dtype)[:, :, None]
+        return sign * c.jacobian.data[k]
+
+    constant = not any(isinstance(v, FwdLaplArray) for v in (a, b))
+    columns = [by_either(axis) for axis in range(d)] if relative else [None]
+    if any(column is None for column in columns):
+        return Forward(dense(a), dense(b), (by(i), by(j)))
+    by_one = jnp.stack(columns)
+    return Forward(dense(a), dense(b), (by_one, -by_one))

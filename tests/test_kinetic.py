@@ -131,34 +131,54 @@ def features_of_pairs_alone(x):
     return jnp.ones_like(a), jnp.zeros_like(b), c
 
 
+def relative_features(x):
+    """The same with c_ij of x_i - x_j alone, neither even nor odd."""
+    a, b, _ = pair_and_particle_features(x)
+    difference = x[:, None, :] - x[None, :, :]
+    waves = jnp.concatenate([jnp.sin(difference), jnp.cos(difference)], axis=-1)
+    return a, b, waves @ jnp.cos(jnp.arange(12.0)).reshape(4, 3)
+
+
+def relative_features_of_pairs_alone(x):
+    a, b, c = relative_features(x)
+    return jnp.ones_like(a), jnp.zeros_like(b), c
+
+
 def features_of_a_third_particle(x):
     a, b, c = pair_and_particle_features(x)
     return a, b, c + x[0, 0] * x[1, 1]
 
 
+ONE, PAIRS = pair_and_particle_features, features_of_pairs_alone
+RELATIVE, RELATIVE_PAIRS = relative_features, relative_features_of_pairs_alone
+
+
 @pytest.mark.parametrize(
-    ("activation", "features", "known"),
-    [(name, all_particles_everywhere, True) for name in message_rule.ACTIVATIONS]
-    + [
-        ("silu", pair_and_particle_features, True),
-        ("silu", features_of_pairs_alone, True),
-        ("silu", features_of_a_third_particle, False),
-    ],
+    ("activation", "features", "relative", "known"),
+    [(name, all_particles_everywhere, False, True) for name in message_rule.ACTIVATIONS]
+    + [("silu", features, False, True) for features in (ONE, PAIRS, RELATIVE)]
+    + [("silu", features, True, True) for features in (RELATIVE, RELATIVE_PAIRS)]
+    + [("silu", features_of_a_third_particle, False, False)],
 )
 def test_the_rule_for_messages_is_the_chain_rule(
-    activation, features, known, walkers, monkeypatch
+    activation, features, relative, known, walkers, monkeypatch
 ):
     used, propagate = [], message_rule.propagate
-    monkeypatch.setattr(
-        message_rule, "propagate", lambda *a: used.append(1) or propagate(*a)
-    )
+
+    def watched(f, values, gradients, laplacians):
+        used.append(gradients)
+        return propagate(f, values, gradients, laplacians)
+
+    monkeypatch.setattr(message_rule, "propagate", watched)
 
     def function(params, x):
-        y = message_sum(activation)(*features(x))
+        y = message_sum(activation, relative)(*features(x))
         logabs = jnp.sum(jnp.sin(y) * jnp.arange(9.0).reshape(3, 3))
         return LogPsi(jnp.ones_like(logabs), logabs)
 
     forward = kinetic(function, walkers[:2])
     assert bool(used) is known
+    for gradients in used:
+        assert (gradients.a is None) is (features in (PAIRS, RELATIVE_PAIRS))
     loop = kinetic(function, walkers[:2], "loop")
     np.testing.assert_allclose(forward, loop, rtol=1e-11)

@@ -109,6 +109,27 @@ def test_a_run_killed_again_and_again_ends_as_if_nothing_had_happened(
     assert_alike(killed, undisturbed)
 
 
+def test_a_checkpoint_made_in_training_holds_the_sampler_of_training(
+    tmp_path, monkeypatch
+):
+    """So that `load` and `start_from` find walkers of the parameters beside them."""
+    save, kept = checkpoints.save, []
+
+    def watched(folder, step, tree, **settings):
+        kept.append(jax.device_get(tree))
+        save(folder, step, tree, **settings)
+
+    monkeypatch.setattr(checkpoints, "save", watched)
+    run(experiment(directory=str(tmp_path / "a"), checkpoint_every=0.0))
+    in_training = [tree for tree in kept if 0 < tree["done"]["train"] < 5]
+    widths = [tree["sampler"].width for tree in in_training]
+    assert len(in_training) == 4 and len(set(map(float, widths))) > 1
+    for tree in in_training:
+        jax.tree.map(
+            np.testing.assert_array_equal, tree["sampler"], tree["vmc"].sampler
+        )
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("sampler", SAMPLERS)

@@ -35,11 +35,14 @@ class MessagePassing(nn.Module):
       layers: rounds of messages.
       width: of particle features and messages.
       activation: name of a smooth function of `jax.nn`, or a callable.
+      relative: promises that pairs are functions of x_i - x_j, which makes a forward
+        Laplacian of the message passing cheaper, and wrong if it is not so.
     """
 
     layers: int = 2
     width: int = 32
     activation: str | Callable = "silu"
+    relative: bool = False
 
     @nn.compact
     def __call__(self, particles: Array, pairs: Array) -> Array:
@@ -57,18 +60,19 @@ class MessagePassing(nn.Module):
         h = dense()(particles)
         for _ in range(self.layers):
             heard = dense(bias=True)(h), dense()(h), dense()(pairs)
-            gathered = message_sum(self.activation)(*heard)
+            gathered = message_sum(self.activation, self.relative)(*heard)
             h = h + f(dense(bias=True)(h) + dense()(gathered))
         return h
 
 
 @functools.cache
-def message_sum(activation: str | Callable) -> Callable:
+def message_sum(activation: str | Callable, relative: bool = False) -> Callable:
     """The function that sums messages, 1/n sum_{j != i} f(a_i + b_j + c_ij).
 
     It takes a, b (n, w) and c (n, n, w) to (n, w), and carries its name into the
     program, where `hamiltonians.kinetic` knows how to differentiate `message_sum_silu`
-    twice without a Jacobian of every pair.
+    twice without a Jacobian of every pair, and `relative_message_sum_silu`, where c_ij
+    is a function of x_i - x_j, with half of what is left.
     """
     f = named_activation(activation)
 
@@ -79,7 +83,8 @@ def message_sum(activation: str | Callable) -> Callable:
         return jnp.sum(others * messages, axis=1)
 
     if isinstance(activation, str):
-        sum_of_messages.__name__ = f"message_sum_{activation}"
+        prefix = "relative_" if relative else ""
+        sum_of_messages.__name__ = f"{prefix}message_sum_{activation}"
     return jax.jit(sum_of_messages)  # for its name alone
 
 
@@ -139,7 +144,9 @@ class Backflow(LayerwiseDerivatives, nn.Module):
         else:
             particles, pairs = periodic_features(x, self.n_up, self.box)
             orbitals = partial(plane_waves, box=self.box, twist=self.twist)
-        h = MessagePassing(self.layers, self.width, self.activation)(particles, pairs)
+        relative = self.box is not None
+        passing = MessagePassing(self.layers, self.width, self.activation, relative)
+        h = passing(particles, pairs)
 
         def from_zero(k: int, bias: bool = False) -> nn.Dense:
             return nn.Dense(
