@@ -191,6 +191,8 @@ def _gradients(arguments: Forward, relative: bool) -> Forward | None:
         if not np.any(whole):
             return None
         k = np.argmax(whole)
+        if np.all(own[k] | np.eye(n, dtype=bool)):  # i = j does not count
+            return c.jacobian.data[k]
         sign = jnp.asarray(1.0 * own[k] - 1.0 * other[k], c.x.dtype)[:, :, None]
         return sign * c.jacobian.data[k]
 

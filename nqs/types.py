@@ -187,7 +187,8 @@ class Optimizer(Protocol):
     """Settings from which an optax transformation is built.
 
     VMC calls `update(gradient, state, params, ansatz=, walkers=, local_energy=,
-    weights=, chunk_size=)`.
+    weights=, chunk_size=)`. One that does not look at the gradient may say
+    `uses_gradient = False`, which saves the time to compute it.
     """
 
     def build(self) -> optax.GradientTransformationExtraArgs: ...  # noqa: D102

@@ -94,8 +94,9 @@ class VMC:
 
         Returns:
           The next state and info, () scalars: energy, its imaginary part where psi is
-          complex, variance, the mean of every term, the norms of gradient and update,
-          the number of non-finite values, and what the sampler reports.
+          complex, variance, the mean of every term, the norms of the gradient, if the
+          optimizer uses it, and of the update, the number of non-finite values, and
+          what the sampler reports.
         """
         sampler, info = self.sampler.step(key, self.ansatz, state.params, state.sampler)
         walkers, params = sampler.walkers, state.params
@@ -124,11 +125,12 @@ class VMC:
             energy_info(local_energy, terms)
             | info
             | {
-                "gradient_norm": optax.tree.norm(gradient),
                 "update_norm": optax.tree.norm(updates),
                 "non_finite": broken,
             }
         )
+        if getattr(self.optimizer, "uses_gradient", True):  # else it is never computed
+            info["gradient_norm"] = optax.tree.norm(gradient)
         sampler = self.sampler.adapt(sampler, info)
         params = optax.apply_updates(params, updates)
         return VMCState(state.step + 1, params, opt_state, sampler), info

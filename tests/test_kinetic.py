@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hamiltonians import message_rule
+from hamiltonians import message_rule, pair_rule
 from hamiltonians.kinetic import LAPLACIANS, kinetic_energy
 from nqs.ansatze.backflow import message_sum
+from nqs.pairs import relative_features
 from nqs.types import Function, LogPsi
 
 WAVE_VECTORS = np.array([[0.3, -1.2], [2.0, 0.7], [-0.4, 0.1]])
@@ -131,7 +132,7 @@ def features_of_pairs_alone(x):
     return jnp.ones_like(a), jnp.zeros_like(b), c
 
 
-def relative_features(x):
+def relative_messages(x):
     """The same with c_ij of x_i - x_j alone, neither even nor odd."""
     a, b, _ = pair_and_particle_features(x)
     difference = x[:, None, :] - x[None, :, :]
@@ -139,8 +140,8 @@ def relative_features(x):
     return a, b, waves @ jnp.cos(jnp.arange(12.0)).reshape(4, 3)
 
 
-def relative_features_of_pairs_alone(x):
-    a, b, c = relative_features(x)
+def relative_messages_of_pairs_alone(x):
+    a, b, c = relative_messages(x)
     return jnp.ones_like(a), jnp.zeros_like(b), c
 
 
@@ -150,7 +151,7 @@ def features_of_a_third_particle(x):
 
 
 ONE, PAIRS = pair_and_particle_features, features_of_pairs_alone
-RELATIVE, RELATIVE_PAIRS = relative_features, relative_features_of_pairs_alone
+RELATIVE, RELATIVE_PAIRS = relative_messages, relative_messages_of_pairs_alone
 
 
 @pytest.mark.parametrize(
@@ -180,5 +181,50 @@ def test_the_rule_for_messages_is_the_chain_rule(
     assert bool(used) is known
     for gradients in used:
         assert (gradients.a is None) is (features in (PAIRS, RELATIVE_PAIRS))
+    loop = kinetic(function, walkers[:2], "loop")
+    np.testing.assert_allclose(forward, loop, rtol=1e-11)
+
+
+# Features of pairs by their rule.
+
+
+def bent(one, other):
+    """Of differences alone, neither even nor odd, with a constant beside them."""
+    sin = one[..., :2] * other[..., 2:] - one[..., 2:] * other[..., :2]
+    cos = one[..., 2:] * other[..., 2:] + one[..., :2] * other[..., :2]
+    constant = jnp.ones_like(sin[..., :1]) * jnp.eye(3)[:, :, None]
+    return jnp.concatenate([sin + cos[..., ::-1], jnp.exp(sin * cos), constant], -1)
+
+
+BENT = relative_features(bent)
+SKEW = jnp.array([[1.0, 0.3], [-0.2, 0.7]])
+
+
+def own_waves(x):
+    return jnp.concatenate([jnp.sin(x @ SKEW), jnp.cos(x @ SKEW)], axis=-1)
+
+
+def waves_with_a_third(x):
+    return own_waves(x) * (1 + jnp.sum(x**2))
+
+
+@pytest.mark.parametrize(
+    "waves, known", [(own_waves, True), (waves_with_a_third, False)]
+)
+def test_the_rule_for_features_is_the_chain_rule(waves, known, walkers, monkeypatch):
+    used, differentiated = [], pair_rule.differentiated
+    monkeypatch.setattr(
+        pair_rule, "differentiated", lambda *a: used.append(1) or differentiated(*a)
+    )
+
+    def function(params, x):
+        e = BENT(waves(x))
+        y = message_sum("silu")(jnp.ones((3, 5)), jnp.zeros((3, 5)), e)
+        weights = jnp.cos(jnp.arange(45.0)).reshape(3, 3, 5)
+        logabs = jnp.sum(jnp.sin(e) * weights) + jnp.sum(y * weights[0])
+        return LogPsi(jnp.ones_like(logabs), logabs)
+
+    forward = kinetic(function, walkers[:2])
+    assert bool(used) is known
     loop = kinetic(function, walkers[:2], "loop")
     np.testing.assert_allclose(forward, loop, rtol=1e-11)

@@ -25,6 +25,7 @@ from nqs.ansatze.log_derivatives import LayerwiseDerivatives
 from nqs.ansatze.plane_waves import plane_waves
 from nqs.ansatze.slater import log_determinants, oscillator_orbitals
 from nqs.box import Box, Waves
+from nqs.pairs import relative_features
 from nqs.types import LogPsi
 
 
@@ -144,8 +145,7 @@ class Backflow(LayerwiseDerivatives, nn.Module):
         else:
             particles, pairs = periodic_features(x, self.n_up, self.box)
             orbitals = partial(plane_waves, box=self.box, twist=self.twist)
-        relative = self.box is not None
-        passing = MessagePassing(self.layers, self.width, self.activation, relative)
+        passing = MessagePassing(self.layers, self.width, self.activation, True)
         h = passing(particles, pairs)
 
         def from_zero(k: int, bias: bool = False) -> nn.Dense:
@@ -180,15 +180,8 @@ def features(q: Array, n_up: int | None) -> tuple[Array, Array]:
     Displacements in oscillator lengths, the distance sqrt(1 + r^2) - 1, which is smooth
     at r = 0, and the product of the spins.
     """
-    product = jnp.asarray(spin_products(q.shape[0], n_up), q.dtype)[:, :, None]
-    difference = q[:, None, :] - q[None, :, :]
-
-    def smooth_length(v):
-        return jnp.sqrt(1 + squared_length(v)[..., None]) - 1
-
-    particles = jnp.concatenate([q, smooth_length(q)], axis=-1)
-    pairs = jnp.concatenate([difference, smooth_length(difference), product], axis=-1)
-    return particles, pairs
+    particles = jnp.concatenate([q, _smooth_length(squared_length(q))], axis=-1)
+    return particles, _trapped_pairs(q.shape[0], n_up)(q)
 
 
 def periodic_features(x: Array, n_up: int | None, box: Box) -> tuple[Array, Array]:
@@ -199,11 +192,37 @@ def periodic_features(x: Array, n_up: int | None, box: Box) -> tuple[Array, Arra
     cos and sin: those of a difference are products of those of the particles.
     """
     n = x.shape[0]
-    product = jnp.asarray(spin_products(n, n_up), x.dtype)[:, :, None]
-    waves = box.waves(x)
-    one = Waves(*(v[:, None, :] for v in waves))
-    pair = one.minus(Waves(*(v[None, :, :] for v in waves)))
-    distance = jnp.sqrt(1 + box.squared_distance(pair)[..., None]) - 1
-    phases = (2 * pair.sin * pair.cos, 2 * pair.sin * pair.sin)
-    pairs = jnp.concatenate([*phases, distance, product], axis=-1)
-    return jnp.ones((n, 1), x.dtype), pairs
+    waves = jnp.concatenate(box.waves(x), axis=-1)
+    return jnp.ones((n, 1), x.dtype), _periodic_pairs(n, n_up, box)(waves)
+
+
+@functools.cache
+def _trapped_pairs(n: int, n_up: int | None) -> Callable[[Array], Array]:
+    product = spin_products(n, n_up)[:, :, None]
+
+    def of_pairs(one: Array, other: Array) -> Array:
+        difference = one - other
+        distance = _smooth_length(squared_length(difference))
+        spins = jnp.asarray(product, one.dtype)
+        return jnp.concatenate([difference, distance, spins], axis=-1)
+
+    return relative_features(of_pairs)
+
+
+@functools.cache
+def _periodic_pairs(n: int, n_up: int | None, box: Box) -> Callable[[Array], Array]:
+    product = spin_products(n, n_up)[:, :, None]
+
+    def of_pairs(one: Array, other: Array) -> Array:
+        pair = Waves(*jnp.split(one, 2, -1)).minus(Waves(*jnp.split(other, 2, -1)))
+        phases = (2 * pair.sin * pair.cos, 2 * pair.sin * pair.sin)
+        distance = _smooth_length(box.squared_distance(pair))
+        spins = jnp.asarray(product, one.dtype)
+        return jnp.concatenate([*phases, distance, spins], axis=-1)
+
+    return relative_features(of_pairs)
+
+
+def _smooth_length(square: Array) -> Array:
+    """sqrt(1 + r^2) - 1 (..., 1) of squares r^2 (...)."""
+    return jnp.sqrt(1 + square[..., None]) - 1

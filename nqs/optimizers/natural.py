@@ -79,6 +79,8 @@ class NaturalGradient:
     space: str = "auto"
     memory: int = 2**30
 
+    uses_gradient = False
+
     def __post_init__(self):
         for field in ("learning_rate", "damping", "memory"):
             value = getattr(self, field)
@@ -116,11 +118,10 @@ class NaturalGradient:
                 self.memory,
             )
             step = jnp.asarray(rate(state.count), energy.real.dtype)
-            direction, rows = self._direction(derivatives, energy, state.direction)
-            scale = jnp.ones((), rows.dtype)
+            direction, length = self._direction(derivatives, energy, state.direction)
+            scale = jnp.ones((), length.dtype)
             if self.max_step is not None:
-                angle = step * jnp.linalg.norm(rows)
-                scale = jnp.minimum(scale, self.max_step / angle)
+                scale = jnp.minimum(scale, self.max_step / (step * length))
             direction = jax.tree.map(lambda leaf: scale * leaf, direction)
             updates = jax.tree.map(lambda leaf: -step * leaf, direction)
             return updates, NaturalGradientState(state.count + 1, direction)
@@ -133,28 +134,37 @@ class NaturalGradient:
         local_energy: Array,
         last: Params,
     ) -> tuple[Params, Array]:
-        """The direction phi and O phi (rows,)."""
+        """The direction phi and its length ||O phi||.
+
+        What the damping leaves of the equations gives the length without another
+        product: with alpha or delta for what has been solved for,
+
+            O phi = eps - damping alpha,    O^T O phi = O^T eps - damping delta.
+        """
         gram_is_smaller = n_parameters(last) > local_energy.shape[0]
         in_samples = self.space == "samples" or (
             self.space == "auto" and gram_is_smaller
         )
         parts = [local_energy.real, local_energy.imag]
         n_parts = jax.eval_shape(derivatives.times, last).size // local_energy.shape[0]
-        residual = derivatives.center(jnp.stack(parts[:n_parts], axis=1))
-        damping = self.damping + self.noise * jnp.sum(
-            (self.learning_rate * residual) ** 2
-        )
+        eps = derivatives.center(jnp.stack(parts[:n_parts], axis=1))
+        damping = self.damping + self.noise * jnp.sum((self.learning_rate * eps) ** 2)
         remembered = jax.tree.map(lambda leaf: self.momentum * leaf, last)
-        if self.momentum:
-            residual = residual - derivatives.times(remembered)
         if in_samples:
+            residual = eps
+            if self.momentum:
+                residual = eps - derivatives.times(remembered)
             solution = solve(derivatives.gram(), residual, damping)
             correction = derivatives.transposed_times(solution)
-        else:
-            force, unravel = ravel_pytree(derivatives.transposed_times(residual))
-            correction = unravel(solve(derivatives.metric(), force, damping))
-        direction = jax.tree.map(jnp.add, remembered, correction)
-        return direction, derivatives.times(direction)
+            direction = jax.tree.map(jnp.add, remembered, correction)
+            return direction, jnp.linalg.norm(eps - damping * solution)
+        metric = derivatives.metric()
+        force, unravel = ravel_pytree(derivatives.transposed_times(eps))
+        start, _ = ravel_pytree(remembered)
+        correction = solve(metric, force - metric @ start, damping)
+        direction = start + correction
+        square = direction @ (force - damping * correction)
+        return unravel(direction), jnp.sqrt(jnp.maximum(square, 0))
 
 
 def solve(matrix: Array, vector: Array, damping: Array | float) -> Array:
