@@ -3,17 +3,18 @@
 Row w of O is sqrt(weight_w) (d log psi_w - <d log psi>) / d theta; a complex psi gives
 two rows a walker, of the real and of the imaginary part. Then O^T O is the quantum
 geometric tensor (its real part), the metric of Fubini and Study, and O O^T its twin in
-the space of samples. The matrix O (rows, p) itself is never formed: a product with a
-vector is one pass of forward or of reverse differentiation, and the Gram matrix adds up
-blocks of columns that fit a memory budget. A layer that sees one row a walker has no
-need of columns: its derivatives by the weights are outer products a g^T of what enters
-and of the signal that comes back, and their Gram matrix is (A A^T) * (G G^T).
+the space of samples. Where the columns of all parameters fit a memory budget they are
+computed once, leaf by leaf, and serve every product. Beyond it a product with a vector
+is one pass of forward or of reverse differentiation, and the Gram matrix adds up blocks
+of columns. A layer that sees one row a walker has no need of columns: its derivatives
+by the weights are outer products a g^T of what enters and of the signal that comes
+back, and their Gram matrix is (A A^T) * (G G^T).
 """
 
 import dataclasses
 import math
 from collections.abc import Callable, Iterable
-from functools import partial, reduce
+from functools import cached_property, partial, reduce
 from typing import Any
 
 import jax
@@ -41,7 +42,7 @@ class CenteredDerivatives:
       walkers: (w, ...).
       weights: (w,) probabilities.
       chunk_size: walkers differentiated at a time; None for all.
-      memory: bytes that a block of columns may take.
+      memory: bytes that all columns, or else a block of them, may take.
     """
 
     ansatz: Ansatz
@@ -61,6 +62,10 @@ class CenteredDerivatives:
 
     def times(self, tangent: Params) -> Array:
         """O v (rows,) for v like the parameters."""
+        if self._held is not None:
+            vectors = [leaf.reshape(-1) for leaf in jax.tree.leaves(tangent)]
+            pairs = zip(self._held, vectors, strict=True)
+            return sum_of(columns @ vector for columns, vector in pairs)
 
         def directional(x):
             function = lambda params: self._log_psi(params, x)  # noqa: E731
@@ -70,6 +75,11 @@ class CenteredDerivatives:
 
     def transposed_times(self, rows: Array) -> Params:
         """O^T u, like the parameters, for u (rows,)."""
+        if self._held is not None:
+            leaves, treedef = jax.tree.flatten(self.params)
+            pairs = zip(self._held, leaves, strict=True)
+            found = [(rows @ columns).reshape(leaf.shape) for columns, leaf in pairs]
+            return jax.tree.unflatten(treedef, found)
         roots = jnp.sqrt(self.weights)[:, None]
         signal = roots * rows.reshape(self.weights.shape[0], -1)  # (w, k)
         signal = signal - self.weights[:, None] * jnp.sum(signal, axis=0, keepdims=True)
@@ -91,10 +101,9 @@ class CenteredDerivatives:
         From an ansatz with `LogDerivatives`, layers that see one row a walker come
         without columns.
         """
-        derivatives = self._leafwise
-        if isinstance(self.ansatz, LogDerivatives):
-            derivatives = partial(self.ansatz.log_derivatives, self.params)
-        parts = []
+        if self._held is not None:
+            return sum_of(jnp.einsum("rc,sc->rs", c, c) for c in self._held)
+        derivatives, parts = self._derivatives, []
         for block in self._blocks(derivatives):
             layers, columns = self._block(derivatives, block)
             if layers:
@@ -107,10 +116,39 @@ class CenteredDerivatives:
 
     def metric(self) -> Array:
         """O^T O (p, p), for p no larger than the number of rows."""
-        blocks = self._blocks(self._leafwise)
-        pieces = [self._block(self._leafwise, block)[1] for block in blocks]
+        pieces = self._held
+        if pieces is None:
+            blocks = self._blocks(self._leafwise)
+            pieces = [self._block(self._leafwise, block)[1] for block in blocks]
         columns = jnp.concatenate(pieces, axis=1)
         return columns.T @ columns
+
+    @cached_property
+    def _held(self) -> list[Array] | None:
+        """Columns of O (rows, size) of each parameter; None if they are too many.
+
+        Nor are there any where a layer has no need of them.
+        """
+        x = jax.tree.map(lambda leaf: leaf[0], self.walkers)
+        psi = jax.eval_shape(self._log_psi, self.params, x)
+        rows = self.weights.shape[0] * psi.shape[0]
+        needed = rows * n_parameters(self.params) * psi.dtype.itemsize
+        items = jax.eval_shape(self._derivatives, x)
+        if needed > self.memory or any(map(is_rank_one, items)):
+            return None
+
+        def of_walker(x):
+            return [item.signals[:, 0] for item in self._leafwise(x)]
+
+        columns = chunked_map(of_walker, self.walkers, self.chunk_size)
+        return [self.center(leaf) for leaf in columns]
+
+    @property
+    def _derivatives(self) -> Callable[[Configuration], tuple[OuterProducts, ...]]:
+        """By layers, from an ansatz that knows them, or by leaves."""
+        if isinstance(self.ansatz, LogDerivatives):
+            return partial(self.ansatz.log_derivatives, self.params)
+        return self._leafwise
 
     def _log_psi(self, params: Params, x: Configuration) -> Array:
         return self.ansatz.apply(params, x).parts

@@ -64,7 +64,7 @@ class NaturalGradient:
       momentum: mu of SPRING; 0 for SR.
       max_step: largest ||O step||, an angle between wave functions; None for any.
       space: "parameters" (SR), "samples" (minSR), or "auto" for the smaller matrix.
-      memory: bytes that a block of derivatives may take.
+      memory: bytes that all derivatives, or else a block of them, may take.
 
     Raises:
       ValueError: for a number out of range or an unknown space.
