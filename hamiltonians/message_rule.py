@@ -129,7 +129,10 @@ def propagate(
 
         # grad (a_i + b_j) by x_i and by x_j, (d, i, j, w), which meets grad c_ij.
         split_a, split_b = da.reshape(n, d, n, w), db.reshape(n, d, n, w)
-        own_a, own_b = (jnp.einsum("sdsw->dsw", split) for split in (split_a, split_b))
+        own_a, own_b = (
+            jnp.transpose(split[np.arange(n), :, np.arange(n)], (1, 0, 2))
+            for split in (split_a, split_b)
+        )
         ab_i = own_a[:, :, None, :] + jnp.transpose(split_b, (1, 0, 2, 3))
         ab_j = jnp.transpose(split_a, (1, 2, 0, 3)) + own_b[:, None, :, :]
         of_a, of_b = apart((jnp.sum(da * da, axis=0), jnp.sum(db * db, axis=0)))
@@ -191,6 +194,8 @@ def _gradients(arguments: Forward, relative: bool) -> Forward | None:
         if not np.any(whole):
             return None
         k = np.argmax(whole)
+        if np.all(own[k] | np.eye(n, dtype=bool)):  # i = j does not count
+            return c.jacobian.data[k]
         sign = jnp.asarray(1.0 * own[k] - 1.0 * other[k], c.x.dtype)[:, :, None]
         return sign * c.jacobian.data[k]
 

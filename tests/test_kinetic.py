@@ -5,9 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hamiltonians import message_rule
+from hamiltonians import message_rule, pair_rule, wave_rule
 from hamiltonians.kinetic import LAPLACIANS, kinetic_energy
 from nqs.ansatze.backflow import message_sum
+from nqs.box import sin_and_cos
+from nqs.pairs import relative_features
 from nqs.types import Function, LogPsi
 
 WAVE_VECTORS = np.array([[0.3, -1.2], [2.0, 0.7], [-0.4, 0.1]])
@@ -131,7 +133,7 @@ def features_of_pairs_alone(x):
     return jnp.ones_like(a), jnp.zeros_like(b), c
 
 
-def relative_features(x):
+def relative_messages(x):
     """The same with c_ij of x_i - x_j alone, neither even nor odd."""
     a, b, _ = pair_and_particle_features(x)
     difference = x[:, None, :] - x[None, :, :]
@@ -139,8 +141,8 @@ def relative_features(x):
     return a, b, waves @ jnp.cos(jnp.arange(12.0)).reshape(4, 3)
 
 
-def relative_features_of_pairs_alone(x):
-    a, b, c = relative_features(x)
+def relative_messages_of_pairs_alone(x):
+    a, b, c = relative_messages(x)
     return jnp.ones_like(a), jnp.zeros_like(b), c
 
 
@@ -150,7 +152,7 @@ def features_of_a_third_particle(x):
 
 
 ONE, PAIRS = pair_and_particle_features, features_of_pairs_alone
-RELATIVE, RELATIVE_PAIRS = relative_features, relative_features_of_pairs_alone
+RELATIVE, RELATIVE_PAIRS = relative_messages, relative_messages_of_pairs_alone
 
 
 @pytest.mark.parametrize(
@@ -182,3 +184,68 @@ def test_the_rule_for_messages_is_the_chain_rule(
         assert (gradients.a is None) is (features in (PAIRS, RELATIVE_PAIRS))
     loop = kinetic(function, walkers[:2], "loop")
     np.testing.assert_allclose(forward, loop, rtol=1e-11)
+
+
+# Features of pairs by their rule.
+
+
+def bent(one, other):
+    """Of differences alone, neither even nor odd, with a constant beside them."""
+    sin = one[..., :2] * other[..., 2:] - one[..., 2:] * other[..., :2]
+    cos = one[..., 2:] * other[..., 2:] + one[..., :2] * other[..., :2]
+    constant = jnp.ones_like(sin[..., :1]) * jnp.eye(3)[:, :, None]
+    return jnp.concatenate([sin + cos[..., ::-1], jnp.exp(sin * cos), constant], -1)
+
+
+BENT = relative_features(bent)
+SKEW = jnp.array([[1.0, 0.3], [-0.2, 0.7]])
+
+
+def own_waves(x):
+    return jnp.concatenate([jnp.sin(x @ SKEW), jnp.cos(x @ SKEW)], axis=-1)
+
+
+def waves_with_a_third(x):
+    return own_waves(x) * (1 + jnp.sum(x**2))
+
+
+@pytest.mark.parametrize(
+    "waves, known", [(own_waves, True), (waves_with_a_third, False)]
+)
+def test_the_rule_for_features_is_the_chain_rule(waves, known, walkers, monkeypatch):
+    used, differentiated = [], pair_rule.differentiated
+    monkeypatch.setattr(
+        pair_rule, "differentiated", lambda *a: used.append(1) or differentiated(*a)
+    )
+
+    def function(params, x):
+        e = BENT(waves(x))
+        y = message_sum("silu")(jnp.ones((3, 5)), jnp.zeros((3, 5)), e)
+        weights = jnp.cos(jnp.arange(45.0)).reshape(3, 3, 5)
+        logabs = jnp.sum(jnp.sin(e) * weights) + jnp.sum(y * weights[0])
+        return LogPsi(jnp.ones_like(logabs), logabs)
+
+    forward = kinetic(function, walkers[:2])
+    assert bool(used) is known
+    loop = kinetic(function, walkers[:2], "loop")
+    np.testing.assert_allclose(forward, loop, rtol=1e-11)
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_the_rule_for_sin_and_cos_is_the_chain_rule(mixed, walkers, monkeypatch):
+    """Of phases of one particle each, and of phases of all."""
+    used, forward = [], wave_rule.forward
+    monkeypatch.setattr(
+        wave_rule, "forward", lambda *a, **b: used.append(1) or forward(*a, **b)
+    )
+
+    def function(params, x):
+        phases = x @ SKEW + (jnp.sum(x**3) if mixed else 0.0)
+        sin, cos = sin_and_cos(phases)
+        logabs = jnp.sum(sin * cos[::-1]) + jnp.sum(jnp.exp(sin)) + 2 * jnp.sum(cos)
+        return LogPsi(jnp.ones_like(logabs), logabs)
+
+    found = kinetic(function, walkers[:2])
+    assert used
+    loop = kinetic(function, walkers[:2], "loop")
+    np.testing.assert_allclose(found, loop, rtol=1e-11)

@@ -12,6 +12,7 @@ LAYERS = {
     "nqs.types": 0,
     "nqs.batching": 0,
     "nqs.box": 0,
+    "nqs.pairs": 0,
     "nqs.ansatze": 1,
     "nqs.optimizers": 1,
     "nqs.statistics": 1,
