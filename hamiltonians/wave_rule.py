@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 NAME = "sin_and_cos"  # of the function, in `nqs.box`
 
@@ -21,13 +22,17 @@ def register() -> None:
     folx.register_function(NAME, forward)
 
 
-def forward(arguments: Any, kwargs: Any, sparsity_threshold: int) -> list[Any]:
+def forward(args: Any, kwargs: Any, sparsity_threshold: int) -> Any:
     """What folx is to call in place of `sin_and_cos`."""
     from folx.api import FwdJacobian, FwdLaplArray
 
-    (u,) = arguments
+    (u,) = args
     sin, cos = jax.lax.optimization_barrier((jnp.sin(u.x), jnp.cos(u.x)))
     data, index = u.jacobian
+    if index is not None:
+        ordered = np.sort(index, axis=0)
+        if np.any((ordered[1:] == ordered[:-1]) & (ordered[1:] >= 0)):
+            data, index = u.jacobian.dense_array, None  # parts of one entry are apart
     squared = jnp.sum(data * data, axis=0)
 
     def with_derivatives(value, slope):

@@ -141,6 +141,13 @@ def relative_messages(x):
     return a, b, waves @ jnp.cos(jnp.arange(12.0)).reshape(4, 3)
 
 
+def relative_messages_of_parts(x):
+    """Some with a derivative that is the sum of several entries."""
+    a, b, c = relative_messages(x)
+    mixed = x @ jnp.cos(jnp.arange(6.0)).reshape(2, 3)
+    return a, b, c + jnp.sin(mixed[:, None, :] - mixed[None, :, :]) * c
+
+
 def relative_messages_of_pairs_alone(x):
     a, b, c = relative_messages(x)
     return jnp.ones_like(a), jnp.zeros_like(b), c
@@ -160,6 +167,7 @@ RELATIVE, RELATIVE_PAIRS = relative_messages, relative_messages_of_pairs_alone
     [(name, all_particles_everywhere, False, True) for name in message_rule.ACTIVATIONS]
     + [("silu", features, False, True) for features in (ONE, PAIRS, RELATIVE)]
     + [("silu", features, True, True) for features in (RELATIVE, RELATIVE_PAIRS)]
+    + [("silu", relative_messages_of_parts, True, True)]
     + [("silu", features_of_a_third_particle, False, False)],
 )
 def test_the_rule_for_messages_is_the_chain_rule(
