@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from hamiltonians import message_rule, pair_rule
+from hamiltonians import message_rule, pair_rule, wave_rule
 from nqs.types import Ansatz, Params
 
 # Jacobians with up to this many non-zero entries an element stay sparse in folx:
@@ -66,6 +66,7 @@ def _forward(f: Callable, y: Array) -> tuple[Array, Array]:
 
     message_rule.register()
     pair_rule.register()
+    wave_rule.register()
     # folx relies on rank promotion; its sparsity pattern must not pass through jit.
     with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
         result = folx.forward_laplacian(f, SPARSITY_THRESHOLD, disable_jit=True)(y)

@@ -129,7 +129,10 @@ def propagate(
 
         # grad (a_i + b_j) by x_i and by x_j, (d, i, j, w), which meets grad c_ij.
         split_a, split_b = da.reshape(n, d, n, w), db.reshape(n, d, n, w)
-        own_a, own_b = (jnp.einsum("sdsw->dsw", split) for split in (split_a, split_b))
+        own_a, own_b = (
+            jnp.transpose(split[np.arange(n), :, np.arange(n)], (1, 0, 2))
+            for split in (split_a, split_b)
+        )
         ab_i = own_a[:, :, None, :] + jnp.transpose(split_b, (1, 0, 2, 3))
         ab_j = jnp.transpose(split_a, (1, 2, 0, 3)) + own_b[:, None, :, :]
         of_a, of_b = apart((jnp.sum(da * da, axis=0), jnp.sum(db * db, axis=0)))
@@ -187,18 +190,21 @@ def _gradients(arguments: Forward, relative: bool) -> Forward | None:
 
     def by_either(axis):  # the one that entry k is of tells that of the other
         own, other = mask == i * d + axis, mask == j * d + axis
-        whole = np.all(own | other | np.eye(n, dtype=bool), axis=(1, 2))
-        if not np.any(whole):
+        same = np.eye(n, dtype=bool)  # i = j does not count
+        whole = np.all(own | other | same, axis=(1, 2))
+        once = np.all((own.sum(axis=0) <= 1) & (other.sum(axis=0) <= 1) | same)
+        if not (np.any(whole) and once):
             return None
         k = np.argmax(whole)
-        if np.all(own[k] | np.eye(n, dtype=bool)):  # i = j does not count
+        if np.all(own[k] | same):
             return c.jacobian.data[k]
         sign = jnp.asarray(1.0 * own[k] - 1.0 * other[k], c.x.dtype)[:, :, None]
         return sign * c.jacobian.data[k]
 
     constant = not any(isinstance(v, FwdLaplArray) for v in (a, b))
-    columns = [by_either(axis) for axis in range(d)] if relative else [None]
-    if any(column is None for column in columns):
+    columns = [by_either(axis) for axis in range(d)] if relative else []
+    found = [column for column in columns if column is not None]
+    if len(found) < d:
         return Forward(dense(a), dense(b), (by(i), by(j)))
-    by_one = jnp.stack(columns)
+    by_one = jnp.stack(found)
     return Forward(dense(a), dense(b), (by_one, -by_one))

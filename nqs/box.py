@@ -12,6 +12,7 @@ import math
 from functools import cached_property
 from typing import NamedTuple, Self
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -30,6 +31,16 @@ SHAPES: dict[int, dict[str, tuple[tuple[float, ...], ...]]] = {
     },
 }
 DEGENERATE = 1e-9  # relative difference of |k|^2 within one shell
+
+
+@jax.jit
+def sin_and_cos(phases: Array) -> tuple[Array, Array]:
+    """Sin and cos of phases (...).
+
+    By its name in a program `hamiltonians.wave_rule` knows that each is the derivative
+    of the other, and that a Jacobian needs neither again.
+    """
+    return jnp.sin(phases), jnp.cos(phases)
 
 
 class Waves(NamedTuple):
@@ -170,7 +181,7 @@ class Box:
         b_a belong to the shortest lattice vectors, in whatever way the cell is given.
         """
         halves = x @ jnp.asarray(math.pi * np.linalg.inv(self._shortest), x.dtype)
-        return Waves(jnp.sin(halves), jnp.cos(halves))
+        return Waves(*sin_and_cos(halves))
 
     def squared_distance(self, waves: Waves) -> Array:
         """A smooth periodic square (...) of the distance with these waves.

@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hamiltonians import message_rule, pair_rule
+from hamiltonians import message_rule, pair_rule, wave_rule
 from hamiltonians.kinetic import LAPLACIANS, kinetic_energy
 from nqs.ansatze.backflow import message_sum
+from nqs.box import sin_and_cos
 from nqs.pairs import relative_features
 from nqs.types import Function, LogPsi
 
@@ -140,6 +141,13 @@ def relative_messages(x):
     return a, b, waves @ jnp.cos(jnp.arange(12.0)).reshape(4, 3)
 
 
+def relative_messages_of_parts(x):
+    """Some with a derivative that is the sum of several entries."""
+    a, b, c = relative_messages(x)
+    mixed = x @ jnp.cos(jnp.arange(6.0)).reshape(2, 3)
+    return a, b, c + jnp.sin(mixed[:, None, :] - mixed[None, :, :]) * c
+
+
 def relative_messages_of_pairs_alone(x):
     a, b, c = relative_messages(x)
     return jnp.ones_like(a), jnp.zeros_like(b), c
@@ -159,6 +167,7 @@ RELATIVE, RELATIVE_PAIRS = relative_messages, relative_messages_of_pairs_alone
     [(name, all_particles_everywhere, False, True) for name in message_rule.ACTIVATIONS]
     + [("silu", features, False, True) for features in (ONE, PAIRS, RELATIVE)]
     + [("silu", features, True, True) for features in (RELATIVE, RELATIVE_PAIRS)]
+    + [("silu", relative_messages_of_parts, True, True)]
     + [("silu", features_of_a_third_particle, False, False)],
 )
 def test_the_rule_for_messages_is_the_chain_rule(
@@ -228,3 +237,23 @@ def test_the_rule_for_features_is_the_chain_rule(waves, known, walkers, monkeypa
     assert bool(used) is known
     loop = kinetic(function, walkers[:2], "loop")
     np.testing.assert_allclose(forward, loop, rtol=1e-11)
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_the_rule_for_sin_and_cos_is_the_chain_rule(mixed, walkers, monkeypatch):
+    """Of phases of one particle each, and of phases of all."""
+    used, forward = [], wave_rule.forward
+    monkeypatch.setattr(
+        wave_rule, "forward", lambda *a, **b: used.append(1) or forward(*a, **b)
+    )
+
+    def function(params, x):
+        phases = x @ SKEW + (jnp.sum(x**3) if mixed else 0.0)
+        sin, cos = sin_and_cos(phases)
+        logabs = jnp.sum(sin * cos[::-1]) + jnp.sum(jnp.exp(sin)) + 2 * jnp.sum(cos)
+        return LogPsi(jnp.ones_like(logabs), logabs)
+
+    found = kinetic(function, walkers[:2])
+    assert used
+    loop = kinetic(function, walkers[:2], "loop")
+    np.testing.assert_allclose(found, loop, rtol=1e-11)

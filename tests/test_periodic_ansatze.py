@@ -164,8 +164,8 @@ def trigonometry(jaxpr):
 def test_sines_and_cosines_grow_with_particles_alone():
     ansatz, _, walkers, _, off = start("closed shells")
     program = jax.make_jaxpr(lambda x: ansatz.apply(off, x))(walkers[0]).jaxpr
-    n, d, waves = 14, 3, 6  # six of a closed shell besides the constant
-    assert trigonometry(program) == n * waves + 2 * (2 * n * d)
+    n, d, waves = 14, 3, 7  # of a closed shell
+    assert trigonometry(program) == 2 * n * waves + 2 * (2 * n * d)
 
 
 def test_an_open_shell_and_a_twist_without_a_box_are_refused():

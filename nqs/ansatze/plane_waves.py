@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 
 from nqs.ansatze.slater import log_determinants
-from nqs.box import Box
+from nqs.box import Box, sin_and_cos
 from nqs.types import LogPsi
 
 
@@ -49,7 +49,7 @@ def plane_waves(
     """The m lowest plane waves (k, m, m) at m positions x (m, d), rows are particles.
 
     Real, 1, sqrt(2) cos and sqrt(2) sin, without a twist; exp(i k . x) with one. Takes
-    a cos and a sin for each pair k, -k, or each k, and each particle.
+    a cos and a sin for each k and each particle.
 
     Factors (k, m, m) change with the particles' surroundings, and must leave |psi| as
     it is when all particles move together. So a cosine and its sine share a complex
@@ -62,20 +62,27 @@ def plane_waves(
     m = x.shape[0]
     if any(box.checked_twist(twist)):
         phases = x @ jnp.asarray(box.wave_vectors(m, twist).T, x.dtype)
-        waves = jax.lax.complex(jnp.cos(phases), jnp.sin(phases))[None]
+        sin, cos = sin_and_cos(phases)
+        waves = jax.lax.complex(cos, sin)[None]
         return waves if factors is None else factors * waves
     numbers = box.wave_numbers(m)
     half = np.array([k for k in numbers.tolist() if k > [0] * box.d], int)
-    one = jnp.ones((1, m, 1), x.dtype)
-    if not len(half):
-        return one if factors is None else factors
-    phases = x @ jnp.asarray((half @ box.reciprocal).T, x.dtype)
-    cos, sin = (
-        np.sqrt(2.0) * jnp.cos(phases)[None],
-        np.sqrt(2.0) * jnp.sin(phases)[None],
-    )
-    if factors is not None:
-        one, real, imaginary = jnp.split(factors, [1, 1 + len(half)], axis=2)
-        imaginary = imaginary - 1
-        cos, sin = real * cos - imaginary * sin, real * sin + imaginary * cos
-    return jnp.concatenate([one, cos, sin], axis=2)
+    h = len(half)
+    half = half.reshape(h, box.d)
+    # 1, cosines and sines as cosines of phases: columns cut out and joined are slow
+    k = np.concatenate([np.zeros((1, box.d)), half, half]) @ box.reciprocal
+    shift = np.repeat([0, np.pi / 2], [1 + h, h])[None]
+    size = jnp.asarray(np.repeat([1, np.sqrt(2)], [1, 2 * h]), x.dtype)[None]
+    phases = x @ jnp.asarray(k.T, x.dtype) - jnp.asarray(shift, x.dtype)
+    sin, cos = sin_and_cos(phases)
+    waves = (size * cos)[None]
+    if factors is None:
+        return waves
+    turned = (-size * sin)[None]  # by a right angle
+    pairs = np.arange(1, 1 + h)
+    real = jnp.asarray(np.eye(m)[:, [0, *pairs, *pairs]], x.dtype)
+    imaginary = np.eye(m)[:, [0, *(h + pairs), *(h + pairs)]]
+    imaginary[:, 0] = 0
+    less_one = jnp.asarray(np.sum(imaginary, axis=0), x.dtype)[None, None, :]
+    imaginary = factors @ jnp.asarray(imaginary, x.dtype) - less_one
+    return (factors @ real) * waves + imaginary * turned

@@ -56,11 +56,10 @@ class NaturalGradient:
       noise: multiple of |learning_rate eps|^2, with the peak of the learning rate, that
         is added to the damping. That is the squared angle of a step which follows
         every walker; most of it is noise where it is large, as for many particles and
-        early. With less damping the parameters do not settle at the minimum however
-        small the steps: walkers with large derivatives weigh less in the solution, so
-        that its mean is not along the gradient. It falls as the variance does, as the
-        damping of Levenberg and Marquardt with quadratic convergence (N. Yamashita and
-        M. Fukushima, Computing Suppl. 15, 239 (2001)).
+        early, and noise in the parameters costs energy (`experiments/README.md`). It
+        falls as the variance does, like the damping of Levenberg and Marquardt that
+        keeps quadratic convergence (N. Yamashita and M. Fukushima, Computing Suppl.
+        15, 239 (2001)).
       momentum: mu of SPRING; 0 for SR.
       max_step: largest ||O step||, an angle between wave functions; None for any.
       space: "parameters" (SR), "samples" (minSR), or "auto" for the smaller matrix.
