@@ -52,6 +52,12 @@ class CenteredDerivatives:
     chunk_size: int | None = None
     memory: int = 2**30
 
+    @property
+    def n_parts(self) -> int:
+        """Rows of a walker: 1, or 2 where psi is complex."""
+        x = jax.tree.map(lambda leaf: leaf[0], self.walkers)
+        return jax.eval_shape(self._log_psi, self.params, x).shape[0]
+
     def center(self, values: Array) -> Array:
         """Rows (w k,) or (w k, p) of values (w, k) or (w, k, p): centered, weighted."""
         shape = (-1,) + (1,) * (values.ndim - 1)
@@ -130,9 +136,8 @@ class CenteredDerivatives:
         Nor are there any where a layer has no need of them.
         """
         x = jax.tree.map(lambda leaf: leaf[0], self.walkers)
-        psi = jax.eval_shape(self._log_psi, self.params, x)
-        rows = self.weights.shape[0] * psi.shape[0]
-        needed = rows * n_parameters(self.params) * psi.dtype.itemsize
+        rows = self.weights.shape[0] * self.n_parts
+        needed = rows * n_parameters(self.params) * self.weights.dtype.itemsize
         items = jax.eval_shape(self._derivatives, x)
         if needed > self.memory or any(map(is_rank_one, items)):
             return None

@@ -144,9 +144,8 @@ class NaturalGradient:
         in_samples = self.space == "samples" or (
             self.space == "auto" and gram_is_smaller
         )
-        parts = [local_energy.real, local_energy.imag]
-        n_parts = jax.eval_shape(derivatives.times, last).size // local_energy.shape[0]
-        eps = derivatives.center(jnp.stack(parts[:n_parts], axis=1))
+        parts = [local_energy.real, local_energy.imag][: derivatives.n_parts]
+        eps = derivatives.center(jnp.stack(parts, axis=1))
         damping = self.damping + self.noise * jnp.sum((self.learning_rate * eps) ** 2)
         remembered = jax.tree.map(lambda leaf: self.momentum * leaf, last)
         if in_samples:
