@@ -33,7 +33,7 @@ SHAPES: dict[int, dict[str, tuple[tuple[float, ...], ...]]] = {
 DEGENERATE = 1e-9  # relative difference of |k|^2 within one shell
 
 
-@jax.jit
+@jax.jit  # for its name alone
 def sin_and_cos(phases: Array) -> tuple[Array, Array]:
     """Sin and cos of phases (...).
 

@@ -33,4 +33,4 @@ def relative_features(
 
     of_pairs.__name__ = f"relative_features_{len(RELATIVE_FEATURES)}"
     RELATIVE_FEATURES[of_pairs.__name__] = function
-    return jax.jit(of_pairs)
+    return jax.jit(of_pairs)  # for its name alone

@@ -217,9 +217,10 @@ def waves_with_a_third(x):
     return own_waves(x) * (1 + jnp.sum(x**2))
 
 
-@pytest.mark.parametrize(
-    "waves, known", [(own_waves, True), (waves_with_a_third, False)]
-)
+SLOWLY = pytest.param(waves_with_a_third, False, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("waves, known", [(own_waves, True), SLOWLY])
 def test_the_rule_for_features_is_the_chain_rule(waves, known, walkers, monkeypatch):
     used, differentiated = [], pair_rule.differentiated
     monkeypatch.setattr(
