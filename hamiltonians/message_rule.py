@@ -192,7 +192,7 @@ def _gradients(arguments: Forward, relative: bool) -> Forward | None:
         own, other = mask == i * d + axis, mask == j * d + axis
         same = np.eye(n, dtype=bool)  # i = j does not count
         whole = np.all(own | other | same, axis=(1, 2))
-        once = np.all((own.sum(axis=0) <= 1) & (other.sum(axis=0) <= 1) | same)
+        once = np.all((own.sum(axis=0) == 1) & (other.sum(axis=0) == 1) | same)
         if not (np.any(whole) and once):
             return None
         k = np.argmax(whole)

@@ -107,6 +107,10 @@ def _tangents(v: Any) -> Array | None:
         return None
     tangents = []
     for axis in range(d):
-        there = jnp.asarray(mask == own * d + axis, v.x.dtype)
-        tangents.append(jnp.sum(there * v.jacobian.data, axis=0))
+        there = mask == own * d + axis
+        if not np.all(np.any(there, axis=(0, 2))):
+            return None  # not an axis that all particles have: d is not what it seems
+        tangents.append(
+            jnp.sum(jnp.asarray(there, v.x.dtype) * v.jacobian.data, axis=0)
+        )
     return jnp.stack(tangents)

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-NAME = "sin_and_cos"  # of the function, in `nqs.box`
+NAME = "nqs_sin_and_cos"  # of the function in `nqs.box`
 
 
 def register() -> None:

@@ -33,14 +33,16 @@ SHAPES: dict[int, dict[str, tuple[tuple[float, ...], ...]]] = {
 DEGENERATE = 1e-9  # relative difference of |k|^2 within one shell
 
 
-@jax.jit  # for its name alone
-def sin_and_cos(phases: Array) -> tuple[Array, Array]:
+def nqs_sin_and_cos(phases: Array) -> tuple[Array, Array]:
     """Sin and cos of phases (...).
 
-    By its name in a program `hamiltonians.wave_rule` knows that each is the derivative
-    of the other, and that a Jacobian needs neither again.
+    By its name in a program, which nobody else should give, `hamiltonians.wave_rule`
+    knows that each is the derivative of the other and need not be evaluated again.
     """
     return jnp.sin(phases), jnp.cos(phases)
+
+
+sin_and_cos = jax.jit(nqs_sin_and_cos)  # for its name alone
 
 
 class Waves(NamedTuple):

@@ -201,7 +201,7 @@ def bent(one, other):
     """Of differences alone, neither even nor odd, with a constant beside them."""
     sin = one[..., :2] * other[..., 2:] - one[..., 2:] * other[..., :2]
     cos = one[..., 2:] * other[..., 2:] + one[..., :2] * other[..., :2]
-    constant = jnp.ones_like(sin[..., :1]) * jnp.eye(3)[:, :, None]
+    constant = jnp.ones_like(sin[..., :1]) * jnp.eye(len(sin))[:, :, None]
     return jnp.concatenate([sin + cos[..., ::-1], jnp.exp(sin * cos), constant], -1)
 
 
@@ -218,6 +218,22 @@ def waves_with_a_third(x):
 
 
 SLOWLY = pytest.param(waves_with_a_third, False, marks=pytest.mark.slow)
+
+
+def test_features_of_one_axis_of_three_are_not_taken_for_those_of_two():
+    """Two particles that depend on coordinates 0 and 3 of 0 to 5 alone."""
+    x = jnp.array([[0.3, 1.0, -0.4], [1.1, 0.2, 0.5]])
+
+    def function(params, x):
+        e = BENT(jnp.concatenate([jnp.sin(x[:, :1]), jnp.cos(x[:, :1])] * 2, axis=1))
+        messages = message_sum("silu", True)
+        y = messages(jnp.ones((2, 5)), jnp.zeros((2, 5)), e[..., :5])
+        return LogPsi(
+            jnp.ones(()), jnp.sum(jnp.sin(y) * jnp.arange(10.0).reshape(2, 5))
+        )
+
+    forward, loop = (kinetic(function, x[None], way) for way in ("forward", "loop"))
+    np.testing.assert_allclose(forward, loop, rtol=1e-11)
 
 
 @pytest.mark.parametrize("waves, known", [(own_waves, True), SLOWLY])
