@@ -29,12 +29,10 @@ def _slogdet_jvp(primals, tangents):
     return (sign, logabs), (jnp.zeros_like(sign), trace)
 
 
+@jax.jit
 def slogdet(matrices: Array) -> tuple[Array, Array]:
     """Sign and log|det| (...) of matrices (..., m, m), real or complex.
 
     As `numpy.linalg.slogdet`. The name is known to folx, which has a rule for it.
     """
     return _slogdet(matrices)
-
-
-slogdet = jax.jit(slogdet)
