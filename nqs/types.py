@@ -221,12 +221,29 @@ class DirectSampling(Protocol):
 
 @runtime_checkable
 class SiteRatios(Protocol):
-    """Ratios psi(x')/psi(x) for changed sites, cheaper than two evaluations."""
+    """Ratios psi(x')/psi(x) for changed sites of a lattice, without psi itself.
+
+    `nqs.site_ratios.site_ratios_of` gives any other ansatz the same methods.
+    """
+
+    def site_tables(self, params: Params) -> Any:
+        """What all walkers share; made once for many ratios."""
+        ...
+
+    def site_cache(self, tables: Any, x: Configuration) -> Any:
+        """What the ratios need to know of one configuration."""
+        ...
 
     def site_ratios(
-        self, params: Params, x: Configuration, sites: Array, values: Array
+        self, tables: Any, cache: Any, x: Configuration, sites: Array, values: Array
     ) -> Array:
         """(c,) ratios for c changes: x'[sites[c]] = values[c], both (c, k)."""
+        ...
+
+    def site_move(
+        self, tables: Any, cache: Any, x: Configuration, sites: Array, values: Array
+    ) -> tuple[Array, Any]:
+        """The ratio () of one change, sites and values (k,), and the cache after it."""
         ...
 
 
@@ -260,13 +277,15 @@ class LogDerivatives(Protocol):
 # The ansätze of this project that have each capability, for error messages.
 IMPLEMENTED_BY: dict[type, tuple[str, ...]] = {
     HiddenLayer: ("GaussianBinaryRBM",),
-    DirectSampling: (),
-    SiteRatios: (),
+    DirectSampling: ("RecurrentGRU",),
+    SiteRatios: ("BinaryRBM", "SpinJastrow", "Symmetrized"),
     LogDerivatives: (
         "Backflow",
+        "BinaryRBM",
         "DeepSets",
         "FeedForward",
         "GaussianBinaryRBM",
         "Product",
+        "SpinJastrow",
     ),
 }

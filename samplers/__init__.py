@@ -1,16 +1,24 @@
 """Monte Carlo samplers of |psi|^2, one kernel a file."""
 
+from samplers.direct import Direct
 from samplers.gibbs import Gibbs
 from samplers.langevin import Langevin
 from samplers.metropolis import AllParticles, Metropolis, Move, OneParticle
 from samplers.periodic import Periodic
+from samplers.sites import Exchange, Flip, Recolour, SiteMetropolis, SiteMove
 
 __all__ = [
     "AllParticles",
+    "Direct",
+    "Exchange",
+    "Flip",
     "Gibbs",
     "Langevin",
     "Metropolis",
     "Move",
     "OneParticle",
     "Periodic",
+    "Recolour",
+    "SiteMetropolis",
+    "SiteMove",
 ]

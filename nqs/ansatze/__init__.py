@@ -1,25 +1,35 @@
 """Wave functions as flax modules, one ansatz a file."""
 
 from nqs.ansatze.backflow import Backflow, MessagePassing
+from nqs.ansatze.binary_rbm import BinaryRBM
+from nqs.ansatze.conv import LatticeConv
 from nqs.ansatze.envelope import Envelope
 from nqs.ansatze.ffnn import DeepSets, FeedForward
 from nqs.ansatze.jastrow import GaussianJastrow, PadeJastrow, PowerJastrow, Product
 from nqs.ansatze.plane_waves import PlaneWaveSlater
 from nqs.ansatze.rbm import GaussianBinaryRBM
+from nqs.ansatze.recurrent import RecurrentGRU
 from nqs.ansatze.slater import Slater, SlaterJastrow
+from nqs.ansatze.spin_jastrow import SpinJastrow
+from nqs.ansatze.symmetrized import Symmetrized
 
 __all__ = [
     "Backflow",
+    "BinaryRBM",
     "DeepSets",
     "Envelope",
     "FeedForward",
     "GaussianBinaryRBM",
     "GaussianJastrow",
+    "LatticeConv",
     "MessagePassing",
     "PadeJastrow",
     "PlaneWaveSlater",
     "PowerJastrow",
     "Product",
+    "RecurrentGRU",
     "Slater",
     "SlaterJastrow",
+    "SpinJastrow",
+    "Symmetrized",
 ]

@@ -10,6 +10,7 @@ from jax import Array
 
 from nqs.ansatze.envelope import Envelope, oscillator_lengths
 from nqs.ansatze.log_derivatives import LayerwiseDerivatives
+from nqs.ansatze.site_features import site_features
 from nqs.types import LogPsi
 
 # Their second derivative holds delta functions at the kinks, which no walker ever
@@ -65,7 +66,8 @@ class Perceptron(nn.Module):
 class FeedForward(LayerwiseDerivatives, nn.Module):
     """log psi(x) = network(x) + log envelope(x), a multilayer perceptron of all of x.
 
-    Positions enter in oscillator lengths, sqrt(omega) x.
+    Positions enter in oscillator lengths, sqrt(omega) x. The levels of a lattice enter
+    as spins, or one unit a level where there are more than two, without an envelope.
 
     Attributes:
       hidden: widths of the hidden layers.
@@ -74,6 +76,7 @@ class FeedForward(LayerwiseDerivatives, nn.Module):
       residual: h + f(h) wherever a layer keeps the width.
       omega: trap frequency of the envelope, one number or one per axis, hartree.
       phase: a second output is the phase of psi, which is then complex.
+      levels: q of the sites of a lattice.
 
     Raises:
       ValueError: for widths that are no positive integers or an unknown name.
@@ -85,6 +88,7 @@ class FeedForward(LayerwiseDerivatives, nn.Module):
     residual: bool = False
     omega: float | tuple[float, ...] = 1.0
     phase: bool = False
+    levels: int = 2
 
     def __post_init__(self):
         super().__post_init__()
@@ -92,9 +96,12 @@ class FeedForward(LayerwiseDerivatives, nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> LogPsi:
-        """Log psi of x (n, d)."""
-        features = oscillator_lengths(x, self.omega).reshape(-1)
-        outputs = network(self, (*self.hidden, 1 + self.phase), True)(features)
+        """Log psi of x, positions (n, d) or levels (s,)."""
+        perceptron = network(self, (*self.hidden, 1 + self.phase), True)
+        if jnp.issubdtype(x.dtype, jnp.integer):
+            outputs = perceptron(site_features(x, self.levels).reshape(-1))
+            return log_psi(outputs, jnp.zeros((), outputs.dtype))
+        outputs = perceptron(oscillator_lengths(x, self.omega).reshape(-1))
         return log_psi(outputs, Envelope(self.omega)(x))
 
 

@@ -1,0 +1,42 @@
+"""Antiferromagnets of spins 1/2: Heisenberg and J1-J2 models."""
+
+import dataclasses
+
+from experiments.lattices import LatticeOptions, lattice_ansatz
+from experiments.options import main
+from hamiltonians import J1J2
+from hamiltonians import Heisenberg as Model
+from nqs.experiment import Experiment
+from samplers import Exchange
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Heisenberg(LatticeOptions):
+    """J sum S.S over neighbours and J2 sum S.S over second neighbours, at sum S^z = 0."""
+
+    j: float = 1.0
+    """Coupling J of neighbours, antiferromagnetic where positive."""
+    j2: float = 0.0
+    """Coupling of second neighbours."""
+    marshall: bool = True
+    """Turn the spins of one sublattice, so that the ground state without j2 is positive."""
+
+    def move(self) -> Exchange:
+        """Neighbours change places."""
+        return Exchange(self.sites)
+
+    def experiment(self) -> Experiment:
+        """The model, its ansatz and sampler."""
+        model = Model(self.sites, self.j, self.marshall)
+        if self.j2:
+            model = J1J2(self.sites, self.j, self.marshall, j2=self.j2)
+        return Experiment(
+            name="heisenberg",
+            hamiltonian=model,
+            ansatz=lattice_ansatz(self.ansatz, self.sites),
+            **self.settings(),
+        )
+
+
+if __name__ == "__main__":
+    main(Heisenberg)

@@ -1,0 +1,36 @@
+"""Spins in a transverse field: the quantum Ising model."""
+
+import dataclasses
+
+from experiments.lattices import LatticeOptions, lattice_ansatz
+from experiments.options import main
+from hamiltonians import TransverseFieldIsing
+from nqs.experiment import Experiment
+from samplers import Flip
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Ising(LatticeOptions):
+    """The Ising model in a transverse field, -J sum zz - h sum x, energies with J."""
+
+    j: float = 1.0
+    """Coupling J of neighbours, ferromagnetic where positive."""
+    field: float = 1.0
+    """Transverse field h."""
+
+    def move(self) -> Flip:
+        """One spin at a time."""
+        return Flip()
+
+    def experiment(self) -> Experiment:
+        """The model, its ansatz and sampler."""
+        return Experiment(
+            name="ising",
+            hamiltonian=TransverseFieldIsing(self.sites, self.j, self.field),
+            ansatz=lattice_ansatz(self.ansatz, self.sites),
+            **self.settings(),
+        )
+
+
+if __name__ == "__main__":
+    main(Ising)

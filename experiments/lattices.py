@@ -1,0 +1,89 @@
+"""What the experiments on lattices have in common: lattice, ansätze and samplers."""
+
+import dataclasses
+from functools import partial
+from typing import Any, Literal
+
+from experiments.options import Options, Part, PartOption
+from nqs.ansatze import (
+    BinaryRBM,
+    FeedForward,
+    LatticeConv,
+    RecurrentGRU,
+    SpinJastrow,
+    Symmetrized,
+)
+from nqs.lattice import Lattice
+from nqs.types import Sampler
+from samplers import Direct, SiteMetropolis, SiteMove
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LatticeOptions(Options):
+    """Options of every experiment on a lattice."""
+
+    length: tuple[int, ...] = (16,)
+    """Sites along each axis; one number for a chain, or for two equal axes."""
+    lattice: Literal["chain", "square", "triangular"] = "chain"
+    """Which lattice."""
+    open_ends: bool = False
+    """No bonds around the torus."""
+    ansatz: PartOption = Part("rbm")
+    """rbm(alpha=1), rbm(symmetric=True), jastrow, ffnn, conv or gru; with
+    symmetrized=True any of them is averaged over the symmetries of the lattice."""
+    sampler: PartOption = Part("metropolis")
+    """metropolis; direct for gru."""
+    optimizer: PartOption = Part("spring")
+    """spring, sr, minsr, or any of optax's by name: adam(learning_rate=0.01), say."""
+    iterations: int = 300
+    """Training steps."""
+    n_walkers: int = 1024
+    """Markov chains."""
+    evaluation_steps: int = 500
+    """Sampler steps with frozen parameters, which give the result."""
+
+    @property
+    def sites(self) -> Lattice:
+        """The lattice that these options describe."""
+        axes = 1 if self.lattice == "chain" else 2
+        length = self.length * axes if len(self.length) == 1 else self.length
+        return Lattice(length, self.lattice, not self.open_ends)
+
+    def move(self) -> SiteMove:
+        """How Metropolis changes a configuration."""
+        raise TypeError(f"{type(self).__name__} must say how its sites change")
+
+    def _sampler(self) -> Sampler:
+        known = {"metropolis": partial(SiteMetropolis, self.move()), "direct": Direct}
+        sampler = self.sampler.build("sampler", known)
+        if self.sweeps is not None:
+            sampler = dataclasses.replace(sampler, sweeps=self.sweeps)
+        return sampler
+
+
+def lattice_ansatz(part: Part, lattice: Lattice, levels: int = 2) -> Any:
+    """Build the ansatz that was named.
+
+    Raises:
+      ValueError: for an unknown name or field.
+    """
+
+    def averaged(make, symmetrized=False, **settings):
+        ansatz = make(**settings)
+        return Symmetrized(ansatz, lattice) if symmetrized else ansatz
+
+    def rbm(symmetric=False, **settings):
+        if not symmetric:
+            return BinaryRBM(levels=levels, **settings)
+        return BinaryRBM(levels=levels, lattice=lattice, point_group=True, **settings)
+
+    known = {
+        "rbm": rbm,
+        "jastrow": partial(SpinJastrow, levels),
+        "ffnn": partial(FeedForward, levels=levels),
+        "conv": partial(LatticeConv, lattice, levels=levels),
+        "gru": partial(RecurrentGRU, lattice.n, levels=levels),
+    }
+    return part.build(
+        "ansatz", {k: partial(averaged, make) for k, make in known.items()}
+    )

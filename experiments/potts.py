@@ -1,0 +1,38 @@
+"""The quantum Potts (clock) model."""
+
+import dataclasses
+
+from experiments.lattices import LatticeOptions, lattice_ansatz
+from experiments.options import main
+from hamiltonians import Potts as Model
+from nqs.experiment import Experiment
+from samplers import Recolour
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Potts(LatticeOptions):
+    """-J sum (Z^+ Z + h.c.) - f sum (X + X^+) with q levels a site, energies with J."""
+
+    q: int = 3
+    """Levels of each site."""
+    j: float = 1.0
+    """Coupling J of neighbours, ferromagnetic where positive."""
+    field: float = 1.0
+    """Field f, critical at J on a chain of three levels."""
+
+    def move(self) -> Recolour:
+        """One site at a time."""
+        return Recolour(self.q)
+
+    def experiment(self) -> Experiment:
+        """The model, its ansatz and sampler."""
+        return Experiment(
+            name="potts",
+            hamiltonian=Model(self.sites, self.q, self.j, self.field),
+            ansatz=lattice_ansatz(self.ansatz, self.sites, self.q),
+            **self.settings(),
+        )
+
+
+if __name__ == "__main__":
+    main(Potts)

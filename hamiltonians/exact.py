@@ -1,0 +1,94 @@
+"""Exact diagonalisation of lattice models without their matrix."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.sparse.linalg import LinearOperator, eigsh
+
+from nqs.batching import chunked_map
+from nqs.types import Reference
+
+if TYPE_CHECKING:
+    from hamiltonians.lattice_model import LatticeModel
+
+LARGEST = 2**21  # configurations
+QUICK = 2**17  # as many take a second or two
+SOURCE = "exact diagonalisation (Lanczos)"
+
+
+class GroundState(NamedTuple):
+    """The lowest eigenvalue, and psi (c,) in the order of `configurations`."""
+
+    energy: float
+    psi: np.ndarray
+
+
+def configurations(model: "LatticeModel") -> np.ndarray:
+    """All levels (c, s) that the model allows, in the order of their digits.
+
+    Raises:
+      ValueError: if there are more than `LARGEST`.
+    """
+    q, n, total = model.levels, model.n, model.total
+    if n * np.log(q) > np.log(2 * LARGEST) or q**n > LARGEST:
+        raise ValueError(
+            f"{q}^{n} configurations are too many for exact diagonalisation; at most "
+            f"{LARGEST}"
+        )
+    codes = np.arange(q**n)
+    digits = codes[:, None] // q ** np.arange(n - 1, -1, -1)[None, :] % q
+    return digits if total is None else digits[digits.sum(axis=1) == total]
+
+
+def operator(model: "LatticeModel") -> tuple[np.ndarray, Callable]:
+    """The configurations (c, s), and the function psi (c,) -> H psi (c,)."""
+    x = configurations(model)
+    weights = model.levels ** np.arange(model.n - 1, -1, -1)
+    position = np.zeros(model.levels**model.n, np.int32)
+    position[x @ weights] = np.arange(len(x))
+    digits, place = jnp.asarray(x, jnp.int8), jnp.asarray(position)
+
+    @jax.jit
+    def times(psi):
+        def row(x):
+            x = x.astype(int)
+            code = x @ weights
+            found = model.connected(x)
+            steps = (found.values - x[found.sites]) * jnp.asarray(weights)[found.sites]
+            there = psi[place[code + jnp.sum(steps, axis=1)]]
+            diagonal = sum(model.diagonal(x).values())
+            return diagonal * psi[place[code]] + jnp.sum(found.elements * there)
+
+        return chunked_map(row, digits, 4096)
+
+    return x, times
+
+
+def ground_state(model: "LatticeModel") -> GroundState:
+    """Energy and wave function of the ground state.
+
+    Raises:
+      ValueError: if there are too many configurations.
+    """
+    x, times = operator(model)
+    if len(x) <= 64:
+        matrix = np.stack([np.asarray(times(row)) for row in np.eye(len(x))])
+        energies, vectors = np.linalg.eigh(matrix)
+        return GroundState(float(energies[0]), vectors[:, 0])
+    linear = LinearOperator(
+        (len(x), len(x)), matvec=lambda v: np.asarray(times(v.ravel())), dtype=float
+    )
+    start = np.random.default_rng(0).normal(size=len(x))
+    energies, vectors = eigsh(linear, k=1, which="SA", v0=start, tol=1e-12)
+    return GroundState(float(energies[0]), vectors[:, 0])
+
+
+def diagonalized(model: "LatticeModel") -> tuple[Reference, ...]:
+    """The exact energy where it takes no more than seconds, else nothing."""
+    if model.n * np.log(model.levels) > np.log(QUICK):
+        return ()
+    with jax.enable_x64(True):
+        return (Reference(ground_state(model).energy, 0.0, "exact", SOURCE),)

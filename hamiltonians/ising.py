@@ -1,0 +1,60 @@
+"""The Ising model in a transverse field."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from hamiltonians.chain_references import ising_ring
+from hamiltonians.exact import diagonalized
+from hamiltonians.lattice_model import Connected, LatticeModel, check_finite
+from nqs.lattice import Lattice, Sites, spins
+from nqs.types import Reference
+
+
+@dataclasses.dataclass(frozen=True)
+class TransverseFieldIsing(LatticeModel):
+    """H = -J sum_<ij> sigma^z_i sigma^z_j - h sum_i sigma^x_i, of Pauli matrices.
+
+    Critical at h = J on a chain.
+
+    Attributes:
+      lattice: sites and bonds.
+      j: J, ferromagnetic where positive.
+      field: h.
+
+    Raises:
+      ValueError: for a number that is not finite.
+    """
+
+    lattice: Sites
+    j: float = 1.0
+    field: float = 1.0
+
+    off_diagonal = "field"
+
+    def __post_init__(self):
+        check_finite(self, "j", "field")
+
+    def diagonal(self, x: Array) -> dict[str, Array]:
+        """The coupling of neighbours."""
+        s, (i, k) = spins(x), self.lattice.edges.T
+        return {"coupling": -self.j * jnp.sum(s[i] * s[k])}
+
+    def connected(self, x: Array) -> Connected:
+        """All flips of one spin."""
+        sites = np.arange(self.n)[:, None]
+        elements = jnp.full(self.n, -self.field, jnp.result_type(float))
+        return Connected(jnp.asarray(sites), 1 - x[:, None], elements)
+
+    def references(self) -> tuple[Reference, ...]:
+        """Exact for a ferromagnetic ring of any length, else for few sites."""
+        lattice = self.lattice
+        if isinstance(lattice, Lattice) and lattice.kind == "chain":
+            unfrustrated = self.j >= 0 or lattice.n % 2 == 0
+            if lattice.periodic and unfrustrated:
+                energy = ising_ring(lattice.n, abs(self.j), abs(self.field))
+                source = "free fermions, P. Pfeuty, Ann. Phys. 57, 79 (1970)"
+                return (Reference(energy, 0.0, "exact", source),)
+        return diagonalized(self)

@@ -1,0 +1,239 @@
+"""The restricted Boltzmann machine of lattice sites."""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from nqs.ansatze.log_derivatives import of_layer, of_parameter
+from nqs.ansatze.site_features import n_features, product, site_features
+from nqs.lattice import Lattice
+from nqs.types import LogPsi, OuterProducts, Params
+
+
+class Machine(NamedTuple):
+    """Parameters as numbers of psi, real or complex, with s sites and f features.
+
+    Attributes:
+      visible: (s, f).
+      hidden: (m,).
+      weights: (s, f, m).
+    """
+
+    visible: Array
+    hidden: Array
+    weights: Array
+
+
+class Tables(NamedTuple):
+    """What a change of one site does, shared by all walkers.
+
+    With two levels it is that of a step by one from level 0 to 1, as the step back only
+    changes the sign of the sinh: bias (s,), cosh and sinh (s, m). With q levels it is
+    that of the step from each to each other: (s, q, q) and (s, q, q, m).
+    """
+
+    machine: Machine
+    bias: Array
+    cosh: Array
+    sinh: Array
+
+
+class BinaryRBM(nn.Module):
+    """psi(x) = exp(sum_i a_i v_i) prod_j 2 cosh(b_j + sum_i w_ij v_i).
+
+    The visible units v are the spins sigma^z of two levels; with more levels each site
+    has one unit a level, 1 for the level that it is in and else 0. The hidden units are
+    summed over in closed form.
+
+    A change of one site turns cosh(theta) into
+
+        cosh(theta + delta) = cosh(theta) (cosh(delta) + tanh(theta) sinh(delta)),
+
+    whose delta depends on the site alone, so that ratios of psi take no more than a
+    table of cosh(delta) and sinh(delta) and the tanh(theta_j) of a walker, which follow
+    a change by the addition formula in turn.
+
+    Attributes:
+      alpha: hidden units a site; with a lattice, filters (see there).
+      levels: q of each site.
+      complex: complex weights, kept as pairs of real and imaginary part; psi is
+        complex.
+      lattice: makes psi invariant: each of alpha filters has one hidden unit for every
+        translation of the lattice, with its weights shifted. None for free weights.
+      point_group: one for every rotation and reflection as well.
+      stddev: of the random initial weights and hidden biases.
+
+    Raises:
+      ValueError: if alpha is not positive, there are not two levels, or a point group
+        is asked for without its lattice.
+
+    Reference: G. Carleo and M. Troyer, Science 355, 602 (2017).
+    """
+
+    alpha: int = 1
+    levels: int = 2
+    complex: bool = False
+    lattice: Lattice | None = None
+    point_group: bool = False
+    stddev: float = 0.02
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name, least in (("alpha", 1), ("levels", 2)):
+            value = getattr(self, name)
+            if not (isinstance(value, int) and value >= least):
+                raise ValueError(
+                    f"{name} must be an integer of at least {least}, got {value!r}"
+                )
+        if self.point_group and self.lattice is None:
+            raise ValueError("point_group needs the lattice whose group it is")
+
+    @nn.compact
+    def __call__(self, x: Array) -> LogPsi:
+        """Log psi of levels x (s,)."""
+        dtype, f = jnp.result_type(float), n_features(self.levels)
+        normal, zeros = nn.initializers.normal(self.stddev), nn.initializers.zeros
+        pair = (2,) if self.complex else ()
+        s, units = x.shape[0], self.alpha * x.shape[0]
+        if self.lattice is not None:
+            s, units = self.lattice.n, self.alpha
+        sites = 1 if self.lattice is not None else s
+        params = {
+            "visible_bias": self.param("visible_bias", zeros, (*pair, sites, f), dtype),
+            "hidden_bias": self.param("hidden_bias", normal, (*pair, units), dtype),
+            "weights": self.param("weights", normal, (*pair, s, f, units), dtype),
+        }
+        return self._log_psi(self._machine(params), x)
+
+    @nn.nowrap
+    def site_tables(self, params: Params) -> Tables:
+        """The cosh and sinh of every change of one site."""
+        machine = self._machine(params["params"])
+        if self.levels == 2:
+            bias, step = -2 * machine.visible[:, 0], -2 * machine.weights[:, 0]
+        else:
+            a, w = machine.visible, machine.weights
+            bias = a[:, None, :] - a[:, :, None]  # to the last from the one before
+            step = w[:, None] - w[:, :, None]
+        return Tables(machine, bias, jnp.cosh(step), jnp.sinh(step))
+
+    @nn.nowrap
+    def site_cache(self, tables: Tables, x: Array) -> Array:
+        """The tanh(theta) (m,) of the hidden units."""
+        return jnp.tanh(self._theta(tables.machine, x))
+
+    @nn.nowrap
+    def site_ratios(
+        self, tables: Tables, cache: Array, x: Array, sites: Array, values: Array
+    ) -> Array:
+        """(c,) ratios for changes (c, k)."""
+
+        def change(sites, values):
+            log_visible, cosh, _ = self._changed(tables, cache, x, sites, values)
+            return jnp.exp(log_visible) * product(cosh)
+
+        return jax.vmap(change)(sites, values)
+
+    @nn.nowrap
+    def site_move(
+        self, tables: Tables, cache: Array, x: Array, sites: Array, values: Array
+    ) -> tuple[Array, Array]:
+        """The ratio () of one change (k,), and tanh(theta) after it."""
+        log_visible, cosh, sinh = self._changed(tables, cache, x, sites, values)
+        return jnp.exp(log_visible) * product(cosh), sinh / cosh
+
+    @nn.nowrap
+    def log_derivatives(self, params: Params, x: Array) -> tuple[OuterProducts, ...]:
+        """Of the weights with the hidden biases, and of the visible biases."""
+        machine = self._machine(params["params"])
+        v, t = site_features(x, self.levels), jnp.tanh(self._theta(machine, x))
+        if self.lattice is None:
+            visible = v.reshape(1, -1)
+            signals = self._by_pairs(t[None])
+            weights = of_layer([visible], [signals[:, None]], bias=True)
+            return weights, of_parameter(self._by_pairs(visible))
+        shifted = v[np.asarray(self._group)]  # (g, s, f)
+        t = t.reshape(len(shifted), self.alpha)
+        by_weights = jnp.einsum("gsf,ga->sfa", shifted, t).reshape(1, -1)
+        parts = by_weights, jnp.sum(t, axis=0)[None], jnp.sum(v, axis=0)[None]
+        return tuple(of_parameter(self._by_pairs(part)) for part in parts)
+
+    @nn.nowrap
+    def _by_pairs(self, derivatives: Array) -> Array:
+        """Of `LogPsi.parts` (k, p or 2 p) by numbers (1, p), real or complex."""
+        if not self.complex:
+            return derivatives
+        re, im = jnp.real(derivatives), jnp.imag(derivatives)
+        columns = [jnp.concatenate([re, im]), jnp.concatenate([-im, re])]
+        return jnp.concatenate(columns, axis=1)
+
+    @nn.nowrap
+    def _log_psi(self, machine: Machine, x: Array) -> LogPsi:
+        theta = self._theta(machine, x)
+        visible = jnp.sum(machine.visible * site_features(x, self.levels))
+        size = jnp.abs(jnp.real(theta))
+        # |cosh(u + i y)|^2 = e^(2|u|) ((1 + e)^2 cos^2 y + (1 - e)^2 sin^2 y) / 4 with
+        # e = e^(-2|u|)
+        if not self.complex:
+            logabs = visible + jnp.sum(size + jnp.log1p(jnp.exp(-2 * size)))
+            return LogPsi(jnp.ones_like(logabs), logabs)
+        small, cos, sin = jnp.exp(-2 * size), jnp.cos(theta.imag), jnp.sin(theta.imag)
+        even, odd = (1 + small) * cos, (1 - small) * sin * jnp.sign(theta.real)
+        logabs = jnp.sum(size + jnp.log(even**2 + odd**2) / 2) + visible.real
+        phase = jnp.sum(jnp.arctan2(odd, even)) + visible.imag
+        return LogPsi(jax.lax.complex(jnp.cos(phase), jnp.sin(phase)), logabs)
+
+    @nn.nowrap
+    def _theta(self, machine: Machine, x: Array) -> Array:
+        features = site_features(x, self.levels).astype(machine.weights.dtype)
+        return machine.hidden + jnp.tensordot(features, machine.weights, axes=2)
+
+    @nn.nowrap
+    def _changed(
+        self, tables: Tables, cache: Array, x: Array, sites: Array, values: Array
+    ) -> tuple[Array, Array, Array]:
+        """Log of the visible ratio, and cosh and sinh (m,) over cosh(theta)."""
+        log_visible = jnp.zeros((), cache.dtype)
+        cosh, sinh = jnp.ones_like(cache), cache
+        for k in range(sites.shape[0]):
+            site, old, new = sites[k], x[sites[k]], values[k]
+            if self.levels == 2:
+                step = (new - old).astype(jnp.real(cache).dtype)  # 0, 1 or -1
+                bias = step * tables.bias[site]
+                c = 1 + step**2 * (tables.cosh[site] - 1)
+                s = step * tables.sinh[site]
+            else:
+                bias = tables.bias[site, old, new]
+                c, s = tables.cosh[site, old, new], tables.sinh[site, old, new]
+            log_visible = log_visible + bias
+            cosh, sinh = cosh * c + sinh * s, sinh * c + cosh * s
+        return log_visible, cosh, sinh
+
+    @property
+    def _group(self) -> np.ndarray:
+        """Permutations (g, s), one for each hidden unit of a filter."""
+        assert self.lattice is not None
+        if self.point_group:
+            return self.lattice.symmetries
+        return self.lattice.translations
+
+    @nn.nowrap
+    def _machine(self, leaves: Params) -> Machine:
+        """The parameters as they enter psi, those of filters spread over the sites."""
+        names = ("visible_bias", "hidden_bias", "weights")
+        a, b, w = (leaves[name] for name in names)
+        if self.complex:
+            a, b, w = (jax.lax.complex(pair[0], pair[1]) for pair in (a, b, w))
+        if self.lattice is None:
+            return Machine(a, b, w)
+        # theta_ga = b_a + sum_i w_ia v_{g(i)}: unit (g, a) weighs site j by w_{g^-1(j)}
+        back = np.argsort(self._group, axis=1)  # (g, s)
+        spread = jnp.moveaxis(w[back], 0, 2)  # (s, f, g, a)
+        s, f = spread.shape[:2]
+        visible = jnp.broadcast_to(a, (s, f))
+        hidden = jnp.tile(b, len(back))
+        return Machine(visible, hidden, spread.reshape(s, f, -1))

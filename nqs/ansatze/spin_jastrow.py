@@ -1,0 +1,114 @@
+"""The Jastrow factor of lattice sites: a Gaussian in their features."""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from nqs.ansatze.log_derivatives import of_parameter
+from nqs.ansatze.site_features import n_features, site_features
+from nqs.types import LogPsi, OuterProducts, Params
+
+
+class Tables(NamedTuple):
+    """Features (q, f) of each level, field (s, f) and symmetric pairs (s, f, s, f)."""
+
+    features: Array
+    field: Array
+    pairs: Array
+
+
+class SpinJastrow(nn.Module):
+    """psi(x) = exp(sum_i a_i v_i + sum_{i<j} v_i w_ij v_j), real and positive.
+
+    v_i is the spin sigma^z of two levels, else one unit a level, 1 for the level that
+    site i is in.
+
+    Attributes:
+      levels: q of each site.
+      stddev: of the random initial pair weights.
+
+    Raises:
+      ValueError: for fewer than two levels.
+    """
+
+    levels: int = 2
+    stddev: float = 0.01
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not (isinstance(self.levels, int) and self.levels >= 2):
+            raise ValueError(f"levels must be at least 2, got {self.levels!r}")
+
+    @nn.compact
+    def __call__(self, x: Array) -> LogPsi:
+        """Log psi of levels x (s,)."""
+        s, f, dtype = x.shape[0], n_features(self.levels), jnp.result_type(float)
+        normal, zeros = nn.initializers.normal(self.stddev), nn.initializers.zeros
+        field = self.param("field", zeros, (s, f), dtype)
+        pairs = self.param("pairs", normal, (s * (s - 1) // 2, f, f), dtype)
+        v = site_features(x, self.levels)
+        logabs = jnp.sum(field * v) + jnp.sum(pairs * _pair_features(v))
+        return LogPsi(jnp.ones_like(logabs), logabs)
+
+    @nn.nowrap
+    def site_tables(self, params: Params) -> Tables:
+        """The pair weights as a symmetric matrix."""
+        field, pairs = params["params"]["field"], params["params"]["pairs"]
+        s, f = field.shape
+        i, j = jnp.triu_indices(s, 1)
+        matrix = jnp.zeros((s, s, f, f), pairs.dtype).at[i, j].set(pairs)
+        matrix = matrix.at[j, i].set(jnp.swapaxes(pairs, 1, 2))
+        features = site_features(jnp.arange(self.levels), self.levels)
+        return Tables(features, field, jnp.swapaxes(matrix, 1, 2))
+
+    @nn.nowrap
+    def site_cache(self, tables: Tables, x: Array) -> Array:
+        """What each feature feels, field + sum_j w_ij v_j (s, f)."""
+        return tables.field + jnp.tensordot(
+            tables.pairs, tables.features[x], axes=([2, 3], [0, 1])
+        )
+
+    @nn.nowrap
+    def site_ratios(
+        self, tables: Tables, cache: Array, x: Array, sites: Array, values: Array
+    ) -> Array:
+        """(c,) ratios for changes (c, k)."""
+
+        def change(sites, values):
+            return self._change(tables, cache, x, sites, values)[0]
+
+        return jnp.exp(jax.vmap(change)(sites, values))
+
+    @nn.nowrap
+    def site_move(
+        self, tables: Tables, cache: Array, x: Array, sites: Array, values: Array
+    ) -> tuple[Array, Array]:
+        """The ratio () of one change (k,), and the cache after it."""
+        log_ratio, step = self._change(tables, cache, x, sites, values)
+        rows = tables.pairs[sites]  # (k, f, s, f)
+        return jnp.exp(log_ratio), cache + jnp.tensordot(step, rows, axes=2)
+
+    @nn.nowrap
+    def _change(
+        self, tables: Tables, cache: Array, x: Array, sites: Array, values: Array
+    ) -> tuple[Array, Array]:
+        """Log of the ratio, linear and quadratic in the step (k, f) of the features."""
+        step = tables.features[values] - tables.features[x[sites]]
+        among = tables.pairs[sites][:, :, sites]  # (k, f, k, f)
+        quadratic = jnp.einsum("kf,kflg,lg->", step, among, step) / 2
+        return jnp.sum(step * cache[sites]) + quadratic, step
+
+    @nn.nowrap
+    def log_derivatives(self, params: Params, x: Array) -> tuple[OuterProducts, ...]:
+        """The features and their products, as psi is linear in its parameters."""
+        v = site_features(x, self.levels)
+        return of_parameter(v[None]), of_parameter(_pair_features(v)[None])
+
+
+def _pair_features(v: Array) -> Array:
+    """Products (p, f, f) of the features (s, f) of every two sites."""
+    i, j = jnp.triu_indices(v.shape[0], 1)
+    return v[i][:, :, None] * v[j][:, None, :]

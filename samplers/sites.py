@@ -1,0 +1,161 @@
+"""Metropolis sampling of lattice configurations, one small change after the other.
+
+The sites of all walkers are visited in the same random order, which knows nothing of
+their states: every single change leaves |psi|^2 invariant, and so does any sequence
+fixed beforehand; walkers draw their own values and acceptances and stay independent.
+What a change needs of the parameters is then one row of a table for all of them.
+"""
+
+import dataclasses
+from typing import ClassVar, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from nqs.batching import chunked_map
+from nqs.lattice import Sites
+from nqs.site_ratios import site_ratios_of
+from nqs.types import Ansatz, Params
+from samplers.metropolis import check_settings, where
+
+
+class SiteMove(Protocol):
+    """A proposal for a few sites of one configuration."""
+
+    def sweep(self, key: Array, x: Array) -> Array:
+        """Sites (m, k) that the m moves of a sweep change, in their order."""
+        ...
+
+    def __call__(self, u: Array, x: Array, sites: Array) -> tuple[Array, Array]:
+        """Levels (k,) for the sites (k,), and log q(x|x_new) - log q(x_new|x).
+
+        Args:
+          u: () uniform in [0, 1), all the randomness there is.
+          x: (s,) levels.
+          sites: (k,).
+        """
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Flip:
+    """Flip one spin, of two levels."""
+
+    def sweep(self, key: Array, x: Array) -> Array:
+        """Every site once."""
+        return jax.random.permutation(key, x.shape[0])[:, None]
+
+    def __call__(self, u: Array, x: Array, sites: Array) -> tuple[Array, Array]:
+        """The other level."""
+        return 1 - x[sites], jnp.zeros_like(u)
+
+
+@dataclasses.dataclass(frozen=True)
+class Recolour:
+    """Give one site another of its levels.
+
+    Attributes:
+      levels: q.
+    """
+
+    levels: int = 3
+
+    def sweep(self, key: Array, x: Array) -> Array:
+        """Every site once."""
+        return jax.random.permutation(key, x.shape[0])[:, None]
+
+    def __call__(self, u: Array, x: Array, sites: Array) -> tuple[Array, Array]:
+        """Any other level, all equally likely."""
+        step = 1 + jnp.floor(u * (self.levels - 1)).astype(x.dtype)
+        return (x[sites] + step) % self.levels, jnp.zeros_like(u)
+
+
+@dataclasses.dataclass(frozen=True)
+class Exchange:
+    """Exchange the levels at both ends of a bond, which conserves their sum.
+
+    Attributes:
+      lattice: whose bonds.
+    """
+
+    lattice: Sites
+
+    def sweep(self, key: Array, x: Array) -> Array:
+        """Every bond once."""
+        return jax.random.permutation(key, jnp.asarray(self.lattice.edges))
+
+    def __call__(self, u: Array, x: Array, sites: Array) -> tuple[Array, Array]:
+        """Each the level of the other."""
+        return x[sites[::-1]], jnp.zeros_like(u)
+
+
+class SiteState(NamedTuple):
+    """What the next step needs: the walkers (w, s)."""
+
+    walkers: Array
+
+
+@dataclasses.dataclass(frozen=True)
+class SiteMetropolis:
+    """Metropolis-Hastings on a lattice, by ratios of psi.
+
+    Attributes:
+      move: the proposal.
+      sweeps: per step.
+    """
+
+    move: SiteMove = Flip()
+    sweeps: int = 1
+    requires: ClassVar[type | None] = None
+
+    def __post_init__(self):
+        check_settings(self)
+
+    def init(self, walkers: Array, /) -> SiteState:
+        """Start at the given walkers."""
+        return SiteState(walkers)
+
+    def step(
+        self, key: Array, ansatz: Ansatz, params: Params, state: SiteState, /
+    ) -> tuple[SiteState, dict[str, Array]]:
+        """`sweeps` sweeps of every walker, leaving |psi|^2 invariant."""
+        walkers = state.walkers
+        ratios = site_ratios_of(ansatz)
+        tables = ratios.site_tables(params)
+        key_order, key_walkers = jax.random.split(key)
+        keys = jax.random.split(key_order, self.sweeps)
+        orders = jax.vmap(lambda key: self.move.sweep(key, walkers[0]))(keys)
+        sites = orders.reshape(-1, orders.shape[-1])  # (moves, k)
+
+        def walk(chain):
+            key, x = chain
+            uniform = jax.random.uniform(key, (len(sites), 2), jnp.result_type(float))
+
+            def move(carry, step):
+                x, cache, n_accepted, n_broken = carry
+                sites, u = step
+                values, log_q_ratio = self.move(u[0], x, sites)
+                ratio, moved = ratios.site_move(tables, cache, x, sites, values)
+                density = jnp.abs(ratio) ** 2 * jnp.exp(log_q_ratio)
+                accept = 1 - u[1] < density  # in (0, 1]: a node is never entered
+                new = x.at[sites].set(values), moved
+                count = n_accepted + accept, n_broken + ~(density < jnp.inf)
+                return (*where(accept, new, (x, cache)), *count), None
+
+            zero = jnp.zeros((), int)
+            start = (x, ratios.site_cache(tables, x), zero, zero)
+            (x, _, *counts), _ = jax.lax.scan(move, start, (sites, uniform))
+            return x, *counts
+
+        keys = jax.random.split(key_walkers, walkers.shape[0])
+        walkers, n_accepted, n_broken = chunked_map(walk, (keys, walkers))
+        info = {
+            "acceptance": jnp.mean(n_accepted / len(sites)),
+            "non_finite": jnp.sum(n_broken),
+        }
+        return SiteState(walkers), info
+
+    def adapt(self, state: SiteState, info: dict[str, Array], /) -> SiteState:
+        """Nothing: a change of a site has no width."""
+        return state
