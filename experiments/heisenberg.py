@@ -12,14 +12,14 @@ from samplers import Exchange
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Heisenberg(LatticeOptions):
-    """J sum S.S over neighbours and J2 sum S.S over second neighbours, at sum S^z = 0."""
+    """J sum S.S over neighbours, J2 sum S.S over second neighbours, at sum S^z = 0."""
 
     j: float = 1.0
     """Coupling J of neighbours, antiferromagnetic where positive."""
     j2: float = 0.0
     """Coupling of second neighbours."""
     marshall: bool = True
-    """Turn the spins of one sublattice, so that the ground state without j2 is positive."""
+    """Turn the spins of one sublattice: without j2 the ground state is then positive."""
 
     def move(self) -> Exchange:
         """Neighbours change places."""

@@ -1,21 +1,24 @@
 """What the experiments on lattices have in common: lattice, ansätze and samplers."""
 
 import dataclasses
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from experiments.options import Options, Part, PartOption
 from nqs.ansatze import (
     BinaryRBM,
+    Boltzmann,
     FeedForward,
     LatticeConv,
     RecurrentGRU,
     SpinJastrow,
     Symmetrized,
 )
+from nqs.experiment import Experiment
 from nqs.lattice import Lattice
-from nqs.types import Sampler
-from samplers import Direct, SiteMetropolis, SiteMove
+from nqs.types import Hamiltonian, Sampler
+from samplers import Direct, SiteMetropolis, SiteMove, Wolff
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,11 +57,53 @@ class LatticeOptions(Options):
         raise TypeError(f"{type(self).__name__} must say how its sites change")
 
     def _sampler(self) -> Sampler:
-        known = {"metropolis": partial(SiteMetropolis, self.move()), "direct": Direct}
-        sampler = self.sampler.build("sampler", known)
+        sampler = self.sampler.build("sampler", self._samplers())
         if self.sweeps is not None:
             sampler = dataclasses.replace(sampler, sweeps=self.sweeps)
         return sampler
+
+    def _samplers(self) -> dict[str, Callable]:
+        return {"metropolis": partial(SiteMetropolis, self.move()), "direct": Direct}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClassicalOptions(LatticeOptions):
+    """Options of classical models at a temperature."""
+
+    length: tuple[int, ...] = (8,)
+    """Sites along each axis; one number for a chain, or for two equal axes."""
+    lattice: Literal["chain", "square", "triangular"] = "square"
+    """Which lattice."""
+    q: ClassVar[int] = 2
+    j: float = 1.0
+    """Coupling J of neighbours, ferromagnetic where positive."""
+    ansatz: PartOption = Part("gru")
+    """gru(hidden=32), whose free energy is minimised; or boltzmann, whose energy is
+    sampled, without training."""
+    sampler: PartOption = Part("direct")
+    """direct or metropolis for gru; metropolis or wolff for boltzmann."""
+
+    def model(self, sampled: bool) -> Hamiltonian:
+        """The system, of which E alone is wanted if it is only sampled."""
+        raise TypeError(f"{type(self).__name__} must say what its model is")
+
+    def experiment(self) -> Experiment:
+        """The model with a trained free energy, or Boltzmann's density as it is."""
+        settings = self.settings()
+        sampled = self.ansatz.name == "boltzmann"
+        model = self.model(sampled)
+        if sampled:
+            ansatz = self.ansatz.build(
+                "ansatz", {"boltzmann": lambda: Boltzmann(model)}
+            )
+            settings["iterations"] = 0
+        else:
+            ansatz = lattice_ansatz(self.ansatz, self.sites, self.q)
+        name = type(self).__module__.rpartition(".")[2]
+        return Experiment(name=name, hamiltonian=model, ansatz=ansatz, **settings)
+
+    def _samplers(self) -> dict[str, Callable]:
+        return super()._samplers() | {"wolff": Wolff}
 
 
 def lattice_ansatz(part: Part, lattice: Lattice, levels: int = 2) -> Any:

@@ -1,5 +1,6 @@
 """Systems: each Hamiltonian is a frozen dataclass that gives its local energy."""
 
+from hamiltonians.classical import ClassicalIsing, ClassicalPotts
 from hamiltonians.electron_gas import ElectronGas
 from hamiltonians.heisenberg import J1J2, Heisenberg
 from hamiltonians.interactions import Coulomb, Gaussian, HarmonicPairs, InverseSquare
@@ -11,6 +12,8 @@ from hamiltonians.trap import HarmonicTrap
 
 __all__ = [
     "J1J2",
+    "ClassicalIsing",
+    "ClassicalPotts",
     "Coulomb",
     "ElectronGas",
     "Gaussian",

@@ -108,7 +108,7 @@ class ElectronGas(Hamiltonian):
             "interaction": self.ewald.energy(x) / self.rs,
         }
 
-    def ratios(self, terms: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    def derived(self, terms: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
         """The pressure P = (2 <T> + <V>) / (d Omega), hartree / bohr^d.
 
         It is the virial theorem: a stretch of the cell with all that is in it takes T
@@ -116,7 +116,7 @@ class ElectronGas(Hamiltonian):
         """
         volume = self.box.volume * self.rs**self.d
         above = 2 * terms["kinetic"] + terms["interaction"]
-        return {"pressure": (above / (self.d * volume), 1.0)}
+        return {"pressure": (lambda mean: mean / (self.d * volume), above)}
 
     def initial_walkers(self, key: Array, n_walkers: int) -> Array:
         """Uniform positions (w, n, d) in the cell, no two electrons close, rs.

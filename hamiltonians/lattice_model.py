@@ -1,4 +1,4 @@
-"""What every Hamiltonian on a lattice has in common: its matrix elements, row by row."""
+"""What Hamiltonians on a lattice have in common: their matrix, row by row."""
 
 import abc
 import math

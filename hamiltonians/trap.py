@@ -9,6 +9,7 @@ Calogero's model and many exactly solvable cases are all this Hamiltonian.
 import dataclasses
 import math
 import numbers
+import operator
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
@@ -117,7 +118,7 @@ class HarmonicTrap(Hamiltonian):
             terms["interaction"] = jnp.sum(self.interaction(distances))
         return terms
 
-    def ratios(self, terms: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    def derived(self, terms: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
         """The virial ratio, 1 in an eigenstate, where the interaction has a degree k.
 
         2 <T> = 2 <V_trap> + k <V_int>. A negative k <V_int> stands with the kinetic
@@ -131,7 +132,7 @@ class HarmonicTrap(Hamiltonian):
                 right = right + k * terms[name]
             else:
                 left = left - k * terms[name]
-        return {"virial_ratio": (left, right)}
+        return {"virial_ratio": (operator.truediv, left, right)}
 
     def initial_walkers(self, key: Array, n_walkers: int) -> Array:
         """Gaussian clouds (w, n, d), bohr, about as wide as the ground state.

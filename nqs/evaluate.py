@@ -132,17 +132,17 @@ def means(measured: dict[str, np.ndarray]) -> dict[str, list[Any]]:
 
 def summary(
     samples: dict[str, np.ndarray],
-    ratios: Callable[[dict[str, Any]], dict[str, tuple[Any, Any]]] | None = None,
+    derived: Callable[[dict[str, Any]], dict[str, tuple[Any, ...]]] | None = None,
 ) -> dict[str, Any]:
     """Means and error bars of everything that was measured.
 
     Args:
       samples: measurements of `Evaluation.step` stacked along a leading axis of steps.
-      ratios: the Hamiltonian's.
+      derived: the Hamiltonian's.
 
     Returns:
       energy, energy_error, energy_imaginary, variance, relative_variance (Var / E^2 and
-      its error), terms, observables (scalars and ratios), profiles {name: (mean,
+      its error), terms, observables (scalars and functions of means), profiles {name: (mean,
       error)} of the shape of the profile, autocorrelation_time, r_hat, n_samples,
       n_effective, acceptance, and warnings. An error is None where too few
       samples were taken for it, and a warning says how many are missing.
@@ -157,10 +157,10 @@ def summary(
     if np.iscomplexobj(local_energy):
         imaginary, _ = _estimate(local_energy.imag, "imaginary energy", warnings)
     observables = _table(scalars, warnings)
-    if ratios is not None:
-        found = ratios({name: np.real(term) for name, term in terms.items()})
-        for name, (above, below) in found.items():
-            observables[name] = _ratio(name, above, below, warnings)
+    if derived is not None:
+        found = derived({name: np.real(term) for name, term in terms.items()})
+        for name, (function, *means) in found.items():
+            observables[name] = _derived(name, function, means, warnings)
     return {
         "energy": energy.mean,
         "energy_error": error,
@@ -190,7 +190,7 @@ def evaluate(
     for i in range(steps):
         state, values = step(jax.random.fold_in(key, i), params, state)
         measured.append(jax.device_get(values))
-    return summary(stack(measured), evaluation.hamiltonian.ratios)
+    return summary(stack(measured), evaluation.hamiltonian.derived)
 
 
 def stack(measured: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -256,12 +256,20 @@ def _relative_variance(
     return [found.mean, error]
 
 
-def _ratio(
-    name: str, above: Any, below: Any, warnings: list[str]
+def _derived(
+    name: str, function: Callable, samples: list[Any], warnings: list[str]
 ) -> list[float | None]:
-    """<above> / <below> with the error of both averages, to first order."""
-    ratio, level = np.mean(above) / np.mean(below), np.mean(below)
-    found, error = _estimate(ratio + (above - ratio * below) / level, name, warnings)
+    """A function of means with the error that all of them make, to first order."""
+    means = [float(np.mean(values)) for values in samples]
+    with jax.enable_x64(True):
+        value, slopes = jax.value_and_grad(
+            lambda means: function(*means).astype(float)
+        )([jnp.asarray(mean) for mean in means])
+    series = float(value) + sum(
+        float(slope) * (values - mean)
+        for slope, values, mean in zip(slopes, samples, means, strict=True)
+    )
+    found, error = _estimate(series, name, warnings)
     return [found.mean, error]
 
 

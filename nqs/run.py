@@ -441,7 +441,7 @@ class _Run:
     def _finish(self, metrics: dict[str, np.ndarray]) -> dict[str, Any]:
         """Estimate, draw, and write `result.json` last."""
         samples = stack(self.measured)
-        measured = summary(samples, self.experiment.hamiltonian.ratios)
+        measured = summary(samples, self.experiment.hamiltonian.derived)
         measured["warnings"] = self.warnings + measured["warnings"]
         result = report(
             self.experiment, measured, self.n_parameters, self.seconds, self.mesh

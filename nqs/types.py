@@ -135,14 +135,15 @@ class Hamiltonian(abc.ABC):
         """Local energy (), the sum of the terms; complex when psi is."""
         return sum_of_terms(self.terms(ansatz, params, x))
 
-    def ratios(self, terms: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-        """Quantities that are one mean over another: a virial ratio, a pressure.
+    def derived(self, terms: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
+        """Functions of means: a virial ratio, a pressure, a reweighted average.
 
         Args:
           terms: real samples of every term, arrays of one shape.
 
         Returns:
-          {name: (samples above, samples or a constant below)}; none by default.
+          {name: (function, samples, ...)}, for function(mean, ...), which `jax` can
+          differentiate for its error; none by default.
         """
         del terms
         return {}
@@ -247,6 +248,26 @@ class SiteRatios(Protocol):
         ...
 
 
+@runtime_checkable
+class Clusters(Protocol):
+    """|psi|^2 = exp(-E / T), whose pairs gain or lose energy by being equal or not."""
+
+    @property
+    def neighbours(self) -> Array:
+        """(s, z) sites next to each; a site itself where there are fewer than z."""
+        ...
+
+    @property
+    def levels(self) -> int:
+        """Levels of each site, exchangeable without a change of E."""
+        ...
+
+    @property
+    def bond_probability(self) -> float:
+        """1 - exp(-gain / T), with which equal neighbours belong together."""
+        ...
+
+
 class OuterProducts(NamedTuple):
     """Derivatives by a matrix of parameters (a, b): sum_r inputs[r] signals[:, r].
 
@@ -276,9 +297,10 @@ class LogDerivatives(Protocol):
 
 # The ansätze of this project that have each capability, for error messages.
 IMPLEMENTED_BY: dict[type, tuple[str, ...]] = {
+    Clusters: ("Boltzmann",),
     HiddenLayer: ("GaussianBinaryRBM",),
     DirectSampling: ("RecurrentGRU",),
-    SiteRatios: ("BinaryRBM", "SpinJastrow", "Symmetrized"),
+    SiteRatios: ("BinaryRBM", "Boltzmann", "SpinJastrow", "Symmetrized"),
     LogDerivatives: (
         "Backflow",
         "BinaryRBM",

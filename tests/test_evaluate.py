@@ -1,5 +1,7 @@
 """Measuring: known samples give known means, errors and warnings."""
 
+import operator
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,6 +25,7 @@ from nqs.evaluate import (
     summary,
 )
 from nqs.observables import Density, MeanSquareRadius, RadialDensity
+from nqs.statistics import estimate
 from nqs.types import Function, LogPsi
 from samplers import Metropolis
 from tests.tiny import Still, StillState, Well, exact, gaussian
@@ -235,7 +238,7 @@ def virial(trap, psi, width, params=None):
     evaluation = Evaluation(Function(psi), trap, Still())
     step = jax.jit(lambda walkers: evaluation.step(None, params, StillState(walkers)))
     measured = [step(jnp.asarray(walkers))[1] for walkers in drawn]
-    found = summary(stack(jax.device_get(measured)), trap.ratios)
+    found = summary(stack(jax.device_get(measured)), trap.derived)
     return found["observables"]["virial_ratio"]
 
 
@@ -269,7 +272,7 @@ def test_the_virial_ratio_counts_the_interaction_by_its_degree(trap, means):
         f"term/{name}": mean + noise[i]
         for i, (name, mean) in enumerate(zip(names, means, strict=True))
     }
-    ratio, error = summary(measured, trap.ratios)["observables"]["virial_ratio"]
+    ratio, error = summary(measured, trap.derived)["observables"]["virial_ratio"]
     # 2 dT - sum_k k dV_k, over the denominator
     degrees = trap.degrees
     right = sum(k * means[1 + i] for i, k in enumerate(degrees.values()) if k > 0)
@@ -299,7 +302,7 @@ def test_the_exact_two_electron_dot_obeys_the_virial_theorem():
     evaluation = Evaluation(Function(psi), trap, Still())
     step = jax.jit(lambda walkers: evaluation.step(None, {}, StillState(walkers)))
     measured = [jax.device_get(step(walkers)[1]) for walkers in steps]
-    found = summary(stack(measured), trap.ratios)
+    found = summary(stack(measured), trap.derived)
     assert found["energy"] == pytest.approx(3, rel=1e-10)
     ratio, error = found["observables"]["virial_ratio"]
     assert abs(ratio - 1) < 4 * error < 0.08
@@ -337,20 +340,28 @@ def test_means_over_walkers_have_the_error_of_the_walkers():
     assert found["all"][1] is None
 
 
-def test_ratios_are_the_hamiltonians():
-    def ratios(terms):
+def test_functions_of_means_are_the_hamiltonians():
+    def derived(terms):
         v = terms["potential"]
         assert not np.iscomplexobj(v)
-        return {"twice": (2 * v, v), "half": (v, 2.0)}
+        return {
+            "twice": (operator.truediv, 2 * v, v),
+            "half": (lambda mean: mean / 2, v),
+            "log": (jnp.log, v**2),
+        }
 
     drawn = samples(**{"term/kinetic": np.ones((STEPS, WALKERS)) * (1 + 0.1j)})
-    found = summary(drawn, ratios)
+    found = summary(drawn, derived)
     mean, error = found["terms"]["potential"]
     assert found["observables"]["twice"] == pytest.approx([2, 0], abs=1e-12)
     assert found["observables"]["half"] == pytest.approx([mean / 2, error / 2])
+    square = drawn["term/potential"].real ** 2
+    log, log_error = found["observables"]["log"]
+    assert log == pytest.approx(np.log(np.mean(square)))
+    assert log_error == pytest.approx(estimate(square.T).error / np.mean(square))
     assert summary(drawn)["observables"] == {}
-    assert HarmonicTrap(2, 2, 1.0, Gaussian(1.0, 0.5)).ratios({}) == {}
-    assert Well().ratios({}) == {}
+    assert HarmonicTrap(2, 2, 1.0, Gaussian(1.0, 0.5)).derived({}) == {}
+    assert Well().derived({}) == {}
 
 
 def test_what_is_not_finite_is_counted():

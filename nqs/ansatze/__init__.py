@@ -2,6 +2,7 @@
 
 from nqs.ansatze.backflow import Backflow, MessagePassing
 from nqs.ansatze.binary_rbm import BinaryRBM
+from nqs.ansatze.boltzmann import Boltzmann
 from nqs.ansatze.conv import LatticeConv
 from nqs.ansatze.envelope import Envelope
 from nqs.ansatze.ffnn import DeepSets, FeedForward
@@ -16,6 +17,7 @@ from nqs.ansatze.symmetrized import Symmetrized
 __all__ = [
     "Backflow",
     "BinaryRBM",
+    "Boltzmann",
     "DeepSets",
     "Envelope",
     "FeedForward",

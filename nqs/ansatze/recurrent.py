@@ -43,6 +43,7 @@ class RecurrentGRU(nn.Module):
                 )
 
     def setup(self):
+        """The layers."""
         dtype = jnp.result_type(float)
         self.cells = [
             nn.GRUCell(self.hidden, param_dtype=dtype) for _ in range(self.layers)

@@ -1,0 +1,29 @@
+"""Classical Ising spins at a temperature, by free energy or by sampling."""
+
+import dataclasses
+
+from experiments.lattices import ClassicalOptions
+from experiments.options import main
+from hamiltonians import ClassicalIsing as Model
+from nqs.types import Hamiltonian
+from samplers import Flip
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClassicalIsing(ClassicalOptions):
+    """-J sum s s at a temperature: a variational free energy, or sampled energies."""
+
+    temperature: float = 2.269185
+    """Temperature, k_B = 1; the critical one of the square lattice."""
+
+    def move(self) -> Flip:
+        """One spin at a time."""
+        return Flip()
+
+    def model(self, sampled: bool) -> Hamiltonian:
+        """The model."""
+        return Model(self.sites, self.temperature, self.j, sampled)
+
+
+if __name__ == "__main__":
+    main(ClassicalIsing)

@@ -1,0 +1,33 @@
+"""The classical Potts model at a temperature, by free energy or by sampling."""
+
+import dataclasses
+
+from experiments.lattices import ClassicalOptions
+from experiments.options import main
+from hamiltonians import ClassicalPotts as Model
+from nqs.types import Hamiltonian
+from samplers import Recolour
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClassicalPotts(ClassicalOptions):
+    """-J sum delta at a temperature: a variational free energy, or sampled energies."""
+
+    length: tuple[int, ...] = (4,)
+    """Sites along each axis; one number for a chain, or for two equal axes."""
+    q: int = 3
+    """Levels of each site."""
+    temperature: float = 0.994973
+    """Temperature, k_B = 1; the critical one of three levels on the square lattice."""
+
+    def move(self) -> Recolour:
+        """One site at a time."""
+        return Recolour(self.q)
+
+    def model(self, sampled: bool) -> Hamiltonian:
+        """The model."""
+        return Model(self.sites, self.temperature, self.q, self.j, sampled)
+
+
+if __name__ == "__main__":
+    main(ClassicalPotts)

@@ -1,0 +1,113 @@
+"""Boltzmann's density of a classical model as a wave function without parameters."""
+
+import dataclasses
+from functools import cached_property
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from nqs.lattice import Sites
+from nqs.types import LogPsi, Params
+
+
+class Model(Protocol):
+    """What is needed of a classical model: bonds (q, q) on a lattice, and T."""
+
+    @property
+    def lattice(self) -> Sites: ...  # noqa: D102
+
+    @property
+    def bond(self) -> np.ndarray: ...  # noqa: D102
+
+    @property
+    def temperature(self) -> float: ...  # noqa: D102
+
+    def energy(self, x: Array) -> Array: ...  # noqa: D102
+
+
+@dataclasses.dataclass(frozen=True)
+class Boltzmann:
+    """psi = exp(-E / 2 T), so that |psi|^2 is Boltzmann's density, not normalised.
+
+    Attributes:
+      model: with its energy, bonds and temperature.
+    """
+
+    model: Model
+
+    def init(self, key: Array, x: Array, /) -> Params:
+        """No parameters."""
+        return {}
+
+    def apply(self, params: Params, x: Array, /) -> LogPsi:
+        """Log psi of levels x (s,)."""
+        logabs = -self.model.energy(x) / (2 * self.model.temperature)
+        return LogPsi(jnp.ones_like(logabs), logabs)
+
+    @cached_property
+    def neighbours(self) -> np.ndarray:
+        """(s, z) sites next to each; a site itself where there are fewer than z."""
+        found: list[list[int]] = [[] for _ in range(self.model.lattice.n)]
+        for i, j in self.model.lattice.edges.tolist():
+            found[i].append(j)
+            found[j].append(i)
+        most = max(1, *map(len, found))
+        return np.array([row + [i] * (most - len(row)) for i, row in enumerate(found)])
+
+    @property
+    def levels(self) -> int:
+        """Levels of each site."""
+        return len(self.model.bond)
+
+    @property
+    def bond_probability(self) -> float:
+        """1 - exp(-gain / T) of two equal neighbours.
+
+        Raises:
+          ValueError: if unequal neighbours have less energy, or not all the same.
+        """
+        bond = self.model.bond
+        unequal = bond[~np.eye(len(bond), dtype=bool)]
+        gain = unequal - np.diag(bond)[0]
+        if np.ptp(unequal) or np.ptp(np.diag(bond)) or gain[0] < 0:
+            raise ValueError(
+                "clusters need neighbours that gain by being equal, a positive J"
+            )
+        return float(-np.expm1(-gain[0] / self.model.temperature))
+
+    def site_tables(self, params: Params) -> Array:
+        """Log psi (q, q) of a bond."""
+        bond = -self.model.bond / (2 * self.model.temperature)
+        return jnp.asarray(bond, jnp.result_type(float))
+
+    def site_cache(self, tables: Array, x: Array) -> tuple[()]:
+        """Nothing: the neighbours say all."""
+        return ()
+
+    def site_ratios(
+        self, tables: Array, cache: tuple[()], x: Array, sites: Array, values: Array
+    ) -> Array:
+        """(c,) ratios for changes (c, k)."""
+
+        def change(sites, values):
+            return self.site_move(tables, cache, x, sites, values)[0]
+
+        return jax.vmap(change)(sites, values)
+
+    def site_move(
+        self, tables: Array, cache: tuple[()], x: Array, sites: Array, values: Array
+    ) -> tuple[Array, tuple[()]]:
+        """The ratio () of one change (k,), from the bonds of those sites."""
+        neighbours = jnp.asarray(self.neighbours)
+        log_ratio = jnp.zeros((), tables.dtype)
+        for k in range(sites.shape[0]):
+            site, new = sites[k], values[k]
+            there = neighbours[site]
+            real = (there != site).astype(tables.dtype)
+            step = tables[new, x[there]] - tables[x[site], x[there]]
+            log_ratio = log_ratio + jnp.sum(real * step)
+            x = x.at[site].set(new)
+        return jnp.exp(log_ratio), ()

@@ -1,0 +1,111 @@
+"""Wolff's clusters for classical spins: whole domains change at once.
+
+Equal neighbours belong together with probability 1 - exp(-gain / T); the cluster of a
+site drawn at random takes another level, always. U. Wolff, Phys. Rev. Lett. 62, 361
+(1989).
+"""
+
+import dataclasses
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from nqs.batching import chunked_map
+from nqs.types import Ansatz, Clusters, Params
+from samplers.metropolis import check_settings
+from samplers.sites import SiteState
+
+
+@dataclasses.dataclass(frozen=True)
+class Wolff:
+    """Cluster moves for Boltzmann's density.
+
+    Attributes:
+      sweeps: clusters of every walker per step.
+    """
+
+    sweeps: int = 10
+    requires: ClassVar[type | None] = Clusters
+
+    def __post_init__(self):
+        check_settings(self)
+
+    def init(self, walkers: Array, /) -> SiteState:
+        """Start at the given walkers."""
+        return SiteState(walkers)
+
+    def step(
+        self, key: Array, ansatz: Ansatz, params: Params, state: SiteState, /
+    ) -> tuple[SiteState, dict[str, Array]]:
+        """`sweeps` clusters of every walker, leaving |psi|^2 invariant.
+
+        Info has the mean share of the sites in a cluster.
+        """
+        assert isinstance(ansatz, Clusters)
+        neighbours, p = jnp.asarray(ansatz.neighbours), ansatz.bond_probability
+        n, q = len(neighbours), ansatz.levels
+        itself = neighbours == jnp.arange(n)[:, None]
+        # where the bond of site i to its m-th neighbour stands in the list of the other
+        back = jnp.asarray(_reverse(ansatz.neighbours))
+
+        def flip(carry, key):
+            x, share = carry
+            key_seed, key_bonds, key_level = jax.random.split(key, 3)
+            drawn = jax.random.uniform(key_bonds, neighbours.shape) < p
+            # one draw a bond: that of its end with the smaller number
+            owner = jnp.arange(n)[:, None] < neighbours
+            mirrored = drawn[neighbours, back]
+            together = jnp.where(owner, drawn, mirrored) & ~itself
+            together &= x[:, None] == x[neighbours]
+
+            def grow(grown):
+                _, cluster = grown
+                return cluster, cluster | jnp.any(together & cluster[neighbours], 1)
+
+            seed = jax.random.randint(key_seed, (), 0, n) == jnp.arange(n)
+            _, cluster = jax.lax.while_loop(
+                lambda grown: jnp.any(grown[0] != grown[1]),
+                grow,
+                (jnp.zeros(n, bool), seed),
+            )
+            step = jax.random.randint(key_level, (), 1, q)
+            new = jnp.where(cluster, (x + step) % q, x)
+            return (new, share + jnp.mean(cluster)), None
+
+        def walk(chain):
+            key, x = chain
+            keys = jax.random.split(key, self.sweeps)
+            (x, share), _ = jax.lax.scan(flip, (x, jnp.zeros(())), keys)
+            return x, share
+
+        keys = jax.random.split(key, state.walkers.shape[0])
+        walkers, shares = chunked_map(walk, (keys, state.walkers))
+        info = {
+            "acceptance": jnp.ones(()),
+            "cluster_share": jnp.mean(shares) / self.sweeps,
+        }
+        return SiteState(walkers), info
+
+    def adapt(self, state: SiteState, info: dict[str, Array], /) -> SiteState:
+        """Nothing."""
+        return state
+
+
+def _reverse(neighbours) -> list[list[int]]:
+    """For the m-th neighbour j of i, the place of this bond in the list of j.
+
+    Between two sites with several bonds the first of the one is the first of the other.
+    """
+    rows = [list(map(int, row)) for row in neighbours]
+    found = []
+    for i, row in enumerate(rows):
+        places, seen = [], {}
+        for j in row:
+            occurrence = seen.get(j, 0)
+            seen[j] = occurrence + 1
+            matches = [m for m, k in enumerate(rows[j]) if k == i]
+            places.append(matches[occurrence] if j != i else 0)
+        found.append(places)
+    return found

@@ -1,0 +1,360 @@
+"""Ansätze on lattices: formulas, ratios, symmetries, normalisation, exact gradients."""
+
+import functools
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.flatten_util import ravel_pytree
+
+from hamiltonians import Heisenberg, Potts, TransverseFieldIsing
+from hamiltonians.exact import configurations
+from nqs.ansatze import (
+    BinaryRBM,
+    FeedForward,
+    LatticeConv,
+    RecurrentGRU,
+    SpinJastrow,
+    Symmetrized,
+)
+from nqs.ansatze.site_features import product
+from nqs.lattice import Graph, Lattice
+from nqs.optimizers.derivatives import CenteredDerivatives
+from nqs.site_ratios import EvaluatedRatios, site_ratios_of
+from nqs.types import LogDerivatives, SiteRatios
+from nqs.vmc import energy_gradient
+
+RING, LADDER = Lattice((6,)), Lattice((2, 3), "square")
+CASES = {
+    "rbm": BinaryRBM(2),
+    "complex rbm": BinaryRBM(2, complex=True),
+    "rbm of three levels": BinaryRBM(1, levels=3),
+    "complex rbm of three levels": BinaryRBM(1, levels=3, complex=True),
+    "invariant rbm": BinaryRBM(2, lattice=LADDER, point_group=True),
+    "invariant complex rbm": BinaryRBM(2, lattice=RING, complex=True),
+    "invariant rbm of three levels": BinaryRBM(1, levels=3, lattice=RING),
+    "jastrow": SpinJastrow(),
+    "jastrow of three levels": SpinJastrow(3),
+    "feed-forward": FeedForward((5,)),
+    "feed-forward of three levels": FeedForward((5,), levels=3, phase=True),
+    "conv": LatticeConv(LADDER, (3, 2)),
+    "conv of three levels": LatticeConv(RING, (3,), levels=3, phase=True),
+    "gru": RecurrentGRU(6, 5),
+    "deep gru": RecurrentGRU(6, 4, layers=2, levels=3, phase=True),
+    "average": Symmetrized(BinaryRBM(1, complex=True), RING),
+    "average of gru": Symmetrized(RecurrentGRU(6, 4), LADDER),
+    "shifted jastrow": Symmetrized(SpinJastrow(3), RING, point_group=False),
+}
+WITH_RATIOS = [name for name, ansatz in CASES.items() if isinstance(ansatz, SiteRatios)]
+INVARIANT = {
+    "invariant rbm": LADDER.symmetries,
+    "invariant complex rbm": RING.translations,
+    "invariant rbm of three levels": RING.translations,
+    "conv": LADDER.translations,
+    "conv of three levels": RING.translations,
+    "average": RING.symmetries,
+    "average of gru": LADDER.symmetries,
+    "shifted jastrow": RING.translations,
+}
+
+
+def levels(name):
+    return 3 if "three" in name or name in ("deep gru", "shifted jastrow") else 2
+
+
+@functools.cache
+def start(name):
+    """Parameters, all of them random, and configurations (8, 6)."""
+    ansatz, q = CASES[name], levels(name)
+    x = jax.random.randint(jax.random.key(0), (8, 6), 0, q)
+    params = ansatz.init(jax.random.key(1), x[0])
+    flat, unravel = ravel_pytree(params)
+    return unravel(flat + 0.3 * jax.random.normal(jax.random.key(2), flat.shape)), x
+
+
+def values(psi):
+    return psi.sign * jnp.exp(psi.logabs)
+
+
+@functools.cache
+def evaluated(name):
+    return jax.jit(jax.vmap(CASES[name].apply, (None, 0)))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_psi_is_a_finite_log_psi_that_differs_between_configurations(name):
+    params, x = start(name)
+    psi = evaluated(name)(params, x)
+    np.testing.assert_allclose(np.abs(psi.sign), 1, rtol=1e-12)
+    assert np.all(np.isfinite(psi.logabs)) and np.ptp(psi.logabs) > 1e-3
+    complex_psi = (
+        "complex" in name or name == "average" or "phase=True" in str(CASES[name])
+    )
+    assert jnp.iscomplexobj(psi.sign) == complex_psi
+
+
+@pytest.mark.parametrize("name", WITH_RATIOS)
+def test_ratios_and_moves_are_those_of_psi(name):
+    ansatz, (params, walkers) = CASES[name], start(name)
+    sites = jnp.array([[0, 1], [5, 2], [3, 4]])
+    new = jax.random.randint(jax.random.key(3), (8, 3, 2), 0, levels(name))
+    general = EvaluatedRatios(ansatz)
+
+    @jax.jit
+    def both(x, new):
+        found = []
+        for way in (ansatz, general):
+            tables = way.site_tables(params)
+            cache = way.site_cache(tables, x)
+            single = way.site_ratios(tables, cache, x, sites[:, :1], new[:, :1])
+            pairs = way.site_ratios(tables, cache, x, sites, new)
+            # two moves in a row, the second with what the first has left behind
+            first, cache = way.site_move(tables, cache, x, sites[0], new[0])
+            x_new = x.at[sites[0]].set(new[0])
+            second, _ = way.site_move(tables, cache, x_new, sites[1], new[1])
+            last = way.site_ratios(tables, cache, x_new, sites, new)
+            found.append([single, pairs, first, second, last])
+        return found
+
+    quick, slow = jax.vmap(both)(walkers, new)
+    for a, b in zip(quick, slow, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-10)
+    psi = evaluated(name)
+    changed = walkers.at[:, sites[1]].set(new[:, 1])
+    expected = values(psi(params, changed)) / values(psi(params, walkers))
+    np.testing.assert_allclose(quick[1][:, 1], expected, rtol=1e-10)
+    assert np.max(np.abs(np.abs(expected) - 1)) > 0.01
+
+
+def test_capable_ansatze_take_their_own_way_and_others_the_general_one():
+    assert set(WITH_RATIOS) == {
+        n for n in CASES if n in INVARIANT and "conv" not in n
+    } | {n for n in CASES if "rbm" in n or "jastrow" in n}
+    assert site_ratios_of(CASES["rbm"]) is CASES["rbm"]
+    assert isinstance(site_ratios_of(CASES["gru"]), EvaluatedRatios)
+
+
+@pytest.mark.parametrize("name", INVARIANT)
+def test_invariant_states_are_the_same_everywhere(name):
+    params, walkers = start(name)
+    for x in walkers[:2]:
+        turned = x[jnp.asarray(INVARIANT[name])]
+        psi = values(evaluated(name)(params, turned))
+        np.testing.assert_allclose(psi, psi[0], rtol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["rbm", "complex rbm", "jastrow", "feed-forward"])
+def test_others_are_not(name):
+    params, walkers = start(name)
+    shifted = walkers[:1, RING.translations[1]]
+    psi, there = (evaluated(name)(params, x).logabs for x in (walkers[:1], shifted))
+    assert np.abs(psi - there) > 1e-3
+
+
+def test_an_average_is_the_mean_over_the_group():
+    ansatz, (params, walkers) = CASES["average"], start("average")
+    base = jax.vmap(ansatz.base.apply, (None, 0))
+    x = walkers[0]
+    mean = np.mean(values(base(params, x[RING.symmetries])))
+    np.testing.assert_allclose(values(ansatz.apply(params, x)), mean, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["rbm", "complex rbm of three levels"])
+def test_machine_is_the_sum_over_its_hidden_units(name):
+    ansatz, (params, walkers) = CASES[name], start(name)
+    tree = params["params"]
+    a, b, w = (np.asarray(tree[k]) for k in ("visible_bias", "hidden_bias", "weights"))
+    if ansatz.complex:
+        a, b, w = (p[0] + 1j * p[1] for p in (a, b, w))
+    for x in np.asarray(walkers[:3]):
+        v = (1 - 2 * x)[:, None] if ansatz.levels == 2 else np.eye(3)[x]
+        theta = b + np.einsum("sf,sfm->m", v, w)
+        sums = np.prod([np.exp(theta) + np.exp(-theta)], axis=(0, 1))
+        found = values(ansatz.apply(params, x))
+        np.testing.assert_allclose(found, np.exp(np.sum(a * v)) * sums, rtol=1e-10)
+
+
+def test_large_angles_neither_overflow_nor_cancel():
+    ansatz = BinaryRBM(1, complex=True)
+    x = jnp.zeros(4, int)
+    params = jax.tree.map(jnp.zeros_like, ansatz.init(jax.random.key(0), x))
+    for theta in (-800 + 1.2j, 800 - 2j, 1e-9 + 0.3j, -3 - 1j):
+        bias = jnp.stack([jnp.full(4, theta.real), jnp.full(4, theta.imag)])
+        params["params"]["hidden_bias"] = bias
+        psi = ansatz.apply(params, x)
+        s = np.sign(theta.real)
+        log = 4 * (s * theta + np.log1p(np.exp(-2 * s * theta)))
+        np.testing.assert_allclose(psi.logabs, log.real, rtol=1e-12)
+        np.testing.assert_allclose(psi.sign, np.exp(1j * log.imag), rtol=1e-9)
+
+
+def test_jastrow_is_its_formula():
+    ansatz, (params, walkers) = CASES["jastrow"], start("jastrow")
+    a, w = (np.asarray(params["params"][k]) for k in ("field", "pairs"))
+    for x in np.asarray(walkers[:3]):
+        s = 1 - 2 * x
+        pairs = [s[i] * s[j] for i, j in itertools.combinations(range(6), 2)]
+        log = np.sum(a[:, 0] * s) + np.sum(w[:, 0, 0] * pairs)
+        np.testing.assert_allclose(ansatz.apply(params, x).logabs, log, rtol=1e-12)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 7, 8, 13])
+def test_products_by_halves(n):
+    factors = np.random.default_rng(n).normal(size=n)
+    np.testing.assert_allclose(product(jnp.asarray(factors)), np.prod(factors))
+
+
+@pytest.mark.parametrize("name", ["gru", "deep gru"])
+def test_autoregressive_states_are_normalised(name):
+    params, _ = start(name)
+    x = np.array([*itertools.product(range(levels(name)), repeat=6)])
+    psi = evaluated(name)(params, jnp.asarray(x))
+    np.testing.assert_allclose(np.sum(np.exp(2 * psi.logabs)), 1, rtol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["gru", "deep gru"])
+def test_direct_samples_have_the_probabilities(name):
+    import scipy.stats
+
+    ansatz, (params, _) = CASES[name], start(name)
+    q, n = levels(name), 20000
+    keys = jax.random.split(jax.random.key(5), n)
+    samples = jax.jit(jax.vmap(ansatz.sample, (None, 0)))(params, keys)
+    x = np.array([*itertools.product(range(q), repeat=6)])
+    p = np.exp(2 * np.asarray(evaluated(name)(params, jnp.asarray(x)).logabs))
+    codes = np.asarray(samples) @ q ** np.arange(5, -1, -1)
+    counts = np.bincount(codes, minlength=q**6)
+    likely = n * p > 10
+    groups = [np.append(v[likely], v[~likely].sum()) for v in (counts, n * p)]
+    assert scipy.stats.chisquare(*groups).pvalue > 1e-4
+
+
+@pytest.mark.parametrize(
+    "name", [n for n, a in CASES.items() if isinstance(a, LogDerivatives)]
+)
+def test_gram_matrix_by_layers_is_that_of_a_dense_jacobian(name):
+    ansatz, (params, walkers) = CASES[name], start(name)
+    weights = jnp.full(8, 1 / 8)
+    flat, unravel = ravel_pytree(params)
+
+    def parts(flat, x):
+        return ansatz.apply(unravel(flat), x).parts
+
+    jacobian = np.asarray(jax.vmap(jax.jacrev(parts), (None, 0))(flat, walkers))
+    rows = (jacobian - jacobian.mean(axis=0)).reshape(-1, flat.size) / np.sqrt(8)
+    found = jax.jit(
+        lambda params: CenteredDerivatives(ansatz, params, walkers, weights).gram()
+    )(params)
+    np.testing.assert_allclose(found, rows @ rows.T, atol=1e-10)
+
+
+# Gradient and metric by full summation against dense linear algebra.
+
+SUMMED = {
+    "Ising, complex rbm": (
+        TransverseFieldIsing(Lattice((5,))),
+        BinaryRBM(1, complex=True),
+    ),
+    "Heisenberg, rbm": (Heisenberg(RING), BinaryRBM(2)),
+    "Potts, gru": (Potts(Lattice((4,))), RecurrentGRU(4, 4, levels=3, phase=True)),
+    "Ising, average": (
+        TransverseFieldIsing(LADDER, field=2.0),
+        Symmetrized(FeedForward((4,), phase=True), LADDER),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SUMMED)
+def test_gradient_and_metric_by_full_summation(name):
+    model, ansatz = SUMMED[name]
+    x = jnp.asarray(configurations(model))
+    params = ansatz.init(jax.random.key(4), x[0])
+    flat, unravel = ravel_pytree(params)
+    flat = flat + 0.3 * jax.random.normal(jax.random.key(6), flat.shape)
+    params = unravel(flat)
+
+    def log_psi(flat):
+        return jax.vmap(lambda x: ansatz.apply(unravel(flat), x).parts)(x)
+
+    @jax.jit
+    def summed(params):
+        parts = log_psi(ravel_pytree(params)[0])
+        weights = jax.nn.softmax(2 * parts[:, 0])
+        energies = jax.vmap(lambda x: model.local_energy(ansatz, params, x))(x)
+        gradient = energy_gradient(ansatz, params, x, energies, weights)
+        derivatives = CenteredDerivatives(ansatz, params, x, weights)
+        metric = derivatives.metric() if flat.size < len(x) else derivatives.gram()
+        return weights, energies, ravel_pytree(gradient)[0], metric, parts
+
+    weights, energies, gradient, metric, parts = summed(params)
+    # E = psi^+ H psi / psi^+ psi with psi a vector and H psi from the local energies
+    jacobian = np.asarray(jax.jit(jax.jacrev(log_psi))(flat))  # (c, k, p)
+    complex_psi = parts.shape[1] == 2
+    d_log = jacobian[:, 0] + (1j * jacobian[:, 1] if complex_psi else 0)
+    mean_energy = np.sum(weights * energies)
+    assert abs(np.imag(mean_energy)) < 1e-12
+    centered = np.asarray(energies) - mean_energy
+    dense = 2 * np.real((weights * np.conj(centered)) @ d_log)
+    np.testing.assert_allclose(gradient, dense, atol=1e-8)
+    assert np.linalg.norm(dense) > 1e-2
+    rows = d_log - weights @ d_log
+    if flat.size < len(x):
+        tensor = np.real(rows.conj().T @ (weights[:, None] * rows))
+    else:
+        parts = [np.real(rows), np.imag(rows)][: 1 + complex_psi]
+        stacked = np.sqrt(weights)[:, None, None] * np.stack(parts, axis=1)
+        stacked = stacked.reshape(-1, flat.size)
+        tensor = stacked @ stacked.T
+    np.testing.assert_allclose(metric, tensor, atol=1e-8)
+
+
+def test_the_gradient_is_the_slope_of_the_energy():
+    model, ansatz = SUMMED["Ising, complex rbm"]
+    x = jnp.asarray(configurations(model))
+    flat, unravel = ravel_pytree(ansatz.init(jax.random.key(4), x[0]))
+    flat = flat + 0.3 * jax.random.normal(jax.random.key(6), flat.shape)
+
+    @jax.jit
+    def energy(flat):
+        params = unravel(flat)
+        psi = jax.vmap(lambda x: ansatz.apply(params, x))(x)
+        weights = jax.nn.softmax(2 * psi.logabs)
+        local = jax.vmap(lambda x: model.local_energy(ansatz, params, x))(x)
+        gradient = energy_gradient(ansatz, params, x, local, weights)
+        return jnp.sum(weights * local).real, ravel_pytree(gradient)[0]
+
+    direction = jax.random.normal(jax.random.key(7), flat.shape)
+    step = 1e-4
+    slope = (
+        energy(flat + step * direction)[0] - energy(flat - step * direction)[0]
+    ) / (2 * step)
+    np.testing.assert_allclose(energy(flat)[1] @ direction, slope, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: BinaryRBM(0), "alpha must be an integer of at least 1, got 0"),
+        (lambda: BinaryRBM(levels=1), "levels must be an integer of at least 2, got 1"),
+        (lambda: BinaryRBM(point_group=True), "needs the lattice"),
+        (lambda: SpinJastrow(1), "levels must be at least 2, got 1"),
+        (lambda: LatticeConv(Lattice((4,), periodic=False)), "periodic Lattice, got"),
+        (lambda: LatticeConv(Graph(2, ((0, 1),))), "periodic Lattice, got"),
+        (lambda: LatticeConv(RING, kernel=1), "kernel must be at least 2, got 1"),
+        (lambda: RecurrentGRU(0), "n must be an integer of at least 1, got 0"),
+        (lambda: RecurrentGRU(4, layers=0), "layers must be an integer of at least 1"),
+    ],
+)
+def test_impossible_settings_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_recurrent_states_know_their_sites():
+    ansatz = RecurrentGRU(4)
+    with pytest.raises(
+        ValueError, match=r"n=4 sites do not fit levels of shape \(5,\)"
+    ):
+        ansatz.init(jax.random.key(0), jnp.zeros(5, int))

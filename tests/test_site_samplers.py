@@ -1,0 +1,143 @@
+"""Samplers on lattices against the exact |psi|^2 of all configurations."""
+
+import functools
+import itertools
+from unittest import mock
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+from jax.flatten_util import ravel_pytree
+
+from hamiltonians import TransverseFieldIsing
+from nqs.ansatze import BinaryRBM, FeedForward, RecurrentGRU, SpinJastrow, Symmetrized
+from nqs.lattice import Lattice
+from nqs.optimizers import FirstOrder
+from nqs.site_ratios import EvaluatedRatios
+from nqs.types import DirectSampling
+from nqs.vmc import VMC
+from samplers import Direct, Exchange, Flip, Recolour, SiteMetropolis
+
+N_CHAINS = 4096
+RING = Lattice((8,))
+CASES = {
+    "flip, rbm": (SiteMetropolis(Flip(), 4), BinaryRBM(1, stddev=0.4), 2),
+    "flip, complex rbm": (
+        SiteMetropolis(Flip(), 4),
+        BinaryRBM(1, complex=True, stddev=0.4),
+        2,
+    ),
+    "flip, average": (
+        SiteMetropolis(Flip(), 4),
+        Symmetrized(SpinJastrow(stddev=0.3), RING),
+        2,
+    ),
+    "flip, feed-forward": (SiteMetropolis(Flip(), 4), FeedForward((6,)), 2),
+    "flip, gru": (SiteMetropolis(Flip(), 4), RecurrentGRU(8, 4), 2),
+    "exchange, rbm": (SiteMetropolis(Exchange(RING), 6), BinaryRBM(1, stddev=0.4), 2),
+    "recolour, rbm": (
+        SiteMetropolis(Recolour(3), 4),
+        BinaryRBM(1, levels=3, stddev=0.4),
+        3,
+    ),
+    "recolour, jastrow": (SiteMetropolis(Recolour(3), 4), SpinJastrow(3, 0.2), 3),
+    "direct, gru": (Direct(), RecurrentGRU(8, 4), 2),
+}
+
+
+@functools.cache
+def ends(name):
+    """A function of a power of the ratio, to the last states of many chains."""
+    sampler, ansatz, q = CASES[name]
+    x = jnp.zeros(8, int)
+    flat, unravel = ravel_pytree(ansatz.init(jax.random.key(1), x))
+    # biases as well: what is even under a flip of all spins hides mistakes
+    params = unravel(flat + 0.15 * jax.random.normal(jax.random.key(2), flat.shape))
+    # all start alike, far from |psi|^2
+    first = jnp.arange(8) % 2 if "exchange" in name else x
+    walkers = jnp.tile(first, (N_CHAINS, 1))
+
+    @jax.jit
+    def run(power):
+        def step(i, state):
+            key = jax.random.fold_in(jax.random.key(3), i)
+            return sampler.step(key, ansatz, params, state)[0]
+
+        def powered(way, *arguments):
+            ratio, cache = original[type(way)](way, *arguments)
+            return jnp.abs(ratio) ** power, cache
+
+        owner = type(ansatz) if hasattr(ansatz, "site_move") else EvaluatedRatios
+        original = {owner: owner.site_move}
+        with mock.patch.object(owner, "site_move", powered):
+            return jax.lax.fori_loop(0, 12, step, sampler.init(walkers)).walkers
+
+    return run, params
+
+
+def p_value(name, walkers):
+    """Of the chi-square test of all configurations, rare ones taken together."""
+    _, ansatz, q = CASES[name]
+    _, params = ends(name)
+    x = np.array([*itertools.product(range(q), repeat=8)])
+    if "exchange" in name:
+        x = x[x.sum(axis=1) == 4]
+    log = jax.jit(jax.vmap(lambda x: ansatz.apply(params, x).logabs))(jnp.asarray(x))
+    p = np.asarray(jax.nn.softmax(2 * log))
+    weights = q ** np.arange(7, -1, -1)
+    counts = np.bincount(np.asarray(walkers) @ weights, minlength=q**8)[x @ weights]
+    assert counts.sum() == len(walkers)
+    order = np.argsort(p)
+    expected = len(walkers) * p[order]
+    bins = (np.cumsum(expected) / 40).astype(int)  # about 40 or more in each
+    _, bins = np.unique(np.minimum(bins, bins[-1] - 1), return_inverse=True)
+    groups = [np.bincount(bins, v) for v in (counts[order], expected)]
+    return scipy.stats.chisquare(*groups).pvalue
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_last_states_have_the_density(name):
+    run, _ = ends(name)
+    assert p_value(name, run(1.0)) > 1e-4
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if "direct" not in name])
+def test_a_wrong_ratio_does_not(name):
+    run, _ = ends(name)
+    assert p_value(name, run(0.8)) < 1e-4
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_step_reports_and_keeps_shapes(name):
+    sampler, ansatz, _ = CASES[name]
+    _, params = ends(name)
+    walkers = jnp.tile(jnp.arange(8) % 2, (16, 1))
+    state = sampler.init(walkers)
+    new, info = jax.eval_shape(
+        lambda key: sampler.step(key, ansatz, params, state), jax.random.key(0)
+    )
+    assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), new) == jax.tree.map(
+        lambda leaf: (leaf.shape, leaf.dtype), state
+    )
+    assert info["acceptance"].shape == () and sampler.adapt(state, info) is state
+
+
+def test_acceptance_counts_the_moves():
+    always = SiteMetropolis(Flip())
+    ansatz = SpinJastrow()
+    params = jax.tree.map(
+        jnp.zeros_like, ansatz.init(jax.random.key(0), jnp.zeros(8, int))
+    )
+    state = always.init(jnp.zeros((16, 8), int))
+    state, info = jax.jit(lambda key: always.step(key, ansatz, params, state))(
+        jax.random.key(1)
+    )
+    assert info["acceptance"] == 1 and np.all(state.walkers == 1)  # every site once
+
+
+def test_direct_needs_a_normalised_ansatz():
+    with pytest.raises(ValueError, match="DirectSampling, such as RecurrentGRU"):
+        VMC(BinaryRBM(), TransverseFieldIsing(RING), Direct(), FirstOrder())
+    assert isinstance(RecurrentGRU(4), DirectSampling)
