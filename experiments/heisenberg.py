@@ -19,7 +19,7 @@ class Heisenberg(LatticeOptions):
     j2: float = 0.0
     """Coupling of second neighbours."""
     marshall: bool = True
-    """Turn the spins of one sublattice: without j2 the ground state is then positive."""
+    """Turn the spins of one sublattice; without j2 psi is then positive."""
 
     def move(self) -> Exchange:
         """Neighbours change places."""

@@ -25,8 +25,8 @@ def transfer_matrix(lattice: Sites, bond: np.ndarray, t: float) -> Thermal | Non
     """From the eigenvalues of the transfer matrix of a ring or of a square torus.
 
     With columns of states a, Z = tr M^l for M = sqrt(D) K sqrt(D), D the weight within
-    a column and K that between two, and -d log Z / d beta = <E> comes from dM / d beta in
-    the basis of the eigenvectors.
+    a column and K that between two, and -d log Z / d beta = <E> comes from dM / d beta
+    in the basis of the eigenvectors.
 
     Args:
       lattice: sites and bonds.
