@@ -142,10 +142,10 @@ def summary(
 
     Returns:
       energy, energy_error, energy_imaginary, variance, relative_variance (Var / E^2 and
-      its error), terms, observables (scalars and functions of means),
-      profiles {name: (mean, error)} of their shape, autocorrelation_time, r_hat, n_samples,
-      n_effective, acceptance, and warnings. An error is None where too few
-      samples were taken for it, and a warning says how many are missing.
+      its error), terms, observables (scalars and functions of means), profiles {name:
+      (mean, error)} of their shape, autocorrelation_time, r_hat, n_samples,
+      n_effective, acceptance, and warnings. An error is None where too few samples were
+      taken for it, and a warning says how many are missing.
     """
     warnings: list[str] = []
     terms = {k[5:]: v.T for k, v in samples.items() if k.startswith("term/")}
