@@ -50,7 +50,7 @@ class ElectronGasOptions(Options):
     """Training steps of each run of a chain but the first; None for a quarter."""
     ansatz: PartOption = Part("backflow")
     """backflow, slater_jastrow or slater."""
-    sampler: PartOption = Part("langevin")
+    sampler: PartOption = Part("langevin", (("sweeps", 3),))
     """langevin or metropolis."""
     optimizer: PartOption = Part("spring")
     """spring, sr, minsr, or any of optax's by name: adam(learning_rate=0.01), say."""
@@ -58,7 +58,7 @@ class ElectronGasOptions(Options):
     """Training steps."""
     n_walkers: int = 256
     """Markov chains."""
-    evaluation_steps: int = 1000
+    evaluation_steps: int = 1600
     """Sampler steps with frozen parameters, which give the result."""
 
     @property

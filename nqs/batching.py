@@ -50,7 +50,9 @@ def chunked_map(f: Callable, walkers: Any, chunk_size: int | None = None) -> Any
     return jax.tree.map(lambda *parts: jnp.concatenate(parts), *results)
 
 
-def chunked_sum(f: Callable, walkers: Any, chunk_size: int | None = None) -> Any:
+def chunked_sum(
+    f: Callable, walkers: Any, chunk_size: int | None = None, most: int | None = None
+) -> Any:
     """`f` of chunks of walkers, summed over the chunks.
 
     Args:
@@ -58,6 +60,7 @@ def chunked_sum(f: Callable, walkers: Any, chunk_size: int | None = None) -> Any
       walkers: pytree of arrays (w, ...).
       chunk_size: walkers per chunk; None for what suits the memory, see
         `suitable_chunk_size`.
+      most: walkers per chunk at most, in any case; None for no such limit.
     """
     if chunk_size is None:
         one, two = (
@@ -67,6 +70,7 @@ def chunked_sum(f: Callable, walkers: Any, chunk_size: int | None = None) -> Any
         sizes = zip(_sizes(_program(f, one)), _sizes(_program(f, two)), strict=False)
         growth = max((second - first for first, second in sizes), default=1)
         chunk_size = suitable_chunk_size(_count(walkers), growth)
+    chunk_size = chunk_size if most is None else min(chunk_size, most)
     head, tail = _split(walkers, chunk_size)
     total = None if tail is None else f(tail)
     if head is not None:

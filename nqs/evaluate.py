@@ -107,7 +107,7 @@ def group_means(
         one_hot = (group[None, :] == jnp.arange(groups)[:, None]).astype(values.dtype)
         return jnp.tensordot(one_hot, values, axes=1)
 
-    total = chunked_sum(sums, (walkers, group), min(chunk_size or n_walkers, held))
+    total = chunked_sum(sums, (walkers, group), chunk_size, held)
     return total / (n_walkers // groups)
 
 

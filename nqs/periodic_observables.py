@@ -7,6 +7,7 @@ those that fit the box, grouped in shells of equal length.
 import dataclasses
 import math
 from functools import cached_property
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -123,7 +124,7 @@ class StructureFactor:
 
     def __post_init__(self):
         _check_spins(self.n_up, self.n_down, 1)
-        _check_shells(self.n_shells)
+        _check_positive("n_shells", self.n_shells)
 
     @property
     def name(self) -> str:
@@ -174,10 +175,12 @@ class MomentumDistribution:
         n(k) = <sum_i psi(..., x_i + s, ...) / psi(x) exp(-i k . s)> / (spins present),
 
     so that an orbital which both spins occupy, or the only one, counts 1. W. L.
-    McMillan, Phys. Rev. 138, A442 (1965). All particles share s, which makes the sum
-    over i no noisier and needs the exponentials once. An observable has no random key:
-    s is drawn with a hash of the bits of x, which knows nothing of psi or of anything
-    else that is smooth in x. A walker that did not move repeats its s.
+    McMillan, Phys. Rev. 138, A442 (1965). The sum is over a few i, drawn at random,
+    times n over their number, since one psi for each would take longer than the local
+    energy. They share s, which makes the sum no noisier and needs the exponentials
+    once. An observable has no random key: i and s are drawn with a hash of the bits of
+    x, which knows nothing of psi or of anything else that is smooth in x. A walker that
+    did not move repeats them.
 
     Attributes:
       box: the periodic cell.
@@ -186,9 +189,11 @@ class MomentumDistribution:
       twist: that of psi; the wave vectors are sum_a (m_a + twist_a) b_a.
       n_shells: shells of the smallest |k|, 0 included. A twist leaves few vectors in
         each, often one.
+      n_moved: how many of the particles are displaced, at most.
 
     Raises:
-      ValueError: if there are no particles or shells, or the twist is not d numbers.
+      ValueError: if there are no particles or shells, the twist is not d numbers, or
+        none are displaced.
     """
 
     box: Box
@@ -196,13 +201,15 @@ class MomentumDistribution:
     n_down: int
     twist: tuple[float, ...] | None = None
     n_shells: int = 12
+    n_moved: int = 4
 
     axes = ("k ({length}$^{{-1}}$)",)
     label = "momentum distribution n(k)"
 
     def __post_init__(self):
         _check_spins(self.n_up, self.n_down, 1)
-        _check_shells(self.n_shells)
+        _check_positive("n_shells", self.n_shells)
+        _check_positive("n_moved", self.n_moved)
         self.box.checked_twist(self.twist)
 
     @property
@@ -226,14 +233,15 @@ class MomentumDistribution:
     def __call__(self, ansatz: Ansatz, params: Params, x: Array) -> Array:
         """Values n (k,), the real part where psi is complex, for x (n, d).
 
-        Costs n wave functions, one at a time.
+        Costs `n_moved` wave functions, one at a time.
 
         Raises:
           ValueError: if x has other particles or dimensions.
         """
         _check_positions(self, x)
         vectors, average = (jnp.asarray(table, x.dtype) for table in self._waves)
-        s = displacement(self.box, x)
+        key_s, key_i = jax.random.split(hashed_key(x))
+        s = displacement(self.box, key_s, x.dtype)
         here = ansatz.apply(params, x)
 
         def ratio(i):  # real and imaginary part
@@ -242,15 +250,22 @@ class MomentumDistribution:
             size = jnp.exp(there.logabs - here.logabs)
             return jnp.real(sign) * size, jnp.imag(sign) * size
 
-        ratios = jax.lax.map(ratio, jnp.arange(len(x)))
-        real, imaginary = (jnp.sum(part) for part in ratios)
+        moved = jax.random.permutation(key_i, len(x))[: self.n_moved]
+        ratios = jax.lax.map(ratio, moved)
+        real, imaginary = (len(x) * jnp.mean(part) for part in ratios)
         phases = vectors @ s
         occupations = real * jnp.cos(phases) + imaginary * jnp.sin(phases)
         return occupations @ average / ((self.n_up > 0) + (self.n_down > 0))
 
 
-def displacement(box: Box, x: Array) -> Array:
-    """A vector (d,) uniform in the cell, drawn with a hash of the bits of x (n, d).
+def displacement(box: Box, key: Array, dtype: Any) -> Array:
+    """A vector (d,) uniform in the cell."""
+    fractions = jax.random.uniform(key, (box.d,), dtype)
+    return fractions @ jnp.asarray(box.vectors, dtype)
+
+
+def hashed_key(x: Array) -> Array:
+    """A random key from a hash of the bits of x (n, d).
 
     Positions that differ in a single bit give independent ones.
     """
@@ -260,8 +275,7 @@ def displacement(box: Box, x: Array) -> Array:
     factors = jax.random.bits(key, (2, words.size), jnp.uint32) | jnp.uint32(1)
     for word in jnp.sum(factors * words[None, :], axis=1, dtype=jnp.uint32):
         key = jax.random.fold_in(key, word)
-    fractions = jax.random.uniform(key, (box.d,), x.dtype)
-    return fractions @ jnp.asarray(box.vectors, x.dtype)
+    return key
 
 
 def _shells(
@@ -305,9 +319,9 @@ def _check_spins(n_up: int, n_down: int, least: int) -> None:
         )
 
 
-def _check_shells(n_shells: int) -> None:
-    if not (isinstance(n_shells, int) and n_shells >= 1):
-        raise ValueError(f"n_shells must be a positive integer, got {n_shells!r}")
+def _check_positive(name: str, value: int) -> None:
+    if not (isinstance(value, int) and value >= 1):
+        raise ValueError(f"{name} must be a positive integer, got {value!r}")
 
 
 def _check_positions(

@@ -19,6 +19,7 @@ from nqs.periodic_observables import (
     PairDistribution,
     StructureFactor,
     displacement,
+    hashed_key,
 )
 from nqs.types import Function, LogPsi
 
@@ -324,7 +325,9 @@ def test_displacements_are_uniform_however_close_the_walkers(dtype):
     start = walkers[0, 2, 1:2].view(f"u{x.itemsize}")[0]
     bits = (start + np.arange(4096, dtype=start.dtype)).astype(start.dtype)
     walkers[:, 2, 1] = bits.view(dtype)  # neighbours among all numbers
-    s = jax.vmap(lambda x: displacement(SHEAR, x))(jnp.asarray(walkers))
+    s = jax.vmap(lambda x: displacement(SHEAR, hashed_key(x), x.dtype))(
+        jnp.asarray(walkers)
+    )
     assert s.dtype == dtype
     fractions = np.asarray(s, float) @ np.linalg.inv(SHEAR.vectors)
     for column in fractions.T:
