@@ -5,7 +5,6 @@ import dataclasses
 from experiments.lattices import ClassicalOptions
 from experiments.options import main
 from hamiltonians import ClassicalIsing as Model
-from nqs.types import Hamiltonian
 from samplers import Flip
 
 
@@ -20,7 +19,7 @@ class ClassicalIsing(ClassicalOptions):
         """One spin at a time."""
         return Flip()
 
-    def model(self, sampled: bool) -> Hamiltonian:
+    def model(self, sampled: bool) -> Model:
         """The model."""
         return Model(self.sites, self.temperature, self.j, sampled)
 

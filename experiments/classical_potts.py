@@ -5,7 +5,6 @@ import dataclasses
 from experiments.lattices import ClassicalOptions
 from experiments.options import main
 from hamiltonians import ClassicalPotts as Model
-from nqs.types import Hamiltonian
 from samplers import Recolour
 
 
@@ -24,7 +23,7 @@ class ClassicalPotts(ClassicalOptions):
         """One site at a time."""
         return Recolour(self.q)
 
-    def model(self, sampled: bool) -> Hamiltonian:
+    def model(self, sampled: bool) -> Model:
         """The model."""
         return Model(self.sites, self.temperature, self.q, self.j, sampled)
 

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, ClassVar, Literal
 
 from experiments.options import Options, Part, PartOption
+from hamiltonians.classical import ClassicalModel
 from nqs.ansatze import (
     BinaryRBM,
     Boltzmann,
@@ -17,7 +18,7 @@ from nqs.ansatze import (
 )
 from nqs.experiment import Experiment
 from nqs.lattice import Lattice
-from nqs.types import Hamiltonian, Sampler
+from nqs.types import Sampler
 from samplers import Direct, SiteMetropolis, SiteMove, Wolff
 
 
@@ -83,7 +84,7 @@ class ClassicalOptions(LatticeOptions):
     sampler: PartOption = Part("direct")
     """direct or metropolis for gru; metropolis or wolff for boltzmann."""
 
-    def model(self, sampled: bool) -> Hamiltonian:
+    def model(self, sampled: bool) -> ClassicalModel:
         """The system, of which E alone is wanted if it is only sampled."""
         raise TypeError(f"{type(self).__name__} must say what its model is")
 

@@ -144,10 +144,12 @@ class ClassicalIsing(ClassicalModel):
     def thermal(self) -> Thermal | None:
         """Also of a ferromagnetic torus of any size."""
         lattice, found = self.lattice, super().thermal()
-        square = isinstance(lattice, Lattice) and lattice.kind == "square"
-        if found is None and square and lattice.periodic and self.j > 0:
-            return kaufman(*lattice.extent, self.temperature, self.j)
-        return found
+        if found is not None or not isinstance(lattice, Lattice) or self.j <= 0:
+            return found
+        if lattice.kind != "square" or not lattice.periodic:
+            return None
+        rows, columns = lattice.extent
+        return kaufman(rows, columns, self.temperature, self.j)
 
 
 @dataclasses.dataclass(frozen=True)

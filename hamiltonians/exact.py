@@ -78,11 +78,16 @@ def ground_state(model: "LatticeModel") -> GroundState:
         matrix = np.stack([np.asarray(times(row)) for row in np.eye(len(x))])
         energies, vectors = np.linalg.eigh(matrix)
         return GroundState(float(energies[0]), vectors[:, 0])
-    linear = LinearOperator(
-        (len(x), len(x)), matvec=lambda v: np.asarray(times(v.ravel())), dtype=float
-    )
+
+    class Matrix(LinearOperator):
+        def __init__(self):
+            super().__init__(float, (len(x), len(x)))
+
+        def _matvec(self, v):
+            return np.asarray(times(v.ravel()))
+
     start = np.random.default_rng(0).normal(size=len(x))
-    energies, vectors = eigsh(linear, k=1, which="SA", v0=start, tol=1e-12)
+    energies, vectors = eigsh(Matrix(), k=1, which="SA", v0=start)
     return GroundState(float(energies[0]), vectors[:, 0])
 
 

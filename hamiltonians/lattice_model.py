@@ -90,7 +90,7 @@ class LatticeModel(Hamiltonian):
         return shuffle(jax.random.split(key, n_walkers)).astype(int)
 
 
-def check_finite(model: LatticeModel, *fields: str) -> None:
+def check_finite(model: Hamiltonian, *fields: str) -> None:
     """Refuse couplings that are no finite numbers."""
     for name in fields:
         value = getattr(model, name)

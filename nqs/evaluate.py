@@ -265,10 +265,9 @@ def _derived(
         value, slopes = jax.value_and_grad(
             lambda means: function(*means).astype(float)
         )([jnp.asarray(mean) for mean in means])
-    series = float(value) + sum(
-        float(slope) * (values - mean)
-        for slope, values, mean in zip(slopes, samples, means, strict=True)
-    )
+    series = np.full(np.shape(samples[0]), float(value))
+    for slope, values, mean in zip(slopes, samples, means, strict=True):
+        series = series + float(slope) * (values - mean)
     found, error = _estimate(series, name, warnings)
     return [found.mean, error]
 

@@ -143,7 +143,7 @@ class Lattice:
     def _sites(self, coordinates: np.ndarray) -> np.ndarray:
         """The sites at coordinates (..., d), around the torus."""
         wrapped = np.moveaxis(coordinates % np.array(self.extent), -1, 0)
-        return np.ravel_multi_index(tuple(wrapped), self.extent)
+        return np.asarray(np.ravel_multi_index(tuple(wrapped), self.extent))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -248,23 +248,26 @@ class SiteRatios(Protocol):
         ...
 
 
+class Bonds(NamedTuple):
+    """What Wolff's clusters need to know.
+
+    Attributes:
+      neighbours: (s, z) sites next to each; a site itself where there are fewer than z.
+      levels: of each site, exchangeable without a change of energy.
+      probability: 1 - exp(-gain / T), with which equal neighbours belong together.
+    """
+
+    neighbours: Any
+    levels: int
+    probability: float
+
+
 @runtime_checkable
 class Clusters(Protocol):
-    """|psi|^2 = exp(-E / T), whose pairs gain or lose energy by being equal or not."""
+    """|psi|^2 = exp(-E / T), where neighbours gain energy by being equal."""
 
-    @property
-    def neighbours(self) -> Array:
-        """(s, z) sites next to each; a site itself where there are fewer than z."""
-        ...
-
-    @property
-    def levels(self) -> int:
-        """Levels of each site, exchangeable without a change of E."""
-        ...
-
-    @property
-    def bond_probability(self) -> float:
-        """1 - exp(-gain / T), with which equal neighbours belong together."""
+    def bonds(self) -> Bonds:
+        """Neighbours and how strongly they hold together."""
         ...
 
 

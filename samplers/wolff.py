@@ -44,16 +44,16 @@ class Wolff:
         Info has the mean share of the sites in a cluster.
         """
         assert isinstance(ansatz, Clusters)
-        neighbours, p = jnp.asarray(ansatz.neighbours), ansatz.bond_probability
-        n, q = len(neighbours), ansatz.levels
+        bonds = ansatz.bonds()
+        neighbours, n = jnp.asarray(bonds.neighbours), len(bonds.neighbours)
         itself = neighbours == jnp.arange(n)[:, None]
         # where the bond of site i to its m-th neighbour stands in the list of the other
-        back = jnp.asarray(_reverse(ansatz.neighbours))
+        back = jnp.asarray(_reverse(bonds.neighbours))
 
         def flip(carry, key):
             x, share = carry
             key_seed, key_bonds, key_level = jax.random.split(key, 3)
-            drawn = jax.random.uniform(key_bonds, neighbours.shape) < p
+            drawn = jax.random.uniform(key_bonds, neighbours.shape) < bonds.probability
             # one draw a bond: that of its end with the smaller number
             owner = jnp.arange(n)[:, None] < neighbours
             mirrored = drawn[neighbours, back]
@@ -70,8 +70,8 @@ class Wolff:
                 grow,
                 (jnp.zeros(n, bool), seed),
             )
-            step = jax.random.randint(key_level, (), 1, q)
-            new = jnp.where(cluster, (x + step) % q, x)
+            step = jax.random.randint(key_level, (), 1, bonds.levels)
+            new = jnp.where(cluster, (x + step) % bonds.levels, x)
             return (new, share + jnp.mean(cluster)), None
 
         def walk(chain):

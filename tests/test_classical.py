@@ -195,7 +195,7 @@ def test_last_states_have_boltzmanns_density(name):
 
 def test_clusters_need_what_attracts():
     with pytest.raises(ValueError, match="positive J"):
-        _ = Boltzmann(ClassicalIsing(RING, j=-1.0)).bond_probability
+        Boltzmann(ClassicalIsing(RING, j=-1.0)).bonds()
     assert isinstance(Boltzmann(ClassicalIsing(RING)), Clusters)
     model = ClassicalIsing(RING)
     with pytest.raises(ValueError, match="Clusters, such as Boltzmann"):

@@ -28,9 +28,11 @@ LAYERS = {
     "nqs": 3,
     "experiments": 4,
 }
-# nqs.evaluate measures walkers as nqs.vmc does; observables share their bins.
+# nqs.evaluate measures walkers as nqs.vmc does; site ratios are a capability that any
+# ansatz can be given; observables share their bins.
 ALLOWED = {
     ("nqs.evaluate", "nqs.vmc"),
+    ("nqs.site_ratios", "nqs.types"),
     ("nqs.periodic_observables", "nqs.observables"),
 }
 FILES = sorted(

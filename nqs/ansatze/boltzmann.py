@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 
 from nqs.lattice import Sites
-from nqs.types import LogPsi, Params
+from nqs.types import Bonds, LogPsi, Params
 
 
 class Model(Protocol):
@@ -57,26 +57,21 @@ class Boltzmann:
         most = max(1, *map(len, found))
         return np.array([row + [i] * (most - len(row)) for i, row in enumerate(found)])
 
-    @property
-    def levels(self) -> int:
-        """Levels of each site."""
-        return len(self.model.bond)
-
-    @property
-    def bond_probability(self) -> float:
-        """1 - exp(-gain / T) of two equal neighbours.
+    def bonds(self) -> Bonds:
+        """Neighbours and how strongly they hold together.
 
         Raises:
           ValueError: if unequal neighbours have less energy, or not all the same.
         """
         bond = self.model.bond
-        unequal = bond[~np.eye(len(bond), dtype=bool)]
-        gain = unequal - np.diag(bond)[0]
-        if np.ptp(unequal) or np.ptp(np.diag(bond)) or gain[0] < 0:
+        unequal, equal = bond[~np.eye(len(bond), dtype=bool)], np.diag(bond)
+        gain = unequal[0] - equal[0]
+        if np.ptp(unequal) or np.ptp(equal) or gain < 0:
             raise ValueError(
                 "clusters need neighbours that gain by being equal, a positive J"
             )
-        return float(-np.expm1(-gain[0] / self.model.temperature))
+        probability = float(-np.expm1(-gain / self.model.temperature))
+        return Bonds(self.neighbours, len(bond), probability)
 
     def site_tables(self, params: Params) -> Array:
         """Log psi (q, q) of a bond."""

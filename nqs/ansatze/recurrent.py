@@ -1,5 +1,7 @@
 """Autoregressive wave functions by a recurrent network: normalised, sampled exactly."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -100,7 +102,8 @@ class RecurrentGRU(nn.Module):
 
         def step(carry, key):
             states, level = carry
-            states, (logs, _) = self.apply(params, states, level, method="next")
+            found: Any = self.apply(params, states, level, method="next")
+            states, (logs, _) = found
             level = jax.random.categorical(key, logs)
             return (states, level), level
 
