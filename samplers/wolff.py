@@ -26,7 +26,7 @@ class Wolff:
       sweeps: clusters of every walker per step.
     """
 
-    sweeps: int = 10
+    sweeps: int = 1
     requires: ClassVar[type | None] = Clusters
 
     def __post_init__(self):

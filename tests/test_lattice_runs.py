@@ -1,0 +1,111 @@
+"""Lattices through the loop: nothing compiles twice, and the command line fits."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.classical_ising import ClassicalIsing
+from experiments.classical_potts import ClassicalPotts
+from experiments.heisenberg import Heisenberg
+from experiments.ising import Ising
+from experiments.options import Part
+from experiments.potts import Potts
+from nqs.ansatze import Symmetrized
+from nqs.evaluate import evaluate
+from nqs.lattice import Lattice
+from samplers import Exchange, Flip, Recolour
+
+QUICK = {"n_walkers": 32, "optimizer": Part("sgd"), "iterations": 2}
+CASES = {
+    "ising": Ising(length=(4,), **QUICK),
+    "heisenberg": Heisenberg(length=(4,), **QUICK),
+    "potts": Potts(length=(4,), ansatz=Part("jastrow"), **QUICK),
+    "classical": ClassicalIsing(
+        length=(2,), ansatz=Part("gru", (("hidden", 3),)), **QUICK
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_steps_compile_once(name):
+    experiment = CASES[name].experiment()
+    vmc = experiment.vmc()
+    walkers = experiment.hamiltonian.initial_walkers(jax.random.key(0), 32)
+    state = jax.jit(vmc.init)(jax.random.key(1), walkers)
+    step = jax.jit(vmc.step, compiler_options={"xla_backend_optimization_level": 0})
+    for i in range(3):
+        state, info = step(jax.random.key(i), state)
+        assert np.isfinite(info["energy"]) and info["non_finite"] == 0
+    assert step._cache_size() == 1
+
+
+def test_a_trained_ring_has_the_exact_energy():
+    """Four spins and a machine that can be exact, from random weights."""
+    options = Ising(length=(4,), n_walkers=256, field=1.5)
+    experiment = options.experiment()
+    vmc = experiment.vmc()
+    walkers = experiment.hamiltonian.initial_walkers(jax.random.key(0), 256)
+    state = vmc.init(jax.random.key(1), walkers)
+
+    @jax.jit
+    def train(state):
+        def step(i, state):
+            return vmc.step(jax.random.fold_in(jax.random.key(2), i), state)[0]
+
+        return jax.lax.fori_loop(0, 60, step, state)
+
+    state = train(state)
+    measured = evaluate(
+        experiment.evaluation(), state.params, state.sampler, jax.random.key(3), 40
+    )
+    (exact,) = experiment.hamiltonian.references()
+    assert measured["energy"] == pytest.approx(exact.value, abs=5e-3)
+    assert measured["energy"] > exact.value - 4 * measured["energy_error"]
+
+
+def test_options_choose_lattice_and_parts():
+    ising = Ising(length=(6,), lattice="square", open_ends=True).experiment()
+    assert ising.hamiltonian.lattice == Lattice((6, 6), "square", False)
+    assert ising.sampler.move == Flip() and ising.ansatz.alpha == 1
+    frustrated = Heisenberg(length=(4, 6), lattice="square", j2=0.5, sweeps=3)
+    experiment = frustrated.experiment()
+    lattice = Lattice((4, 6), "square")
+    assert experiment.hamiltonian.j2 == 0.5 and experiment.sampler.sweeps == 3
+    assert experiment.sampler.move == Exchange(lattice)
+    averaged = Part("ffnn", (("hidden", (4,)), ("symmetrized", True)))
+    potts = Potts(length=(5,), q=4, ansatz=averaged).experiment()
+    assert isinstance(potts.ansatz, Symmetrized) and potts.ansatz.base.levels == 4
+    assert potts.sampler.move == Recolour(4)
+    invariant = Part("rbm", (("symmetric", True), ("alpha", 2)))
+    rbm = Ising(length=(5,), ansatz=invariant).experiment().ansatz
+    assert rbm.lattice == Lattice((5,)) and rbm.point_group and rbm.alpha == 2
+    sampled = ClassicalPotts(ansatz=Part("boltzmann"), sampler=Part("wolff"))
+    assert sampled.experiment().iterations == 0
+    assert sampled.experiment().hamiltonian.sampled
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (Ising(ansatz=Part("cnn")), "known are rbm, jastrow, ffnn, conv, gru"),
+        (Ising(length=(4, 4)), "tuple of 1 numbers of sites"),
+        (Ising(sampler=Part("wolff")), "known are metropolis, direct"),
+        (Ising(sampler=Part("direct")), "Direct needs an ansatz with a DirectSampling"),
+        (Heisenberg(length=(5,)), "two sublattices"),
+        (
+            ClassicalIsing(sampler=Part("wolff")),
+            "Wolff needs an ansatz with a Clusters",
+        ),
+        (ClassicalIsing(temperature=-1.0), "temperature must be positive"),
+    ],
+)
+def test_mistakes_are_explained(options, message):
+    with pytest.raises(ValueError, match=message):
+        options.experiment()
+
+
+def test_initial_walkers_are_integers():
+    for options in CASES.values():
+        walkers = options.experiment().hamiltonian.initial_walkers(jax.random.key(0), 3)
+        assert jnp.issubdtype(walkers.dtype, jnp.integer)
