@@ -31,7 +31,6 @@ from nqs.ansatze import (
     Slater,
     SlaterJastrow,
 )
-from nqs.ansatze.determinant import slogdet
 from nqs.ansatze.ffnn import INITIALIZERS, KINKED
 from nqs.ansatze.slater import hermite_orbitals, lowest_orbitals
 from nqs.types import LogPsi
@@ -414,27 +413,6 @@ def assert_ground_state(energies, trap):
     (reference,) = trap.references()
     np.testing.assert_allclose(energies, reference.value, rtol=1e-10)  # rounding
     assert np.var(energies) <= 1e-20 * reference.value**2
-
-
-@pytest.mark.parametrize("size", [1, 4])
-@pytest.mark.parametrize("phase", [1.0, np.exp(1j)], ids=["real", "complex"])
-def test_determinants_have_the_derivatives_of_jax(phase, size):
-    a, b = np.random.default_rng(size).normal(size=(2, 3, size, size))
-    a, direction = phase * (a + phase * b), phase * (a - b)
-
-    def derivatives(function):
-        def along(t):
-            return function(a + t * direction)
-
-        def weighted(a):
-            sign, logabs = function(a)
-            return jnp.sum(jnp.arange(1.0, 4) * (logabs + jnp.real(sign)))
-
-        twice = jax.jvp(lambda t: jax.jvp(along, (t,), (1.0,)), (0.0,), (1.0,))
-        return jax.tree.leaves((twice, jax.grad(weighted)(jnp.asarray(a))))
-
-    same = functools.partial(np.testing.assert_allclose, rtol=1e-9, atol=1e-12)
-    jax.tree.map(same, derivatives(slogdet), derivatives(jnp.linalg.slogdet))
 
 
 @pytest.mark.parametrize("name", SLATERS)

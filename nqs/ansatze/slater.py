@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from nqs.ansatze.determinant import slogdet
 from nqs.ansatze.envelope import oscillator_lengths
 from nqs.ansatze.jastrow import PadeJastrow, Product
 from nqs.types import LogPsi
@@ -91,7 +90,7 @@ def log_determinants(
             own = None
             if factors is not None:
                 own = jnp.swapaxes(factors[spin, :, :m], 0, 1)
-            sign, log = slogdet(orbitals(q[spin], own))
+            sign, log = jnp.linalg.slogdet(orbitals(q[spin], own))
             signs, logs = signs * sign, logs + log
     if factors is None or factors.shape[1] == 1:
         return LogPsi(signs[0], logabs + logs[0])
