@@ -54,11 +54,11 @@ class ElectronGasOptions(Options):
     """langevin or metropolis."""
     optimizer: PartOption = Part("spring")
     """spring, sr, minsr, or any of optax's by name: adam(learning_rate=0.01), say."""
-    iterations: int = 1000
+    iterations: int = 2000
     """Training steps."""
     n_walkers: int = 256
     """Markov chains."""
-    evaluation_steps: int = 1600
+    evaluation_steps: int = 2000
     """Sampler steps with frozen parameters, which give the result."""
 
     @property

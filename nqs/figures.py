@@ -37,9 +37,10 @@ def labelled(
     observable: Any, mean: np.ndarray, error: np.ndarray, length: str | None, d: Any
 ) -> Profile:
     """The measured profile of an observable with its texts, units filled in."""
+    unit = f"${length}$" if length and "_" in length else length
 
     def filled(text: str) -> str:
-        return text.format(length=length or "length", d=d)
+        return text.format(length=unit or "length", d=d)
 
     axes = tuple(filled(text) for text in getattr(observable, "axes", ("r", "")))
     label = filled(getattr(observable, "label", observable.name))
@@ -224,13 +225,14 @@ def _curves(path, profile: Profile) -> None:
     for i in shown:
         mean, error = means[i], errors[i]
         color = (BLUE, ORANGE, GREY)[i % 3]
-        axes.plot(profile.grid, mean, color=color, label=names[i])
+        few = "o" if len(profile.grid) < 30 else None  # shells rather than bins
+        axes.plot(profile.grid, mean, color=color, label=names[i], marker=few, ms=4)
         axes.fill_between(
             profile.grid, mean - error, mean + error, color=color, alpha=0.3, lw=0
         )
     axes.set_ylim(0, None)
     low, high = _reach(profile.grid, np.max(np.abs(means), axis=0))
-    axes.set_xlim(0 if profile.grid.min() > 0 else low, high)
+    axes.set_xlim(low if profile.grid.min() < 0 else 0, high)
     if profile.curves:
         axes.legend(frameon=False)
     figure.savefig(path)
