@@ -175,12 +175,12 @@ class MomentumDistribution:
         n(k) = <sum_i psi(..., x_i + s, ...) / psi(x) exp(-i k . s)> / (spins present),
 
     so that an orbital which both spins occupy, or the only one, counts 1. W. L.
-    McMillan, Phys. Rev. 138, A442 (1965). The sum is over a few i, drawn at random,
-    times n over their number, since one psi for each would take longer than the local
-    energy. They share s, which makes the sum no noisier and needs the exponentials
-    once. An observable has no random key: i and s are drawn with a hash of the bits of
-    x, which knows nothing of psi or of anything else that is smooth in x. A walker that
-    did not move repeats them.
+    McMillan, Phys. Rev. 138, A442 (1965). The sum is over a few i, from one drawn at
+    random on, times n over their number, since one psi for each would take longer than
+    the local energy. They share s, which makes the sum no noisier and needs the
+    exponentials once. An observable has no random key: i and s are drawn with a hash of
+    the bits of x, which knows nothing of psi or of anything else that is smooth in x. A
+    walker that did not move repeats them.
 
     Attributes:
       box: the periodic cell.
@@ -250,7 +250,8 @@ class MomentumDistribution:
             size = jnp.exp(there.logabs - here.logabs)
             return jnp.real(sign) * size, jnp.imag(sign) * size
 
-        moved = jax.random.permutation(key_i, len(x))[: self.n_moved]
+        first = jax.random.randint(key_i, (), 0, len(x))
+        moved = (first + jnp.arange(min(self.n_moved, len(x)))) % len(x)
         ratios = jax.lax.map(ratio, moved)
         real, imaginary = (len(x) * jnp.mean(part) for part in ratios)
         phases = vectors @ s

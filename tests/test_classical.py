@@ -187,7 +187,13 @@ def density_p_value(name, factor):
     return p_value(last_states(name, factor), x, p)
 
 
-@pytest.mark.parametrize("name", SAMPLED)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if "double" in name else ())
+        for name in SAMPLED
+    ],
+)
 def test_last_states_have_boltzmanns_density(name):
     assert density_p_value(name, 1.0) > 1e-4
     assert density_p_value(name, 1.1) < 1e-4

@@ -42,7 +42,7 @@ def plane_waves(gas):
 @pytest.mark.parametrize(
     "gas",
     [
-        ElectronGas(7, 7, 1.0),
+        pytest.param(ElectronGas(7, 7, 1.0), marks=pytest.mark.slow),
         ElectronGas(7, 0, 5.0),
         pytest.param(ElectronGas(5, 5, 2.0, 2), marks=pytest.mark.slow),
         ElectronGas(1, 1, 2.0, 2, SLANTED, (0.1, 0.3)),

@@ -164,7 +164,13 @@ RELATIVE, RELATIVE_PAIRS = relative_messages, relative_messages_of_pairs_alone
 
 @pytest.mark.parametrize(
     ("activation", "features", "relative", "known"),
-    [(name, all_particles_everywhere, False, True) for name in message_rule.ACTIVATIONS]
+    [
+        pytest.param(
+            *(name, all_particles_everywhere, False, True),
+            marks=() if name in ("silu", "tanh") else pytest.mark.slow,
+        )
+        for name in message_rule.ACTIVATIONS
+    ]
     + [("silu", features, False, True) for features in (ONE, PAIRS, RELATIVE)]
     + [("silu", features, True, True) for features in (RELATIVE, RELATIVE_PAIRS)]
     + [("silu", relative_messages_of_parts, True, True)]
@@ -220,6 +226,7 @@ def waves_with_a_third(x):
 SLOWLY = pytest.param(waves_with_a_third, False, marks=pytest.mark.slow)
 
 
+@pytest.mark.slow
 def test_features_of_one_axis_of_three_are_not_taken_for_those_of_two():
     """Two particles that depend on coordinates 0 and 3 of 0 to 5 alone."""
     x = jnp.array([[0.3, 1.0, -0.4], [1.1, 0.2, 0.5]])

@@ -279,7 +279,13 @@ SUMMED = {
 }
 
 
-@pytest.mark.parametrize("name", SUMMED)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if "gru" in name else ())
+        for name in SUMMED
+    ],
+)
 def test_gradient_and_metric_by_full_summation(name):
     model, ansatz = SUMMED[name]
     x = jnp.asarray(configurations(model))

@@ -83,7 +83,11 @@ def update(optimizer, ansatz, state=None):
 
 @pytest.mark.parametrize(
     "name, memory, chunk_size",
-    [("real", 2**30, None), ("complex", 2**30, 5), ("complex", 500, None)],
+    [
+        ("complex", 2**30, 5),
+        ("complex", 500, None),
+        pytest.param("real", 2**30, None, marks=pytest.mark.slow),
+    ],
 )
 def test_products_and_gram_matrices_are_those_of_the_dense_matrix(
     name, memory, chunk_size

@@ -96,7 +96,10 @@ def interrupted_at_every(moments, number, directory, **settings):
     ("sampler", "optimizer", "moments"),
     [
         ("metropolis", "adam", [MOMENTS[i] for i in (1, 3, 7, 9)]),
-        ("langevin", "momentum", [MOMENTS[i] for i in (2, 5)]),
+        pytest.param(
+            *("langevin", "momentum", [MOMENTS[i] for i in (2, 5)]),
+            marks=pytest.mark.slow,
+        ),
         ("gibbs", "spring", [MOMENTS[i] for i in (0, 6)]),
     ],
 )

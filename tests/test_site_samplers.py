@@ -87,17 +87,27 @@ def density_p_value(name, power):
     return p_value(run(power), x, np.asarray(jax.nn.softmax(2 * log)))
 
 
-@pytest.mark.parametrize("name", CASES)
+def cases(*left_out):
+    """Names, of which those that differ least from others are slow."""
+    slowly = ("flip, complex rbm", "flip, feed-forward", "flip, average")
+    return [
+        pytest.param(name, marks=pytest.mark.slow) if name in slowly else name
+        for name in CASES
+        if name not in left_out
+    ]
+
+
+@pytest.mark.parametrize("name", cases())
 def test_last_states_have_the_density(name):
     assert density_p_value(name, 1.0) > 1e-4
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if "direct" not in name])
+@pytest.mark.parametrize("name", cases("direct, gru"))
 def test_a_wrong_ratio_does_not(name):
     assert density_p_value(name, 0.8) < 1e-4
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", cases())
 def test_a_step_reports_and_keeps_shapes(name):
     sampler, ansatz, _ = CASES[name]
     _, params = ends(name)

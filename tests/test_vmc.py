@@ -572,7 +572,12 @@ def stepped(name, n_devices):
 
 @pytest.mark.parametrize(
     "name, n_devices",
-    [("complex psi", 4), ("one particle", 2), ("langevin", 4), ("gibbs", 2)],
+    [
+        ("complex psi", 4),
+        ("gibbs", 2),
+        pytest.param("one particle", 2, marks=pytest.mark.slow),
+        pytest.param("langevin", 4, marks=pytest.mark.slow),
+    ],
 )
 def test_devices_share_the_work_and_change_nothing(name, n_devices):
     text, state, info, sharding = stepped(name, n_devices)
