@@ -47,6 +47,11 @@ class LatticeOptions(Options):
     """Sampler steps with frozen parameters, which give the result."""
 
     @property
+    def time_step(self) -> float:
+        """A tenth of 1/J, with J = 1."""
+        return 0.1
+
+    @property
     def sites(self) -> Lattice:
         """The lattice that these options describe."""
         axes = 1 if self.lattice == "chain" else 2
