@@ -12,6 +12,8 @@ from samplers import Flip
 class ClassicalIsing(ClassicalOptions):
     """-J sum s s at a temperature: a variational free energy, or sampled energies."""
 
+    name = "classical_ising"
+
     temperature: float = 2.269185
     """Temperature, k_B = 1; the critical one of the square lattice."""
 

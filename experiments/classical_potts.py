@@ -12,6 +12,8 @@ from samplers import Recolour
 class ClassicalPotts(ClassicalOptions):
     """-J sum delta at a temperature: a variational free energy, or sampled energies."""
 
+    name = "classical_potts"
+
     length: tuple[int, ...] = (4,)
     """Sites along each axis; one number for a chain, or for two equal axes."""
     q: int = 3

@@ -18,7 +18,6 @@ from nqs.ansatze import (
 )
 from nqs.experiment import Experiment
 from nqs.lattice import Lattice
-from nqs.types import Sampler
 from samplers import Direct, SiteMetropolis, SiteMove, Wolff
 
 
@@ -62,12 +61,6 @@ class LatticeOptions(Options):
         """How Metropolis changes a configuration."""
         raise TypeError(f"{type(self).__name__} must say how its sites change")
 
-    def _sampler(self) -> Sampler:
-        sampler = self.sampler.build("sampler", self._samplers())
-        if self.sweeps is not None:
-            sampler = dataclasses.replace(sampler, sweeps=self.sweeps)
-        return sampler
-
     def _samplers(self) -> dict[str, Callable]:
         return {"metropolis": partial(SiteMetropolis, self.move()), "direct": Direct}
 
@@ -80,6 +73,7 @@ class ClassicalOptions(LatticeOptions):
     """Sites along each axis; one number for a chain, or for two equal axes."""
     lattice: Literal["chain", "square", "triangular"] = "square"
     """Which lattice."""
+    name: ClassVar[str]
     q: ClassVar[int] = 2
     j: float = 1.0
     """Coupling J of neighbours, ferromagnetic where positive."""
@@ -105,8 +99,7 @@ class ClassicalOptions(LatticeOptions):
             settings["iterations"] = 0
         else:
             ansatz = lattice_ansatz(self.ansatz, self.sites, self.q)
-        name = type(self).__module__.rpartition(".")[2]
-        return Experiment(name=name, hamiltonian=model, ansatz=ansatz, **settings)
+        return Experiment(name=self.name, hamiltonian=model, ansatz=ansatz, **settings)
 
     def _samplers(self) -> dict[str, Callable]:
         return super()._samplers() | {"wolff": Wolff}

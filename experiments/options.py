@@ -181,12 +181,16 @@ class Options:
         }
 
     def _sampler(self) -> Sampler:
-        sampler = self.sampler.build(
-            "sampler", {"metropolis": metropolis, "langevin": Langevin, "gibbs": Gibbs}
-        )
-        if self.sweeps is not None:
-            sampler = dataclasses.replace(sampler, sweeps=self.sweeps)
-        return sampler
+        sampler = self.sampler.build("sampler", self._samplers())
+        if self.sweeps is None:
+            return sampler
+        if "sweeps" not in {field.name for field in dataclasses.fields(sampler)}:
+            raise ValueError(f"sampler {self.sampler.name} makes no sweeps")
+        return dataclasses.replace(sampler, sweeps=self.sweeps)
+
+    def _samplers(self) -> dict[str, Callable]:
+        """What makes a sampler, by name."""
+        return {"metropolis": metropolis, "langevin": Langevin, "gibbs": Gibbs}
 
     def _optimizer(self) -> Optimizer:
         def first_order(method, learning_rate=0.01, schedule="constant", steps=None,

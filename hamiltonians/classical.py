@@ -6,6 +6,7 @@ along the very gradient of variational Monte Carlo, and its variance vanishes at
 Boltzmann's p. D. Wu, L. Wang and P. Zhang, Phys. Rev. Lett. 122, 080602 (2019).
 """
 
+import abc
 import dataclasses
 import operator
 from typing import Any
@@ -46,9 +47,9 @@ class ClassicalModel(Hamiltonian):
         return self.lattice.n
 
     @property
+    @abc.abstractmethod
     def bond(self) -> np.ndarray:
         """The energy (q, q) of the levels at the ends of a bond."""
-        raise NotImplementedError
 
     def __post_init__(self):
         check_finite(self, "j", "temperature")

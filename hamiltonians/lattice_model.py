@@ -44,7 +44,7 @@ class LatticeModel(Hamiltonian):
     length_unit = None
 
     @property
-    def n(self) -> int:  # ty: the base class has a plain attribute
+    def n(self) -> int:
         """Number of sites."""
         return self.lattice.n
 

@@ -83,6 +83,7 @@ def test_options_choose_lattice_and_parts():
     sampled = ClassicalPotts(ansatz=Part("boltzmann"), sampler=Part("wolff"))
     assert sampled.experiment().iterations == 0
     assert sampled.experiment().hamiltonian.sampled
+    assert sampled.experiment().name == "classical_potts"
 
 
 @pytest.mark.parametrize(
@@ -91,6 +92,7 @@ def test_options_choose_lattice_and_parts():
         (Ising(ansatz=Part("cnn")), "known are rbm, jastrow, ffnn, conv, gru"),
         (Ising(length=(4, 4)), "tuple of 1 numbers of sites"),
         (Ising(sampler=Part("wolff")), "known are metropolis, direct"),
+        (Ising(sampler=Part("direct"), sweeps=2), "sampler direct makes no sweeps"),
         (Ising(sampler=Part("direct")), "Direct needs an ansatz with a DirectSampling"),
         (Heisenberg(length=(5,)), "two sublattices"),
         (
