@@ -11,40 +11,28 @@ import dataclasses
 import operator
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from hamiltonians.classical_references import Thermal, kaufman, transfer_matrix
-from hamiltonians.lattice_model import check_finite
+from hamiltonians.lattice_model import OnLattice, check_finite
 from nqs.lattice import Lattice, Sites
-from nqs.types import Ansatz, DirectSampling, Hamiltonian, Params, Reference
+from nqs.types import Ansatz, DirectSampling, Params, Reference
 
 
-class ClassicalModel(Hamiltonian):
+class ClassicalModel(OnLattice):
     """An energy of levels x (s,) at a temperature.
 
     Attributes:
-      lattice: sites and bonds.
       temperature: T, in units of J with k_B = 1.
-      levels: q of each site.
+      j: J of a bond.
       sampled: leave out T log p: the energy is <E> and psi = exp(-E / 2 T) is given.
     """
 
-    lattice: Sites
     temperature: float
-    levels: int = 2
     j: float = 1.0
     sampled: bool = False
-
-    energy_unit = "unit of J"
-    length_unit = None
-
-    @property
-    def n(self) -> int:
-        """Number of sites."""
-        return self.lattice.n
 
     @property
     @abc.abstractmethod
@@ -94,16 +82,6 @@ class ClassicalModel(Hamiltonian):
             "free_energy_reweighted": (lambda w: least - t * jnp.log(w), weights),
             "energy_reweighted": (operator.truediv, weights * energy, weights),
         }
-
-    def initial_walkers(self, key: Array, n_walkers: int) -> Array:
-        """Levels (w, s) drawn uniformly.
-
-        Raises:
-          ValueError: if n_walkers is below 1.
-        """
-        if n_walkers < 1:
-            raise ValueError(f"n_walkers must be at least 1, got {n_walkers}")
-        return jax.random.randint(key, (n_walkers, self.n), 0, self.levels)
 
     def thermal(self) -> Thermal | None:
         """Exact free energy and energy where they are known."""

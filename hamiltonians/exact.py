@@ -44,7 +44,10 @@ def configurations(model: "LatticeModel") -> np.ndarray:
 
 
 def operator(model: "LatticeModel") -> tuple[np.ndarray, Callable]:
-    """The configurations (c, s), and the function psi (c,) -> H psi (c,)."""
+    """The configurations (c, s), and the function psi (c,) -> H psi (c,).
+
+    It is compiled here, as Lanczos calls it many times and is no part of any run.
+    """
     x = configurations(model)
     weights = model.levels ** np.arange(model.n - 1, -1, -1)
     position = np.zeros(model.levels**model.n, np.int32)

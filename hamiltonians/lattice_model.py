@@ -27,18 +27,16 @@ class Connected(NamedTuple):
     elements: Array
 
 
-class LatticeModel(Hamiltonian):
-    """A Hamiltonian given by its matrix elements between levels x (s,) of the sites.
+class OnLattice(Hamiltonian):
+    """A system of levels x (s,) on the sites of a lattice.
 
     Attributes:
       lattice: sites and bonds.
       levels: q of each site.
-      off_diagonal: name of the term of `connected`.
     """
 
     lattice: Sites
     levels: int = 2
-    off_diagonal: str
 
     energy_unit = "unit of J"
     length_unit = None
@@ -52,6 +50,30 @@ class LatticeModel(Hamiltonian):
     def total(self) -> int | None:
         """The sum of all levels where it is conserved, and then that of the walkers."""
         return None
+
+    def initial_walkers(self, key: Array, n_walkers: int) -> Array:
+        """Levels (w, s) drawn uniformly, with the conserved sum if there is one.
+
+        Raises:
+          ValueError: if n_walkers is below 1.
+        """
+        if n_walkers < 1:
+            raise ValueError(f"n_walkers must be at least 1, got {n_walkers}")
+        if self.total is None:
+            return jax.random.randint(key, (n_walkers, self.n), 0, self.levels)
+        ones = jnp.arange(self.n) < self.total
+        shuffle = jax.vmap(lambda key: jax.random.permutation(key, ones))
+        return shuffle(jax.random.split(key, n_walkers)).astype(int)
+
+
+class LatticeModel(OnLattice):
+    """A Hamiltonian given by its matrix elements between levels x (s,) of the sites.
+
+    Attributes:
+      off_diagonal: name of the term of `connected`.
+    """
+
+    off_diagonal: str
 
     @abc.abstractmethod
     def diagonal(self, x: Array) -> dict[str, Array]:
@@ -74,20 +96,6 @@ class LatticeModel(Hamiltonian):
         cache = ratios.site_cache(tables, x)
         found = ratios.site_ratios(tables, cache, x, row.sites, row.values)
         return self.diagonal(x) | {self.off_diagonal: jnp.sum(row.elements * found)}
-
-    def initial_walkers(self, key: Array, n_walkers: int) -> Array:
-        """Levels (w, s) drawn uniformly, with the conserved sum if there is one.
-
-        Raises:
-          ValueError: if n_walkers is below 1.
-        """
-        if n_walkers < 1:
-            raise ValueError(f"n_walkers must be at least 1, got {n_walkers}")
-        if self.total is None:
-            return jax.random.randint(key, (n_walkers, self.n), 0, self.levels)
-        ones = jnp.arange(self.n) < self.total
-        shuffle = jax.vmap(lambda key: jax.random.permutation(key, ones))
-        return shuffle(jax.random.split(key, n_walkers)).astype(int)
 
 
 def check_finite(model: Hamiltonian, *fields: str) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 
 from nqs.ansatze.log_derivatives import of_layer, of_parameter
-from nqs.ansatze.site_features import n_features, product, site_features
+from nqs.ansatze.site_features import check_integers, n_features, product, site_features
 from nqs.lattice import Lattice
 from nqs.types import LogPsi, OuterProducts, Params
 
@@ -83,12 +83,7 @@ class BinaryRBM(nn.Module):
 
     def __post_init__(self):
         super().__post_init__()
-        for name, least in (("alpha", 1), ("levels", 2)):
-            value = getattr(self, name)
-            if not (isinstance(value, int) and value >= least):
-                raise ValueError(
-                    f"{name} must be an integer of at least {least}, got {value!r}"
-                )
+        check_integers(self, alpha=1, levels=2)
         if self.point_group and self.lattice is None:
             raise ValueError("point_group needs the lattice whose group it is")
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from nqs.ansatze.ffnn import check_network, log_psi, named_activation, named_initializer
-from nqs.ansatze.site_features import site_features
+from nqs.ansatze.site_features import check_integers, site_features
 from nqs.lattice import Lattice
 from nqs.types import LogPsi
 
@@ -41,10 +41,7 @@ class LatticeConv(nn.Module):
         check_network(self)
         if not getattr(self.lattice, "periodic", False):
             raise ValueError(f"lattice must be a periodic Lattice, got {self.lattice}")
-        for name in ("kernel", "levels"):
-            value = getattr(self, name)
-            if not (isinstance(value, int) and value >= 2):
-                raise ValueError(f"{name} must be at least 2, got {value!r}")
+        check_integers(self, kernel=2, levels=2)
 
     @nn.compact
     def __call__(self, x: Array) -> LogPsi:

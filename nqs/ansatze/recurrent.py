@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from nqs.ansatze.site_features import check_integers
 from nqs.types import LogPsi, Params
 
 
@@ -37,12 +38,7 @@ class RecurrentGRU(nn.Module):
 
     def __post_init__(self):
         super().__post_init__()
-        for name, least in (("n", 1), ("hidden", 1), ("layers", 1), ("levels", 2)):
-            value = getattr(self, name)
-            if not (isinstance(value, int) and value >= least):
-                raise ValueError(
-                    f"{name} must be an integer of at least {least}, got {value!r}"
-                )
+        check_integers(self, n=1, hidden=1, layers=1, levels=2)
 
     def setup(self):
         """The layers."""

@@ -1,5 +1,7 @@
 """Levels of lattice sites as numbers for a network, and products of many ratios."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -17,6 +19,16 @@ def site_features(x: Array, levels: int) -> Array:
     if levels == 2:
         return spins(x)[:, None]
     return jax.nn.one_hot(x, levels, dtype=jnp.result_type(float))
+
+
+def check_integers(part: Any, **least: int) -> None:
+    """Refuse fields that are not integers of at least so much."""
+    for name, smallest in least.items():
+        value = getattr(part, name)
+        if not (isinstance(value, int) and value >= smallest):
+            raise ValueError(
+                f"{name} must be an integer of at least {smallest}, got {value!r}"
+            )
 
 
 def product(factors: Array) -> Array:

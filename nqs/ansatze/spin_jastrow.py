@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from nqs.ansatze.log_derivatives import of_parameter
-from nqs.ansatze.site_features import n_features, site_features
+from nqs.ansatze.site_features import check_integers, n_features, site_features
 from nqs.types import LogPsi, OuterProducts, Params
 
 
@@ -39,8 +39,7 @@ class SpinJastrow(nn.Module):
 
     def __post_init__(self):
         super().__post_init__()
-        if not (isinstance(self.levels, int) and self.levels >= 2):
-            raise ValueError(f"levels must be at least 2, got {self.levels!r}")
+        check_integers(self, levels=2)
 
     @nn.compact
     def __call__(self, x: Array) -> LogPsi:
