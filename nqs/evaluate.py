@@ -34,6 +34,9 @@ KEPT = 4096
 # Numbers of a profile, of all walkers together, that are held before they are averaged.
 HELD = 2**20
 
+# Chains whose R-hat is above this disagree (A. Gelman et al., Bayesian Data Analysis).
+AGREEING = 1.1
+
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
@@ -130,6 +133,19 @@ def means(measured: dict[str, np.ndarray]) -> dict[str, list[Any]]:
     return found
 
 
+@dataclasses.dataclass
+class Doubts:
+    """What a person should know of numbers that were measured.
+
+    Attributes:
+      frozen: no walker ever moved, so that no error bar can be known.
+      warnings: sentences.
+    """
+
+    frozen: bool
+    warnings: list[str] = dataclasses.field(default_factory=list)
+
+
 def summary(
     samples: dict[str, np.ndarray],
     derived: Callable[[dict[str, Any]], dict[str, tuple[Any, ...]]] | None = None,
@@ -144,40 +160,57 @@ def summary(
       energy, energy_error, energy_imaginary, variance, relative_variance (Var / E^2 and
       its error), terms, observables (scalars and functions of means), profiles {name:
       (mean, error)} of their shape, autocorrelation_time, r_hat, n_samples,
-      n_effective, acceptance, and warnings. An error is None where too few samples were
-      taken for it, and a warning says how many are missing.
+      n_effective, acceptance, and warnings. An error is None where it cannot be
+      trusted, and a warning says why: too few samples, and how many are missing;
+      walkers that never moved; energies that are all the same.
     """
-    warnings: list[str] = []
+    acceptance = float(np.mean(samples["acceptance"]))
+    doubts = Doubts(frozen=acceptance == 0)
+    if doubts.frozen:
+        doubts.warnings.append(
+            "no error bars: no move was accepted, the walkers are where they started"
+        )
     terms = {k[5:]: v.T for k, v in samples.items() if k.startswith("term/")}
     scalars = {k[7:]: v.T for k, v in samples.items() if k.startswith("scalar/")}
     profiles = {k[8:]: v for k, v in samples.items() if k.startswith("profile/")}
     local_energy = sum_of_terms(terms)
-    energy, error = _estimate(local_energy.real, "energy", warnings)
+    energy, error = _estimate(local_energy.real, "energy", doubts)
+    if all((term == term[0, 0]).all() for term in terms.values()):
+        error = None
+        doubts.warnings.append(
+            "no error bar for energy: all samples are equal, because psi is an "
+            "eigenstate or the chains are stuck"
+        )
+    elif energy.r_hat > AGREEING:
+        doubts.warnings.append(
+            f"the chains disagree: R-hat of the energy is {energy.r_hat:.3g}, not 1; "
+            "they are stuck, or too short"
+        )
     imaginary = None
     if np.iscomplexobj(local_energy):
-        imaginary, _ = _estimate(local_energy.imag, "imaginary energy", warnings)
-    observables = _table(scalars, warnings)
+        imaginary, _ = _estimate(local_energy.imag, "imaginary energy", doubts)
+    observables = _table(scalars, doubts)
     if derived is not None:
         found = derived({name: np.real(term) for name, term in terms.items()})
         for name, (function, *means) in found.items():
-            observables[name] = _derived(name, function, means, warnings)
+            observables[name] = _derived(name, function, means, doubts)
     return {
         "energy": energy.mean,
         "energy_error": error,
         "energy_imaginary": None if imaginary is None else imaginary.mean,
         "variance": float(np.mean(np.abs(local_energy - local_energy.mean()) ** 2)),
-        "relative_variance": _relative_variance(local_energy, warnings),
-        "terms": _table(terms, warnings),
+        "relative_variance": _relative_variance(local_energy, doubts),
+        "terms": _table(terms, doubts),
         "observables": observables,
         "profiles": {
-            name: _profile(name, values, warnings) for name, values in profiles.items()
+            name: _profile(name, values, doubts) for name, values in profiles.items()
         },
         "autocorrelation_time": energy.autocorrelation_time,
         "r_hat": energy.r_hat,
         "n_samples": energy.n_samples,
         "n_effective": energy.n_effective,
-        "acceptance": float(np.mean(samples["acceptance"])),
-        "warnings": warnings,
+        "acceptance": acceptance,
+        "warnings": doubts.warnings,
     }
 
 
@@ -198,46 +231,47 @@ def stack(measured: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     return {name: np.stack([m[name] for m in measured]) for name in measured[0]}
 
 
-def _estimate(samples: np.ndarray, name: str, warnings: list[str]):
+def _estimate(samples: np.ndarray, name: str, doubts: Doubts):
     """The estimate and its error, or None in place of an error not to be trusted."""
     if broken := np.count_nonzero(~np.isfinite(samples)):
-        warnings.append(f"{broken} of {samples.size} samples of {name} are not finite")
+        doubts.warnings.append(
+            f"{broken} of {samples.size} samples of {name} are not finite"
+        )
         nan = np.nan
         return Estimate(nan, nan, samples.size, nan, nan), None
+    if doubts.frozen:
+        mean, variance = float(np.mean(samples)), float(np.var(samples))
+        return Estimate(mean, variance, samples.size, np.nan, np.nan), None
     try:
         found = estimate(samples)
     except TooFewSamples as error:
-        warnings.append(f"no error bar for {name}: {error}")
+        doubts.warnings.append(f"no error bar for {name}: {error}")
         return error.estimate, None
     return found, found.error
 
 
-def _table(
-    samples: dict[str, Any], warnings: list[str]
-) -> dict[str, list[float | None]]:
+def _table(samples: dict[str, Any], doubts: Doubts) -> dict[str, list[float | None]]:
     estimates: dict[str, tuple[Estimate, float | None]] = {
-        name: _estimate(values.real, name, warnings) for name, values in samples.items()
+        name: _estimate(values.real, name, doubts) for name, values in samples.items()
     }
     return {name: [found.mean, error] for name, (found, error) in estimates.items()}
 
 
 def _profile(
-    name: str, values: np.ndarray, warnings: list[str]
+    name: str, values: np.ndarray, doubts: Doubts
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean and error (...) of values (steps, groups, ...); one warning at most."""
-    missing: list[str] = []
+    missing = Doubts(doubts.frozen)
     shape = values.shape[2:]
     bins = values.reshape(*values.shape[:2], -1)
     found = [_estimate(bins[:, :, k].T, name, missing) for k in range(bins.shape[-1])]
-    warnings += missing[:1]
+    doubts.warnings += missing.warnings[:1]
     means = np.array([e.mean for e, _ in found])
     errors = np.array([np.nan if error is None else error for _, error in found])
     return means.reshape(shape), errors.reshape(shape)
 
 
-def _relative_variance(
-    local_energy: Any, warnings: list[str]
-) -> list[float | None] | None:
+def _relative_variance(local_energy: Any, doubts: Doubts) -> list[float | None] | None:
     """<|E_L - E|^2> / E^2 with the error that both averages make; None for E = 0.
 
     To first order it is the mean of |E_L - E|^2 / E^2 - 2 Var / E^3 Re(E_L - E).
@@ -249,15 +283,15 @@ def _relative_variance(
         return None
     rounding = ROUNDING * np.finfo(squares.dtype).eps * abs(energy)
     if np.sqrt(squares.mean()) <= rounding:  # an eigenstate, as `estimate` sees it
-        return [float(squares.mean() / energy**2), 0.0]
+        return [float(squares.mean() / energy**2), None if doubts.frozen else 0.0]
     slope = 2 * squares.mean() / energy**3
     series = squares / energy**2 - slope * deviations.real
-    found, error = _estimate(series, "v_score", warnings)
+    found, error = _estimate(series, "v_score", doubts)
     return [found.mean, error]
 
 
 def _derived(
-    name: str, function: Callable, samples: list[Any], warnings: list[str]
+    name: str, function: Callable, samples: list[Any], doubts: Doubts
 ) -> list[float | None]:
     """A function of means with the error that all of them make, to first order."""
     means = [float(np.mean(values)) for values in samples]
@@ -268,7 +302,7 @@ def _derived(
     series = np.full(np.shape(samples[0]), float(value))
     for slope, values, mean in zip(slopes, samples, means, strict=True):
         series = series + float(slope) * (values - mean)
-    found, error = _estimate(series, name, warnings)
+    found, error = _estimate(series, name, doubts)
     return [found.mean, error]
 
 

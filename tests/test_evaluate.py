@@ -74,14 +74,55 @@ def test_the_energy_error_knows_that_terms_cancel():
 
 
 def test_chains_are_walkers_and_steps_their_length():
-    """Walkers that differ, but never move, are as many samples as there are walkers."""
+    """Walkers of constant energy are as many samples as there are walkers."""
     still = np.repeat(RANDOM.normal(size=(1, WALKERS)), STEPS, axis=0)
-    found = summary({"acceptance": np.zeros(STEPS), "term/kinetic": still})
+    found = summary({"acceptance": np.ones(STEPS), "term/kinetic": still})
     assert found["energy_error"] is None
     assert found["n_effective"] < 2 * WALKERS
     assert found["r_hat"] > 10 or not np.isfinite(found["r_hat"])
     (warning,) = (text for text in found["warnings"] if "for energy" in text)
     assert "too few" in warning
+    assert any("the chains disagree: R-hat" in text for text in found["warnings"])
+
+
+def test_chains_that_drift_apart_are_noticed():
+    """Enough samples for an error bar, but two halves of the chains disagree."""
+    values = np.random.default_rng(2).normal(size=(STEPS, 1024))
+    values += np.repeat([0, 3], 512)
+    found = summary({"acceptance": np.ones(STEPS), "term/kinetic": values})
+    assert found["energy_error"] is not None
+    (warning,) = found["warnings"]
+    assert warning.startswith("the chains disagree: R-hat of the energy is 1.8")
+
+
+def test_chains_that_never_moved_have_no_error_bars():
+    """Whether they differ or not: where they started says nothing of |psi|^2."""
+    for spread in (0.0, 1.0):
+        start = np.random.default_rng(3).normal(size=(1, 1024))
+        still = np.repeat(spread * start, STEPS, axis=0) - 2
+        frozen = {
+            "acceptance": np.zeros(STEPS),
+            "term/kinetic": still,
+            "scalar/radius": still,
+            "profile/density": np.ones((STEPS, 16, 5)),
+        }
+        found = summary(frozen, lambda terms: {"twice": (jnp.exp, terms["kinetic"])})
+        assert any("the walkers are where they started" in w for w in found["warnings"])
+        assert found["energy"] == pytest.approx(still.mean())
+        assert found["energy_error"] is None
+        assert found["terms"]["kinetic"][1] is None
+        assert found["relative_variance"][1] is None
+        assert found["observables"]["radius"][1] is None
+        assert found["observables"]["twice"][1] is None
+        assert np.isnan(found["profiles"]["density"][1]).all()
+
+
+def test_equal_energies_have_no_error_bar():
+    found = summary(
+        {"acceptance": np.ones(STEPS), "term/kinetic": np.full((STEPS, WALKERS), -2.0)}
+    )
+    assert found["energy"] == -2 and found["energy_error"] is None
+    assert any("all samples are equal" in text for text in found["warnings"])
 
 
 def test_a_complex_energy_has_its_imaginary_part_reported():
@@ -227,8 +268,8 @@ def test_the_relative_variance_of_an_eigenstate_is_known_and_of_zero_is_not():
     still = np.full((STEPS, WALKERS), 0.1) * (1 + 1e-16 * RANDOM.normal(size=(1, 32)))
     found = summary({"term/a": still, "acceptance": 0.5})
     assert found["relative_variance"] == [pytest.approx(0, abs=1e-28), 0.0]
-    found = summary({"term/a": np.zeros((STEPS, WALKERS)), "acceptance": 0.5})
-    assert found["relative_variance"] is None and found["warnings"] == []
+    found = summary({"term/a": still - still, "acceptance": 0.5})
+    assert found["relative_variance"] is None
 
 
 def virial(trap, psi, width, params=None):

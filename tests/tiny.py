@@ -110,7 +110,7 @@ class Still:
         return StillState(walkers)
 
     def step(self, key, ansatz, params, state, /):
-        return state, {"acceptance": jnp.zeros(())}
+        return state, {"acceptance": jnp.ones(())}
 
     def adapt(self, state, info, /):
         return state
