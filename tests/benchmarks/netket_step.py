@@ -1,7 +1,7 @@
-"""Ten bosons in three dimensions with NetKet: the peer of `speed.py bosons_10`.
+"""The same steps with NetKet: the peer of `speed.py bosons_10` and `ising_40`.
 
 Runs in an environment with NetKet alone. For each line read it takes a step of the same
-network, walkers, sweeps and optimizer, and prints its CPU seconds.
+wave function, samples, sweeps and optimizer, and prints its CPU seconds.
 """
 
 import sys
@@ -28,7 +28,8 @@ class Network(nn.Module):
         return h - jnp.exp(log_alpha) * jnp.sum(x * x, axis=-1) / 2
 
 
-def main(chunk_size):
+def bosons(chunk_size):
+    """Ten bosons in three dimensions, Adam; walkers at a time, 0 for all."""
     space = Particle(N=10, geometry=FreeSpace(d=3))
     trap = nk.operator.PotentialEnergy(space, lambda x: jnp.sum(x * x) / 2)
     energy = nk.operator.KineticEnergy(space, mass=1.0) + trap
@@ -40,18 +41,39 @@ def main(chunk_size):
         Network(),
         n_samples=1024,
         n_discard_per_chain=0,
-        chunk_size=chunk_size,
+        chunk_size=chunk_size or None,
         seed=0,
     )
-    driver = nk.driver.VMC(energy, nk.optimizer.Adam(0.01), variational_state=state)
+    return nk.driver.VMC(energy, nk.optimizer.Adam(0.01), variational_state=state)
+
+
+def ising(n_chains):
+    """The critical Ising ring of 40 sites, RBM, minSR; how many chains."""
+    graph = nk.graph.Chain(40, pbc=True)
+    space = nk.hilbert.Spin(0.5, 40)
+    energy = nk.operator.IsingJax(space, graph, h=1.0, J=-1.0, dtype=float)
+    state = nk.vqs.MCState(
+        nk.sampler.MetropolisLocal(space, n_chains=n_chains),
+        nk.models.RBM(alpha=1),
+        n_samples=1024,
+        n_discard_per_chain=0,
+        seed=0,
+    )
+    return nk.driver.VMC_SR(
+        energy, nk.optimizer.Sgd(0.02), diag_shift=1e-4, variational_state=state
+    )
+
+
+def main(system, setting):
+    driver = {"bosons_10": bosons, "ising_40": ising}[system](setting)
     driver.run(3, show_progress=False)
     print("ready", flush=True)
     for _ in sys.stdin:
         start = time.process_time()
         driver.run(1, show_progress=False)
-        jax.block_until_ready(state.parameters)
+        jax.block_until_ready(driver.state.parameters)
         print(time.process_time() - start, flush=True)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) or None)
+    main(sys.argv[1], int(sys.argv[2]))

@@ -24,6 +24,8 @@ import numpy as np  # noqa: E402
 from jax.flatten_util import ravel_pytree  # noqa: E402
 
 from experiments.electron_gas import ElectronGasOptions  # noqa: E402
+from experiments.ising import Ising  # noqa: E402
+from experiments.options import Part  # noqa: E402
 from experiments.quantum_dot import QuantumDot  # noqa: E402
 from hamiltonians import HarmonicTrap  # noqa: E402
 from hamiltonians.kinetic import kinetic_energy  # noqa: E402
@@ -55,6 +57,10 @@ STEPS = {
     "electrons_6": QuantumDot(n=6).experiment(),
     "electrons_20": QuantumDot(n=20).experiment(),
     "electron_gas_14": ElectronGasOptions().experiment(),
+    "electron_gas_14_metropolis": ElectronGasOptions(
+        sampler=Part("metropolis"), sweeps=10
+    ).experiment(),
+    "ising_40": Ising(length=(40,)).experiment(),
     "feed_forward_20000": bosons((128, 128), Spring(), 512),
 }
 
@@ -194,9 +200,9 @@ def compared(name: str, taken: dict[str, float], ours: str, theirs: str):
     return {"benchmark": name, **milliseconds, "ratio": taken[ours] / taken[theirs]}
 
 
-def serve() -> None:
-    """For each line read, a step of bosons_10; prints its CPU seconds."""
-    vmc, state = started(STEPS["bosons_10"])
+def serve(name: str) -> None:
+    """For each line read, a step of the system; prints its CPU seconds."""
+    vmc, state = started(STEPS[name])
     advance = jax.jit(vmc.step, donate_argnums=1)
     for i in range(3):
         state, _ = advance(jax.random.key(i), state)
@@ -219,6 +225,6 @@ if __name__ == "__main__":
     configure()
     jax.config.update("jax_num_cpu_devices", 1)
     if sys.argv[1] == "serve":
-        serve()
+        serve(sys.argv[2])
     else:
         print(json.dumps(BENCHMARKS[sys.argv[1]]()))

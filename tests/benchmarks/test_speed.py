@@ -20,6 +20,8 @@ STEPS = [
     "electrons_6",
     "electrons_20",
     "electron_gas_14",
+    "electron_gas_14_metropolis",
+    "ising_40",
     "feed_forward_20000",
 ]
 
@@ -34,8 +36,9 @@ def measured(*arguments):
 
 
 @pytest.mark.benchmark
-def test_a_step_against_netket():
-    assert measured("tests.benchmarks.peer")["ratio"] <= PEER
+@pytest.mark.parametrize("system", ["bosons_10", "ising_40"])
+def test_a_step_against_netket(system):
+    assert measured("tests.benchmarks.peer", system)["ratio"] <= PEER
 
 
 @pytest.mark.benchmark
