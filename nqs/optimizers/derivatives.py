@@ -114,11 +114,27 @@ class CenteredDerivatives:
             layers, columns = self._block(derivatives, block)
             if layers:
                 uncentered = sum_of(self._gram_of_layer(*layer) for layer in layers)
-                half = self.center(uncentered.reshape(*uncentered.shape[:2], -1))
-                parts.append(self.center(half.T.reshape(*uncentered.shape[:2], -1)))
+                parts.append(self._center_gram(uncentered))
             if columns is not None:
-                parts.append(jnp.einsum("rc,sc->rs", columns, columns))
+                # a product of matrices that XLA fuses with a sum runs far slower
+                product = jnp.einsum("rc,sc->rs", columns, columns)
+                parts.append(jax.lax.optimization_barrier(product))
         return sum_of(parts)
+
+    def _center_gram(self, gram: Array) -> Array:
+        """The rows and columns (rows, rows) of a symmetric (w, k, w, k), centered.
+
+        The means are products with a vector, which XLA does in a third of the time of a
+        reduction on a CPU.
+        """
+        means = jnp.einsum("ikjl,j->ikl", gram, self.weights)
+        mean = jnp.einsum("ikl,i->kl", means, self.weights)
+        others = jnp.moveaxis(means, -1, 0)  # the matrix is symmetric
+        roots = jnp.sqrt(self.weights)
+        scale = roots[:, None, None, None] * roots[None, None, :, None]
+        centered = gram - means[:, :, None, :] - others[None] + mean[None, :, None, :]
+        rows = gram.shape[0] * gram.shape[1]
+        return (scale * centered).reshape(rows, rows)
 
     def metric(self) -> Array:
         """O^T O (p, p), for p no larger than the number of rows."""

@@ -173,16 +173,21 @@ def solve(matrix: Array, vector: Array, damping: Array | float) -> Array:
     """
     shift = jnp.asarray(damping, matrix.dtype)
     damped = matrix + shift * jnp.eye(matrix.shape[0], dtype=matrix.dtype)
-    factor = jnp.linalg.cholesky(damped)
+    # LAPACK stores columns where XLA stores rows: transposed, nothing is copied
+    factor = jax.lax.linalg.cholesky(damped.T, symmetrize_input=False)
+    solution = jax.scipy.linalg.cho_solve((factor, True), vector)
 
-    def by_cholesky():
-        return jax.scipy.linalg.cho_solve((factor, True), vector)
+    def by_eigenvalues(damped, vector, _):
+        values, vectors = jnp.linalg.eigh(damped)
+        return vectors @ ((vectors.T @ vector) / jnp.maximum(values, shift))
 
-    def by_eigenvalues():
-        values, vectors = jnp.linalg.eigh(matrix)
-        return vectors @ ((vectors.T @ vector) / (jnp.maximum(values, 0) + shift))
+    def by_cholesky(damped, vector, solution):
+        return solution
 
-    return jax.lax.cond(jnp.all(jnp.isfinite(factor)), by_cholesky, by_eigenvalues)
+    is_definite = jnp.all(jnp.isfinite(solution))
+    return jax.lax.cond(
+        is_definite, by_cholesky, by_eigenvalues, damped, vector, solution
+    )
 
 
 SR = partial(NaturalGradient, space="parameters")
