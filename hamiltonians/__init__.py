@@ -6,6 +6,7 @@ from hamiltonians.heisenberg import J1J2, Heisenberg
 from hamiltonians.interactions import Coulomb, Gaussian, HarmonicPairs, InverseSquare
 from hamiltonians.ising import TransverseFieldIsing
 from hamiltonians.kinetic import kinetic_energy
+from hamiltonians.neutron_matter import NeutronMatter
 from hamiltonians.oscillator import oscillator_levels
 from hamiltonians.potts import Potts
 from hamiltonians.trap import HarmonicTrap
@@ -21,6 +22,7 @@ __all__ = [
     "HarmonicTrap",
     "Heisenberg",
     "InverseSquare",
+    "NeutronMatter",
     "Potts",
     "TransverseFieldIsing",
     "kinetic_energy",

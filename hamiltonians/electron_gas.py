@@ -15,19 +15,16 @@ import numbers
 from functools import cached_property
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from hamiltonians.ewald import Ewald
 from hamiltonians.gas_references import cubic_gas_references
 from hamiltonians.kinetic import kinetic_energy
-from nqs.box import Box, reduced
+from nqs.box import Box, reduced, spread_out
 from nqs.types import Ansatz, Hamiltonian, Params, Reference
 
 DEFAULT_CELL = {2: "square", 3: "cubic"}
-CLOSEST = 0.3  # between two of the first electrons, in rs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,27 +118,10 @@ class ElectronGas(Hamiltonian):
     def initial_walkers(self, key: Array, n_walkers: int) -> Array:
         """Uniform positions (w, n, d) in the cell, no two electrons close, rs.
 
-        Each electron is somewhere in its own block of a grid that lies anywhere; the
-        blocks are chosen at random, and their walls are not entered.
-
         Raises:
           ValueError: if n_walkers is below 1.
         """
-        if n_walkers < 1:
-            raise ValueError(f"n_walkers must be at least 1, got {n_walkers}")
-        basis = reduced(self.box.vectors)
-        blocks, room = _blocks(basis, self.n)
-        grid = np.stack(np.unravel_index(np.arange(np.prod(blocks)), blocks), axis=-1)
-        key_choice, key_inside, key_origin = jax.random.split(key, 3)
-        choices = jax.vmap(lambda key: jax.random.permutation(key, len(grid)))(
-            jax.random.split(key_choice, n_walkers)
-        )
-        inside = jax.random.uniform(key_inside, (n_walkers, self.n, self.d))
-        origin = jax.random.uniform(key_origin, (n_walkers, 1, self.d))
-        dtype = inside.dtype
-        corners = jnp.asarray(grid / blocks, dtype)[choices[:, : self.n]]
-        fractions = origin + corners + inside * jnp.asarray(room, dtype)[None, None, :]
-        return self.box.wrap(fractions @ jnp.asarray(basis, dtype))
+        return spread_out(self.box, key, n_walkers, self.n)
 
     @cached_property
     def hartree_fock_energy(self) -> float:
@@ -172,20 +152,6 @@ class ElectronGas(Hamiltonian):
         source = "plane-wave Hartree-Fock of this cell"
         upper = Reference(self.hartree_fock_energy, 0.0, "upper_bound", source)
         return (*known, upper)
-
-
-def _blocks(basis: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """How many blocks (d,) divide each axis for n electrons, and the room in one.
-
-    The room is in fractions of the axes. What it leaves keeps electrons of different
-    blocks apart by a wall of thickness `CLOSEST`.
-    """
-    thickness = 1 / np.linalg.norm(np.linalg.inv(basis), axis=0)  # between faces
-    blocks = np.ones(len(basis), int)
-    while np.prod(blocks) < n:
-        blocks[np.argmax(thickness / (blocks + 1))] += 1
-    walls = np.where(blocks > 1, CLOSEST / thickness, 0.0)
-    return blocks, 1 / blocks - walls
 
 
 def _is_cubic(box: Box) -> bool:

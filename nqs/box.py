@@ -30,6 +30,7 @@ SHAPES: dict[int, dict[str, tuple[tuple[float, ...], ...]]] = {
         "fcc": ((0.0, 0.5, 0.5), (0.5, 0.0, 0.5), (0.5, 0.5, 0.0)),
     },
 }
+CLOSEST = 0.3  # of the radius that each has: the least distance of `spread_out`
 DEGENERATE = 1e-9  # relative difference of |k|^2 within one shell
 
 
@@ -277,6 +278,48 @@ class Box:
                 f"lattice vectors, got {twist!r}"
             )
         return tuple(float(t) for t in twist)
+
+
+def spread_out(box: Box, key: Array, n_walkers: int, n: int) -> Array:
+    """Uniform positions (w, n, d) in the cell, no two particles close.
+
+    Each particle is somewhere in its own block of a grid that lies anywhere; the blocks
+    are chosen at random, and their walls are not entered. They keep particles of
+    different blocks apart by `CLOSEST` times the radius of the ball that each has.
+
+    Raises:
+      ValueError: if n_walkers is below 1.
+    """
+    if n_walkers < 1:
+        raise ValueError(f"n_walkers must be at least 1, got {n_walkers}")
+    ball = math.pi ** (box.d / 2) / math.gamma(box.d / 2 + 1)
+    closest = CLOSEST * (box.volume / (n * ball)) ** (1 / box.d)
+    basis = reduced(box.vectors)
+    blocks, room = _blocks(basis, n, closest)
+    grid = np.stack(np.unravel_index(np.arange(np.prod(blocks)), blocks), axis=-1)
+    key_choice, key_inside, key_origin = jax.random.split(key, 3)
+    choices = jax.vmap(lambda key: jax.random.permutation(key, len(grid)))(
+        jax.random.split(key_choice, n_walkers)
+    )
+    inside = jax.random.uniform(key_inside, (n_walkers, n, box.d))
+    origin = jax.random.uniform(key_origin, (n_walkers, 1, box.d))
+    dtype = inside.dtype
+    corners = jnp.asarray(grid / blocks, dtype)[choices[:, :n]]
+    fractions = origin + corners + inside * jnp.asarray(room, dtype)[None, None, :]
+    return box.wrap(fractions @ jnp.asarray(basis, dtype))
+
+
+def _blocks(basis: np.ndarray, n: int, closest: float) -> tuple[np.ndarray, np.ndarray]:
+    """How many blocks (d,) divide each axis for n particles, and the room in one.
+
+    The room is in fractions of the axes, what walls of that thickness leave.
+    """
+    thickness = 1 / np.linalg.norm(np.linalg.inv(basis), axis=0)  # between faces
+    blocks = np.ones(len(basis), int)
+    while np.prod(blocks) < n:
+        blocks[np.argmax(thickness / (blocks + 1))] += 1
+    walls = np.where(blocks > 1, closest / thickness, 0.0)
+    return blocks, 1 / blocks - walls
 
 
 def norm(v) -> float:

@@ -248,6 +248,18 @@ class SiteRatios(Protocol):
         ...
 
 
+@runtime_checkable
+class ExchangeRatios(Protocol):
+    """Ratios psi(x')/psi(x) where two particles of opposite spin change places.
+
+    `nqs.exchange.exchange_ratios` gives them for any other ansatz.
+    """
+
+    def exchange_ratios(self, params: Params, x: Configuration) -> Array:
+        """(n_up, n_down) ratios for positions of i up and j down exchanged."""
+        ...
+
+
 class Bonds(NamedTuple):
     """What Wolff's clusters need to know.
 

@@ -1,0 +1,226 @@
+"""Neutrons in a periodic cube with forces of pionless effective field theory.
+
+    H = -(hbar^2 / 2 m) sum_i nabla_i^2
+        + sum_{i<j} C(r_ij) (1 - sigma_i . sigma_j) / 4
+        + sum_{i<j<k} sum_cyc t(r_ij) t(r_jk)
+
+at leading order, the potential "o" of R. Schiavilla et al., Phys. Rev. C 103, 054003
+(2021), arXiv:2102.02327, as B. Fore et al., Phys. Rev. Research 5, 033062 (2023),
+arXiv:2212.04436, use it. C and t are Gaussians, summed over all periodic images, t
+before products are taken. Energies in MeV, lengths in fm.
+
+Spins. sigma_i . sigma_j = 2 P - 1, P the exchange of the two spins, so that the
+two-body force is C (1 - P) / 2. In a configuration the first n_up neutrons have spin
+up. P psi there is psi with the spins of i and j exchanged, which is minus psi with all
+of i and j exchanged back, that is, minus psi with their positions exchanged:
+
+    V_ij psi = C (psi + P_r psi) / 2 for opposite spins, 0 for equal ones,
+
+with the exchange P_r of positions. Only singlets feel it.
+"""
+
+import dataclasses
+import math
+import numbers
+from functools import cached_property
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from hamiltonians.kinetic import kinetic_energy
+from nqs.box import Box, spread_out
+from nqs.exchange import exchange_ratios, opposite_pairs
+from nqs.types import Ansatz, Hamiltonian, Params, Reference
+
+HBAR_C = 197.32697  # MeV fm
+HBAR_SQUARED_OVER_M = 41.442483  # MeV fm^2, of the neutron
+PION_DECAY = 92.4  # f_pi, MeV
+CUTOFF = 1000.0  # Lambda, MeV
+C01, RANGE = -5.27518671, 1.83039397  # fm^2 and fm, of two neutrons in a singlet
+THREE_BODY = {1.0: 1.0786, 1.1: 1.2945, 1.5: 2.7676, 2.0: 6.95356}  # c_E by R3, fm
+# A Gaussian beyond this many of its ranges counts as zero, 1e-12 of its height.
+NEGLIGIBLE = 5.26
+
+
+@dataclasses.dataclass(frozen=True)
+class PeriodicGaussian:
+    """height exp(-r^2 / range^2), summed over all images in a cube.
+
+    The sum over images of a cube is a product of sums over those of a line.
+
+    Attributes:
+      height: MeV for a potential.
+      range: fm.
+      length: edge of the cube, fm.
+    """
+
+    height: float
+    range: float
+    length: float
+
+    def __call__(self, difference: Array) -> Array:
+        """Values (...) at differences (..., 3), fm."""
+        n = math.ceil(NEGLIGIBLE * self.range / self.length - 0.5)
+        nearest = difference - self.length * jnp.round(difference / self.length)
+        images = [
+            jnp.exp(-(((nearest + m * self.length) / self.range) ** 2))
+            for m in range(-n, n + 1)
+        ]
+        axes = sum(images[1:], images[0])
+        return self.height * axes[..., 0] * axes[..., 1] * axes[..., 2]
+
+    def transform(self, k: np.ndarray) -> np.ndarray:
+        """The integral of exp(-i k . r) times it over the cube, for k (..., 3)."""
+        square = np.sum(np.square(k), axis=-1) * self.range**2
+        volume = math.pi**1.5 * self.range**3
+        return self.height * volume * np.exp(-square / 4)
+
+
+@dataclasses.dataclass(frozen=True)
+class NeutronMatter(Hamiltonian):
+    """Neutrons of two spins at a density.
+
+    Attributes:
+      n_up: neutrons with spin up, the first of the n.
+      n_down: neutrons with spin down.
+      density: fm^-3.
+      three_body: whether the repulsion of three neutrons is there.
+      r3: its range R3, fm, a key of `THREE_BODY`.
+
+    Raises:
+      ValueError: if a field makes no sense.
+    """
+
+    n_up: int
+    n_down: int
+    density: float
+    three_body: bool = True
+    r3: float = 1.0
+
+    energy_unit = "MeV"
+    length_unit = "fm"
+
+    def __post_init__(self):
+        for name, value in (("n_up", self.n_up), ("n_down", self.n_down)):
+            if not (isinstance(value, numbers.Integral) and value >= 0):
+                raise ValueError(
+                    f"{name} must be a number of neutrons >= 0, got {value!r}"
+                )
+        if self.n < 1:
+            raise ValueError("n_up + n_down must be at least one neutron, got 0")
+        real = isinstance(self.density, numbers.Real)
+        if not (real and 0 < self.density < math.inf):
+            raise ValueError(
+                f"density must be finite and positive, got {self.density!r}"
+            )
+        if self.r3 not in THREE_BODY:
+            known = ", ".join(map(str, THREE_BODY))
+            raise ValueError(f"r3 must be one of {known} fm, got {self.r3!r}")
+
+    @property
+    def n(self) -> int:
+        """Neutrons."""
+        return self.n_up + self.n_down
+
+    @property
+    def length_scale(self) -> float:
+        """Edge of the cube, fm."""
+        return (self.n / self.density) ** (1 / 3)
+
+    @cached_property
+    def box(self) -> Box:
+        """The cube."""
+        return Box.shaped("cubic", self.n / self.density, 3)
+
+    @cached_property
+    def pair(self) -> PeriodicGaussian:
+        """C of two neutrons in a singlet, MeV."""
+        height = HBAR_C * C01 / (math.pi**1.5 * RANGE**3)
+        return PeriodicGaussian(height, RANGE, self.length_scale)
+
+    @cached_property
+    def triplet(self) -> PeriodicGaussian:
+        """One factor t of the force of three neutrons, MeV^(1/2)."""
+        strength = THREE_BODY[self.r3] / (PION_DECAY**4 * CUTOFF)
+        height = strength * HBAR_C**6 / (math.pi**3 * self.r3**6)
+        return PeriodicGaussian(math.sqrt(height), self.r3, self.length_scale)
+
+    def terms(self, ansatz: Ansatz, params: Params, x: Array) -> dict[str, Array]:
+        """Kinetic, two-body and three-body energy (), MeV.
+
+        Args:
+          ansatz: the wave function, whose `ExchangeRatios` are used if it has them.
+          params: its parameters.
+          x: (n, 3) positions, fm.
+        """
+        kinetic = HBAR_SQUARED_OVER_M * kinetic_energy(ansatz, params, x)
+        i, j = opposite_pairs(self.n, self.n_up)
+        ratios = exchange_ratios(ansatz, params, x, self.n_up)
+        terms = {
+            "kinetic": kinetic,
+            "two_body": jnp.sum(self.pair(x[i] - x[j]) * (1 + ratios)) / 2,
+        }
+        if self.three_body:
+            terms["three_body"] = self.three_body_energy(x)
+        return terms
+
+    def three_body_energy(self, x: Array) -> Array:
+        """The repulsion of three neutrons (), MeV, at x (n, 3).
+
+        Over i the products of t_ij and t_ik are half of (sum_j t_ij)^2 - sum_j t_ij^2.
+        """
+        i, j = np.triu_indices(self.n, 1)
+        t = jnp.zeros((self.n, self.n), x.dtype)
+        t = t.at[i, j].set(self.triplet(x[i] - x[j]))
+        t = t + t.T
+        sums = jnp.sum(t, axis=1)
+        return (jnp.sum(sums * sums) - jnp.sum(t * t)) / 2
+
+    def initial_walkers(self, key: Array, n_walkers: int) -> Array:
+        """Uniform positions (w, n, 3) in the cube, no two neutrons close, fm.
+
+        Raises:
+          ValueError: if n_walkers is below 1.
+        """
+        return spread_out(self.box, key, n_walkers, self.n)
+
+    @cached_property
+    def hartree_fock_terms(self) -> dict[str, float] | None:
+        """Kinetic, two- and three-body energy of plane waves, MeV; None if open shells.
+
+        With t_ab the transform of t at k_a - k_b, or 0 for different spins, the six
+        permutations of three particles give
+
+            E_3 = [n^3 t_0^2 - n sum_ab t_ab^2 - 2 n t_0 sum_ab t_ab
+                   + 2 sum_abc t_ab t_bc] / 2 V^2.
+        """
+        try:
+            up, down = (self.box.wave_vectors(n) for n in (self.n_up, self.n_down))
+        except ValueError:
+            return None
+        volume, n = self.box.volume, self.n
+        k = np.concatenate([up, down])
+        direct = self.n_up * self.n_down * self.pair.transform(np.zeros(3))
+        crossed = np.sum(self.pair.transform(up[:, None] - down[None]))
+        spins = np.arange(n) < self.n_up
+        t = self.triplet.transform(k[:, None] - k[None])
+        t = t * (spins[:, None] == spins[None])
+        t_0 = self.triplet.transform(np.zeros(3))
+        triples = n**3 * t_0**2 - n * np.sum(t**2) - 2 * n * t_0 * np.sum(t)
+        triples += 2 * np.sum(t @ t)
+        terms = {
+            "kinetic": HBAR_SQUARED_OVER_M * float(np.sum(k**2)) / 2,
+            "two_body": float(direct + crossed) / (2 * volume),
+        }
+        if self.three_body:
+            terms["three_body"] = float(triples) / (2 * volume**2)
+        return terms
+
+    def references(self) -> tuple[Reference, ...]:
+        """The energy of the determinant of plane waves where both shells are closed."""
+        if self.hartree_fock_terms is None:
+            return ()
+        energy = sum(self.hartree_fock_terms.values())
+        source = "plane-wave Hartree-Fock of this cube"
+        return (Reference(energy, 0.0, "upper_bound", source),)
