@@ -234,6 +234,16 @@ class Box:
             )
         return numbers[:n]
 
+    def closed_shell(self, n: int) -> int:
+        """The smallest closed shell of n or more plane waves."""
+        while True:
+            try:
+                self.wave_numbers(n)
+            except ValueError:
+                n += 1
+            else:
+                return n
+
     def _lowest(
         self, n: int, twists: tuple[float, ...]
     ) -> tuple[np.ndarray, np.ndarray]:

@@ -304,20 +304,28 @@ def _exchanges(n: int, n_up: int) -> np.ndarray:
     return orders
 
 
-def _per_shell(r: Array, r_max: float, n_bins: int, d: int) -> Array:
-    """How many of the distances r lie in each of the shells (k,), per volume."""
+def _per_shell(
+    r: Array, r_max: float, n_bins: int, d: int, weights: Array | float = 1
+) -> Array:
+    """How many of the distances r lie in each of the shells (k,), per volume.
+
+    Each counts with its weight.
+    """
     volumes = BALL[d] * np.diff(np.linspace(0, r_max, n_bins + 1) ** d)
     bins = jnp.floor(r * (n_bins / r_max))
-    return _histogram(bins, bins < n_bins, n_bins) / jnp.asarray(volumes, r.dtype)
+    counts = _histogram(bins, bins < n_bins, n_bins, weights)
+    return counts / jnp.asarray(volumes, r.dtype)
 
 
-def _histogram(bins: Array, inside: Array, n_bins: int) -> Array:
+def _histogram(
+    bins: Array, inside: Array, n_bins: int, weights: Array | float = 1
+) -> Array:
     """Counts (k,) of the bins, whole numbers as floats; NaN is inside of none.
 
     Adding to the one bin is ten times cheaper than comparing with all of 1600.
     """
     where = jnp.where(inside, bins, n_bins).astype(int)
-    return jnp.zeros(n_bins, bins.dtype).at[where].add(1, mode="drop")
+    return jnp.zeros(n_bins, bins.dtype).at[where].add(weights, mode="drop")
 
 
 def _centers(length: float, n_bins: int) -> np.ndarray:

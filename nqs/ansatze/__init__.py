@@ -10,6 +10,7 @@ from nqs.ansatze.jastrow import GaussianJastrow, PadeJastrow, PowerJastrow, Prod
 from nqs.ansatze.plane_waves import PlaneWaveSlater
 from nqs.ansatze.rbm import GaussianBinaryRBM
 from nqs.ansatze.recurrent import RecurrentGRU
+from nqs.ansatze.singlet import SingletBackflow
 from nqs.ansatze.slater import Slater, SlaterJastrow
 from nqs.ansatze.spin_jastrow import SpinJastrow
 from nqs.ansatze.symmetrized import Symmetrized
@@ -30,6 +31,7 @@ __all__ = [
     "PowerJastrow",
     "Product",
     "RecurrentGRU",
+    "SingletBackflow",
     "Slater",
     "SlaterJastrow",
     "SpinJastrow",

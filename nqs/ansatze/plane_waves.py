@@ -45,13 +45,16 @@ def plane_waves(
     factors: Array | None,
     box: Box,
     twist: tuple[float, ...] | None = None,
+    m: int | None = None,
 ) -> Array:
-    """The m lowest plane waves (k, m, m) at m positions x (m, d), rows are particles.
+    """The m lowest plane waves (k, r, m) at r positions x (r, d), rows are particles.
+
+    m is r unless it is given.
 
     Real, 1, sqrt(2) cos and sqrt(2) sin, without a twist; exp(i k . x) with one. Takes
     a cos and a sin for each k and each particle.
 
-    Factors (k, m, m) change with the particles' surroundings, and must leave |psi| as
+    Factors (k, r, m) change with the particles' surroundings, and must leave |psi| as
     it is when all particles move together. So a cosine and its sine share a complex
     one: that of the cosine is its real part, and that of the sine, less one, its
     imaginary part.
@@ -59,18 +62,14 @@ def plane_waves(
     Raises:
       ValueError: if m waves are an open shell.
     """
-    m = x.shape[0]
+    m = x.shape[0] if m is None else m
     if any(box.checked_twist(twist)):
         phases = x @ jnp.asarray(box.wave_vectors(m, twist).T, x.dtype)
         sin, cos = sin_and_cos(phases)
         waves = jax.lax.complex(cos, sin)[None]
         return waves if factors is None else factors * waves
-    numbers = box.wave_numbers(m)
-    half = np.array([k for k in numbers.tolist() if k > [0] * box.d], int)
-    h = len(half)
-    half = half.reshape(h, box.d)
     # 1, cosines and sines as cosines of phases: columns cut out and joined are slow
-    k = np.concatenate([np.zeros((1, box.d)), half, half]) @ box.reciprocal
+    k, h = real_wave_vectors(m, box), (m - 1) // 2
     shift = np.repeat([0, np.pi / 2], [1 + h, h])[None]
     size = jnp.asarray(np.repeat([1, np.sqrt(2)], [1, 2 * h]), x.dtype)[None]
     phases = x @ jnp.asarray(k.T, x.dtype) - jnp.asarray(shift, x.dtype)
@@ -86,3 +85,15 @@ def plane_waves(
     less_one = jnp.asarray(np.sum(imaginary, axis=0), x.dtype)[None, None, :]
     imaginary = factors @ jnp.asarray(imaginary, x.dtype) - less_one
     return (factors @ real) * waves + imaginary * turned
+
+
+def real_wave_vectors(m: int, box: Box) -> np.ndarray:
+    """Wave vectors (m, d) of 1, of the cosines and of the sines, as in `plane_waves`.
+
+    Raises:
+      ValueError: if m waves are an open shell.
+    """
+    numbers = box.wave_numbers(m)
+    half = np.array([k for k in numbers.tolist() if k > [0] * box.d], int)
+    half = half.reshape(-1, box.d)
+    return np.concatenate([np.zeros((1, box.d)), half, half]) @ box.reciprocal

@@ -1,0 +1,141 @@
+"""Neutron matter in a periodic cube, with forces of pionless effective field theory."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+from experiments.chain import Chain
+from experiments.options import Options, Part, PartOption, main
+from hamiltonians import NeutronMatter
+from hamiltonians.neutron_matter import HBAR_SQUARED_OVER_M, RANGE
+from nqs.ansatze import Backflow, PlaneWaveSlater, SingletBackflow
+from nqs.experiment import Experiment
+from nqs.figures import draw_energies
+from nqs.periodic_observables import PairDistribution
+from nqs.spin_observables import SpinPairDistribution, TotalSpin
+from samplers import Periodic
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NeutronMatterOptions(Options):
+    """Neutrons in a periodic cube, energies in MeV and lengths in fm."""
+
+    n: int = 14
+    """Neutrons."""
+    n_up: int | None = None
+    """Those with spin up; None for half of them, or one more."""
+    density: tuple[float, ...] = (0.04,)
+    """Neutrons per fm^3; several make a chain of runs, each started from the one
+    before."""
+    three_body: bool = True
+    """The repulsion of three neutrons."""
+    r3: float = 1.0
+    """Its range, 1.0, 1.1, 1.5 or 2.0 fm."""
+    chain_iterations: int | None = None
+    """Training steps of each run of a chain but the first; None for a quarter."""
+    ansatz: PartOption = Part("singlet")
+    """singlet, pairing (both with a backflow that knows no spins), backflow or slater;
+    pairing alone takes open shells."""
+    sampler: PartOption = Part("langevin", (("sweeps", 3),))
+    """langevin or metropolis."""
+    optimizer: PartOption = Part("spring")
+    """spring, sr, minsr, or any of optax's by name: adam(learning_rate=0.01), say."""
+    iterations: int = 1000
+    """Training steps."""
+    n_walkers: int = 256
+    """Markov chains."""
+    evaluation_steps: int = 1000
+    """Sampler steps with frozen parameters, which give the result."""
+
+    @property
+    def time_step(self) -> float:
+        """A fifth of 1 / E_F, the Fermi energy of the density, 1/MeV."""
+        k_f = (3 * math.pi**2 * self.density[0]) ** (1 / 3)
+        return 0.2 / (HBAR_SQUARED_OVER_M * k_f**2 / 2)
+
+    def members(self) -> Mapping[str, Self]:
+        """One run for every density.
+
+        Raises:
+          ValueError: if a density is missing or twice there.
+        """
+        given = self.density
+        if not given or len(set(given)) < len(given):
+            raise ValueError(f"density must be one or several different, got {given}")
+        several = given if len(given) > 1 else ()
+        return {
+            f"density_{density:g}": dataclasses.replace(self, density=(density,))
+            for density in several
+        }
+
+    def start(self) -> Callable[[], Any]:
+        """A single run, or a chain with the equation of state at its end."""
+        members, short = self.members(), self.chain_iterations
+        if not members:
+            return super().start()
+        short = self.iterations // 4 if short is None else short
+        return Chain("neutron_matter", self, members, draw_equation_of_state, short).run
+
+    def experiment(self) -> Experiment:
+        """The matter, its ansatz and its observables."""
+        n_up = (self.n + 1) // 2 if self.n_up is None else self.n_up
+        matter = NeutronMatter(
+            n_up, self.n - n_up, self.density[0], self.three_body, self.r3
+        )
+        settings = self.settings()
+        settings["sampler"] = Periodic(settings["sampler"], matter.box)
+        observables = ()
+        if matter.n > 1:
+            observables = (
+                TotalSpin(n_up),
+                PairDistribution(matter.box, n_up, matter.n_down),
+                SpinPairDistribution(matter.box, n_up),
+            )
+        return Experiment(
+            name="neutron_matter",
+            hamiltonian=matter,
+            ansatz=neutron_ansatz(self.ansatz, matter),
+            observables=observables,
+            **settings,
+        )
+
+
+def neutron_ansatz(part: Part, matter: NeutronMatter) -> Any:
+    """Build the ansatz that was named.
+
+    Raises:
+      ValueError: for an unknown name or field, or an open shell where none may be.
+    """
+    singlet = partial(SingletBackflow, matter.n_up, matter.box, ranges=(RANGE,))
+    if part.name != "pairing":
+        for name in ("n_up", "n_down"):
+            try:
+                matter.box.wave_numbers(getattr(matter, name))
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}; pairing takes any number") from None
+    return part.build(
+        "ansatz",
+        {
+            "singlet": singlet,
+            "pairing": partial(singlet, pairing=True),
+            "backflow": partial(Backflow, matter.n_up, box=matter.box),
+            "slater": partial(PlaneWaveSlater, matter.n_up, matter.box),
+        },
+    )
+
+
+def draw_equation_of_state(
+    parent: Path, results: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Draw the energy per neutron against the density, with what is known of it."""
+    density = [result["config"]["hamiltonian"]["density"] for result in results]
+    path = parent / "figures" / "equation_of_state.png"
+    draw_energies(path, "density (fm$^{-3}$)", density, results)
+    return {}
+
+
+if __name__ == "__main__":
+    main(NeutronMatterOptions)

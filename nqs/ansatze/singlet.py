@@ -1,0 +1,240 @@
+"""Backflow that knows no spins, for forces that exchange them.
+
+A network that sees all particles alike makes orbitals that change places with them: an
+exchange of two positions is an exchange of two rows of a table, and psi with any two
+spins exchanged costs no new network. Such determinants of closed shells, or of pairs in
+a symmetric pair function, are singlets. What depends on spins is a factor of pairs,
+
+    exp(sum_{a<b} s_a s_b w(r_ab)),    s = 1 for up and -1 for down,
+
+which tells opposite from equal spins.
+
+The pairing state is the determinant of phi(i, j) over i up and j down (J. P. Bouchaud,
+A. Georges and C. Lhuillier, J. Phys. France 49, 553 (1988)), here with
+
+    phi(a, b) = sum_k c_k p_k(a) p_k(b) + sum_m g_m(r_ab) f_m(h_a) f_m(h_b),
+
+plane waves p_k at backflow coordinates and even functions g_m of the distance times
+factors of both surroundings. With c_k = 1 for a closed shell and nothing else it is the
+product of two Slater determinants, with which it starts.
+"""
+
+import functools
+from collections.abc import Callable
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from nqs.ansatze.backflow import MessagePassing, _apart, _smooth_length
+from nqs.ansatze.ffnn import named_activation
+from nqs.ansatze.log_derivatives import LayerwiseDerivatives
+from nqs.ansatze.plane_waves import plane_waves, real_wave_vectors
+from nqs.box import Box
+from nqs.pairs import relative_features
+from nqs.types import LogPsi, Params
+
+OPEN_SHELL = 0.3  # first weight of the waves of an open shell in a pair
+
+
+class SingletBackflow(LayerwiseDerivatives, nn.Module):
+    """Determinants of particles in a box whose backflow knows no spins.
+
+    Attributes:
+      n_up: the first n_up particles have spin up, the others down.
+      box: the periodic cell.
+      pairing: a determinant of pairs instead of one of orbitals for each spin; takes
+        any number of pairs, and unpaired spins up in a closed shell.
+      layers: rounds of messages.
+      width: of particle features and messages.
+      channels: functions g_m of a pair.
+      ranges: of Gaussians among the features of a pair, in length units; that of the
+        force is a good one.
+      activation: name of a smooth function of `jax.nn`, or a callable.
+
+    Raises:
+      ValueError: for sizes that are no positive integers, ranges that are not positive.
+    """
+
+    n_up: int
+    box: Box
+    pairing: bool = False
+    layers: int = 2
+    width: int = 32
+    channels: int = 8
+    ranges: tuple[float, ...] = (2.0,)
+    activation: str | Callable = "silu"
+
+    def __post_init__(self):
+        super().__post_init__()
+        for field in ("layers", "width", "channels"):
+            value = getattr(self, field)
+            if not (isinstance(value, int) and value >= 1):
+                raise ValueError(f"{field} must be a positive integer, got {value!r}")
+        if not all(0 < length < float("inf") for length in self.ranges):
+            raise ValueError(f"ranges must be positive, got {self.ranges!r}")
+        named_activation(self.activation)
+
+    def __call__(self, x: Array) -> LogPsi:
+        """Log psi of x (n, d).
+
+        Raises:
+          ValueError: for an open shell, or more spins down than up in a pairing state.
+        """
+        n_up, n = self.n_up, x.shape[0]
+        orbitals, pairs, spin_factor, logabs = self._tables(x)
+        signs = spin_signs(n, n_up, x.dtype)
+        logabs = logabs + signs @ (spin_factor @ signs) / 2
+        if self.pairing:
+            matrix = jnp.concatenate([pairs(0, n_up, n_up, n), orbitals[0][:n_up]], 1)
+            sign, log = jnp.linalg.slogdet(matrix)
+            return LogPsi(sign, logabs + log)
+        total = LogPsi(jnp.ones((), x.dtype), logabs)
+        for table, spin in zip(orbitals, (slice(n_up), slice(n_up, n)), strict=True):
+            if table.shape[1]:
+                sign, log = jnp.linalg.slogdet(table[spin])
+                total = LogPsi(total.sign * sign, total.logabs + log)
+        return total
+
+    @nn.nowrap
+    def exchange_ratios(self, params: Params, x: Array) -> Array:
+        """psi(x') / psi(x) (n_up, n_down), positions of i up and j down exchanged."""
+        ratios = self.apply(params, x, method="_exchange_ratios")
+        assert isinstance(ratios, Array)
+        return ratios
+
+    def _exchange_ratios(self, x: Array) -> Array:
+        n_up, n = self.n_up, x.shape[0]
+        orbitals, pairs, w, _ = self._tables(x)
+        v = w @ spin_signs(n, n_up, x.dtype)
+        # of all s_a s_b w_ab those change that know one of the two
+        change = v[:n_up, None] - v[None, n_up:] + 2 * w[:n_up, n_up:]
+        factor = jnp.exp(-2 * change)
+        if not self.pairing:
+            up, down = orbitals
+            # a row of each matrix becomes that of a particle of the other spin
+            into_up = jnp.linalg.solve(up[:n_up].T, up[n_up:].T)  # (n_up, n_down)
+            into_down = jnp.linalg.solve(down[n_up:].T, down[:n_up].T)
+            return factor * into_up * into_down.T
+        whole, single = pairs(0, n, 0, n), orbitals[0]
+
+        def matrix(order):
+            up, down = order[:n_up], order[n_up:]
+            return jnp.concatenate([whole[up][:, down], single[up]], axis=1)
+
+        order = np.arange(n)
+        orders = np.array(
+            [[_exchanged(order, i, j) for j in range(n_up, n)] for i in range(n_up)]
+        ).reshape(n_up, n - n_up, n)
+        found = jax.vmap(jax.vmap(lambda o: jnp.linalg.slogdet(matrix(o))))(
+            jnp.asarray(orders)
+        )
+        sign, log = jnp.linalg.slogdet(matrix(jnp.asarray(order)))
+        return factor * found[0] * sign * jnp.exp(found[1] - log)
+
+    @nn.compact
+    def _tables(
+        self, x: Array
+    ) -> tuple[tuple[Array, ...], Callable[..., Array], Array, Array]:
+        """What psi is made of, all of it blind to spins.
+
+        Returns:
+          orbitals of each spin at all particles, (n, n_up) and (n, n_down), or of the
+          unpaired; phi(a, b) of ranges of a and b, as a function; w (n, n); and what
+          log|psi| has besides.
+        """
+        n = x.shape[0]
+        sizes = self.n_up, n - self.n_up
+        waves = jnp.concatenate(self.box.waves(x), axis=-1)
+        all_features, even_features = _pair_features(self.box, self.ranges)
+        passing = MessagePassing(self.layers, self.width, self.activation, True)
+        h = passing(jnp.ones((n, 1), x.dtype), all_features(waves))
+        f = named_activation(self.activation)
+
+        def dense(k: int, bias: bool = False, zero: bool = True) -> nn.Dense:
+            init = nn.initializers.zeros if zero else nn.initializers.lecun_normal()
+            return nn.Dense(k, use_bias=bias, param_dtype=x.dtype, kernel_init=init)
+
+        q = x + dense(x.shape[1])(h)
+        logabs = jnp.sum(dense(1)(h))
+        even = even_features(waves)
+        hidden = f(dense(self.width // 2, bias=True, zero=False)(even))
+        apart = jnp.asarray(1 - np.eye(n), x.dtype)
+        spin_factor = apart * dense(1)(hidden)[:, :, 0]
+
+        def no_pairs(*_):
+            raise ValueError("this state has no pairs")
+
+        if not self.pairing:
+            factors = 1 + dense(max(sizes), bias=True)(h)
+            tables = tuple(
+                plane_waves(q, factors[None, :, :m], self.box, None, m)[0]
+                if m
+                else jnp.zeros((n, 0), x.dtype)
+                for m in sizes
+            )
+            return tables, no_pairs, spin_factor, logabs
+        unpaired = self.n_up - (n - self.n_up)
+        if unpaired < 0:
+            raise ValueError(
+                f"a pairing state needs n_up >= n_down, got {self.n_up} and "
+                f"{n - self.n_up}"
+            )
+        m = self.box.closed_shell(max(1, n - self.n_up))
+        factors = 1 + dense(m, bias=True)(h)
+        orbitals = plane_waves(q, factors[None], self.box, None, m)[0]
+        # a weight for every shell, so that none of its waves is preferred
+        squares = np.sum(real_wave_vectors(m, self.box) ** 2, axis=1)
+        size = squares.max() or 1.0
+        shells, shell = np.unique(np.round(squares / size, 9), return_inverse=True)
+        open_shell = (np.arange(len(shells)) == len(shells) - 1) & (m > n - self.n_up)
+        start = jnp.asarray(np.where(open_shell, OPEN_SHELL, 1.0), x.dtype)
+        c = self.param("weights", lambda _: start)[shell]
+        surroundings = 1 + dense(self.channels, bias=True)(h)
+        g = dense(self.channels)(hidden)
+
+        def pairs(first, last, start, stop):
+            a, b = slice(first, last), slice(start, stop)
+            local = jnp.sum(
+                g[a, b] * surroundings[a, None, :] * surroundings[None, b, :], axis=-1
+            )
+            return (c[None, :] * orbitals[a]) @ orbitals[b].T + local
+
+        single = jnp.zeros((n, 0), x.dtype)
+        if unpaired:
+            single = plane_waves(q, None, self.box, None, unpaired)[0]
+        return (single,), pairs, spin_factor, logabs
+
+
+def spin_signs(n: int, n_up: int, dtype) -> Array:
+    """1 for the first n_up of n particles, -1 for the others."""
+    return jnp.asarray(np.where(np.arange(n) < n_up, 1.0, -1.0), dtype)
+
+
+def _exchanged(order: np.ndarray, i: int, j: int) -> np.ndarray:
+    order = order.copy()
+    order[[i, j]] = order[[j, i]]
+    return order
+
+
+@functools.cache
+def _pair_features(box: Box, ranges: tuple[float, ...]) -> tuple[Callable, Callable]:
+    """Features of pairs: all (n, n, 2 d + 1 + k), and the even ones without the sines.
+
+    Sin and 1 - cos of the phases of the displacement, sqrt(1 + r^2) - 1 and
+    exp(-r^2 / range^2) of the periodic distance.
+    """
+
+    def of_pairs(one: Array, other: Array, odd: bool) -> Array:
+        pair = _apart(one).minus(_apart(other))
+        square = box.squared_distance(pair)
+        shapes = [jnp.exp(-square / length**2)[..., None] for length in ranges]
+        even = [2 * pair.sin * pair.sin, _smooth_length(square), *shapes]
+        sines = [2 * pair.sin * pair.cos] if odd else []
+        return jnp.concatenate([*sines, *even], axis=-1)
+
+    whole, even = (partial(of_pairs, odd=odd) for odd in (True, False))
+    return relative_features(whole), relative_features(even)

@@ -1,0 +1,133 @@
+"""Backflow that knows no spins: exchanges, symmetries, and its start."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hamiltonians.kinetic import kinetic_energy
+from nqs.ansatze import PlaneWaveSlater, SingletBackflow
+from nqs.box import Box
+from nqs.exchange import exchange_ratios, total_spin
+from nqs.types import ExchangeRatios, Function
+
+SMALL = {"layers": 2, "width": 4, "channels": 2}
+CUBE = Box.shaped("cubic", 60.0, 3)
+CASES = {
+    "orbitals": (SingletBackflow(7, CUBE, **SMALL), 8),
+    "pairs": (SingletBackflow(3, CUBE, pairing=True, **SMALL), 6),
+    "unpaired": (SingletBackflow(3, CUBE, pairing=True, **SMALL), 5),
+    "closed shells of pairs": (SingletBackflow(7, CUBE, pairing=True, **SMALL), 14),
+}
+FEW = list(CASES)[:3]
+
+
+@functools.cache
+def start(name):
+    """An ansatz, walkers (3, n, 3), first parameters and others further off."""
+    ansatz, n = CASES[name]
+    walkers = jax.random.uniform(jax.random.key(0), (3, n, 3)) * CUBE.vectors[0, 0]
+    params = jax.jit(ansatz.init)(jax.random.key(1), walkers[0])
+    rng = np.random.default_rng(2)
+    off = jax.tree.map(lambda p: p + 0.3 * rng.normal(size=p.shape), params)
+    return ansatz, jax.jit(jax.vmap(ansatz.apply, (None, 0))), walkers, params, off
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_exchanges_are_those_of_psi(name):
+    ansatz, _, walkers, _, off = start(name)
+    assert isinstance(ansatz, ExchangeRatios)
+    plain = Function(ansatz.apply)
+    assert not isinstance(plain, ExchangeRatios)
+    both = jax.jit(
+        jax.vmap(
+            lambda x: (
+                exchange_ratios(ansatz, off, x, ansatz.n_up),
+                exchange_ratios(plain, off, x, ansatz.n_up),
+            )
+        )
+    )
+    found, expected = both(walkers)
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_psi_is_antisymmetric_periodic_and_at_rest(name):
+    ansatz, apply, walkers, _, off = start(name)
+    before = apply(off, walkers)
+    order = np.arange(walkers.shape[1])
+    order[[0, 2]] = order[[2, 0]]
+    after = apply(off, walkers[:, order])
+    np.testing.assert_allclose(after.logabs, before.logabs, atol=1e-10)
+    np.testing.assert_array_equal(after.sign, -before.sign)
+    moved = apply(off, walkers.at[:, 1].add(2 * CUBE.vectors[2] - CUBE.vectors[0]))
+    np.testing.assert_allclose(moved.logabs, before.logabs, atol=1e-10)
+    np.testing.assert_array_equal(moved.sign, before.sign)
+    shifted = apply(off, walkers + jnp.array([0.3, -1.1, 0.7])[None, None])
+    np.testing.assert_allclose(shifted.logabs, before.logabs, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["closed shells of pairs", "orbitals"])
+def test_psi_starts_at_the_determinant_of_plane_waves(name):
+    ansatz, apply, walkers, params, _ = start(name)
+    slater = PlaneWaveSlater(7, CUBE)
+    expected = jax.vmap(lambda x: slater.apply({}, x))(walkers)
+    found = apply(params, walkers)
+    ratio = found.logabs - expected.logabs
+    np.testing.assert_allclose(ratio, ratio[0], atol=1e-9)
+    relative = found.sign * expected.sign
+    np.testing.assert_array_equal(relative, relative[0])
+
+
+def test_without_the_factor_of_spins_pairs_are_singlets():
+    ansatz, _, walkers, _, off = start("pairs")
+    blind = jax.tree.map(lambda p: p, off)
+    # the only layer that gives one number a pair: spins enter through nothing else
+    names = [
+        name
+        for name, leaf in blind["params"].items()
+        if name.startswith("Dense") and leaf["kernel"].shape == (2, 1)
+    ]
+    for name in names:
+        blind["params"][name]["kernel"] *= 0
+    spin = jax.jit(
+        jax.vmap(lambda p, x: total_spin(exchange_ratios(ansatz, p, x, 3)), (None, 0))
+    )
+    np.testing.assert_allclose(spin(blind, walkers), 0, atol=1e-8)
+    assert np.all(np.abs(spin(off, walkers)) > 1e-4)
+
+
+@pytest.mark.parametrize(
+    "name", ["pairs", pytest.param("orbitals", marks=pytest.mark.slow)]
+)
+def test_both_laplacians_agree(name):
+    ansatz, _, walkers, _, off = start(name)
+
+    @jax.jit
+    def both(x):
+        forward = kinetic_energy(ansatz, off, x)
+        return forward, kinetic_energy(ansatz, off, x, laplacian="loop")
+
+    forward, loop = both(walkers[0])
+    np.testing.assert_allclose(forward, loop, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: SingletBackflow(1, CUBE, layers=0), "layers must be a positive"),
+        (lambda: SingletBackflow(1, CUBE, channels=1.5), "channels must be a positive"),
+        (lambda: SingletBackflow(1, CUBE, ranges=(0.0,)), "ranges must be positive"),
+        (lambda: SingletBackflow(1, CUBE, activation="relux"), "relux"),
+    ],
+)
+def test_impossible_settings_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_more_spins_down_than_up_are_refused():
+    with pytest.raises(ValueError, match="n_up >= n_down, got 1 and 2"):
+        SingletBackflow(1, CUBE, pairing=True).init(jax.random.key(0), jnp.ones((3, 3)))
