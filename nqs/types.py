@@ -315,6 +315,7 @@ IMPLEMENTED_BY: dict[type, tuple[str, ...]] = {
     Clusters: ("Boltzmann",),
     HiddenLayer: ("GaussianBinaryRBM",),
     DirectSampling: ("RecurrentGRU",),
+    ExchangeRatios: ("SingletBackflow",),
     SiteRatios: ("BinaryRBM", "Boltzmann", "SpinJastrow", "Symmetrized"),
     LogDerivatives: (
         "Backflow",
@@ -323,6 +324,7 @@ IMPLEMENTED_BY: dict[type, tuple[str, ...]] = {
         "FeedForward",
         "GaussianBinaryRBM",
         "Product",
+        "SingletBackflow",
         "SpinJastrow",
     ),
 }

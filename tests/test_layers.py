@@ -15,11 +15,13 @@ LAYERS = {
     "nqs.lattice": 0,
     "nqs.pairs": 0,
     "nqs.site_ratios": 0,
+    "nqs.exchange": 0,
     "nqs.ansatze": 1,
     "nqs.optimizers": 1,
     "nqs.statistics": 1,
     "nqs.observables": 1,
     "nqs.periodic_observables": 1,
+    "nqs.spin_observables": 1,
     "hamiltonians": 1,
     "samplers": 1,
     "nqs.vmc": 2,
@@ -28,12 +30,14 @@ LAYERS = {
     "nqs": 3,
     "experiments": 4,
 }
-# nqs.evaluate measures walkers as nqs.vmc does; site ratios are a capability that any
-# ansatz can be given; observables share their bins.
+# nqs.evaluate measures walkers as nqs.vmc does; site and exchange ratios are
+# capabilities that any ansatz can be given; observables share their bins.
 ALLOWED = {
     ("nqs.evaluate", "nqs.vmc"),
     ("nqs.site_ratios", "nqs.types"),
+    ("nqs.exchange", "nqs.types"),
     ("nqs.periodic_observables", "nqs.observables"),
+    ("nqs.spin_observables", "nqs.observables"),
 }
 FILES = sorted(
     path
