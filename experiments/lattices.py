@@ -98,15 +98,23 @@ class ClassicalOptions(LatticeOptions):
             )
             settings["iterations"] = 0
         else:
-            ansatz = lattice_ansatz(self.ansatz, self.sites, self.q)
+            ansatz = lattice_ansatz(self.ansatz, self.sites, self.q, cyclic=True)
         return Experiment(name=self.name, hamiltonian=model, ansatz=ansatz, **settings)
 
     def _samplers(self) -> dict[str, Callable]:
         return super()._samplers() | {"wolff": Wolff}
 
 
-def lattice_ansatz(part: Part, lattice: Lattice, levels: int = 2) -> Any:
+def lattice_ansatz(
+    part: Part, lattice: Lattice, levels: int = 2, cyclic: bool = False
+) -> Any:
     """Build the ansatz that was named.
+
+    Args:
+      part: name and settings.
+      lattice: where it lives.
+      levels: q of each site.
+      cyclic: whether gru treats all levels alike, if nothing else is said.
 
     Raises:
       ValueError: for an unknown name or field.
@@ -126,7 +134,7 @@ def lattice_ansatz(part: Part, lattice: Lattice, levels: int = 2) -> Any:
         "jastrow": partial(SpinJastrow, levels),
         "ffnn": partial(FeedForward, levels=levels),
         "conv": partial(LatticeConv, lattice, levels=levels),
-        "gru": partial(RecurrentGRU, lattice.n, levels=levels),
+        "gru": partial(RecurrentGRU, lattice.n, levels=levels, cyclic=cyclic),
     }
     return part.build(
         "ansatz", {k: partial(averaged, make) for k, make in known.items()}

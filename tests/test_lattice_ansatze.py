@@ -48,6 +48,7 @@ CASES = {
     "conv of three levels": LatticeConv(RING, (3,), levels=3, phase=True),
     "gru": RecurrentGRU(6, 5),
     "deep gru": RecurrentGRU(6, 4, layers=2, levels=3, phase=True),
+    "cyclic gru": RecurrentGRU(6, 4, levels=3, cyclic=True),
     "average": Symmetrized(BinaryRBM(1, complex=True), RING),
     "average of gru": Symmetrized(RecurrentGRU(6, 4), LADDER),
     "shifted jastrow": Symmetrized(SpinJastrow(3), RING, point_group=False),
@@ -72,7 +73,11 @@ INVARIANT = {
 
 
 def levels(name):
-    return 3 if "three" in name or name in ("deep gru", "shifted jastrow") else 2
+    return (
+        3
+        if "three" in name or name in ("deep gru", "cyclic gru", "shifted jastrow")
+        else 2
+    )
 
 
 @functools.cache
@@ -226,7 +231,7 @@ def test_products_by_halves(n):
     np.testing.assert_allclose(product(jnp.asarray(factors)), np.prod(factors))
 
 
-@pytest.mark.parametrize("name", ["gru", "deep gru"])
+@pytest.mark.parametrize("name", ["gru", "deep gru", "cyclic gru"])
 def test_autoregressive_states_are_normalised(name):
     params, _ = start(name)
     x = np.array([*itertools.product(range(levels(name)), repeat=6)])
@@ -234,7 +239,7 @@ def test_autoregressive_states_are_normalised(name):
     np.testing.assert_allclose(np.sum(np.exp(2 * psi.logabs)), 1, rtol=1e-10)
 
 
-@pytest.mark.parametrize("name", ["gru", "deep gru"])
+@pytest.mark.parametrize("name", ["gru", "deep gru", "cyclic gru"])
 def test_direct_samples_have_the_probabilities(name):
     ansatz, (params, _) = CASES[name], start(name)
     keys = jax.random.split(jax.random.key(5), 20000)
@@ -378,3 +383,10 @@ def test_recurrent_states_know_their_sites():
         ValueError, match=r"n=4 sites do not fit levels of shape \(5,\)"
     ):
         ansatz.init(jax.random.key(0), jnp.zeros(5, int))
+
+
+def test_a_cyclic_state_knows_no_level_from_another():
+    ansatz, (params, walkers) = CASES["cyclic gru"], start("cyclic gru")
+    before, after = (jax.vmap(ansatz.apply, (None, 0))(params, x)
+                     for x in (walkers, (walkers + 1) % 3))  # fmt: skip
+    np.testing.assert_allclose(after.logabs, before.logabs, atol=1e-12)

@@ -44,6 +44,7 @@ CASES = {
     ),
     "recolour, jastrow": (SiteMetropolis(Recolour(3), 4), SpinJastrow(3, 0.2), 3),
     "direct, gru": (Direct(), RecurrentGRU(8, 4), 2),
+    "direct, cyclic gru": (Direct(), RecurrentGRU(8, 4, levels=3, cyclic=True), 3),
 }
 
 
@@ -102,7 +103,7 @@ def test_last_states_have_the_density(name):
     assert density_p_value(name, 1.0) > 1e-4
 
 
-@pytest.mark.parametrize("name", cases("direct, gru"))
+@pytest.mark.parametrize("name", cases("direct, gru", "direct, cyclic gru"))
 def test_a_wrong_ratio_does_not(name):
     assert density_p_value(name, 0.8) < 1e-4
 

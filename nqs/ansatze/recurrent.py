@@ -1,5 +1,6 @@
 """Autoregressive wave functions by a recurrent network: normalised, sampled exactly."""
 
+import math
 from typing import Any
 
 import flax.linen as nn
@@ -23,6 +24,10 @@ class RecurrentGRU(nn.Module):
       layers: recurrent units, one on top of the other.
       levels: q of each site.
       phase: psi is complex.
+      cyclic: |psi|^2 does not change if all levels go up by one, q - 1 to 0: the first
+        site is in any level, and the others are told relative to it. For models that
+        know no level from another, whose ordered states one network would not find
+        all.
 
     Raises:
       ValueError: for a number out of range.
@@ -35,6 +40,7 @@ class RecurrentGRU(nn.Module):
     layers: int = 1
     levels: int = 2
     phase: bool = False
+    cyclic: bool = False
 
     def __post_init__(self):
         super().__post_init__()
@@ -58,10 +64,15 @@ class RecurrentGRU(nn.Module):
         """
         if x.shape != (self.n,):
             raise ValueError(f"n={self.n} sites do not fit levels of shape {x.shape}")
+        if self.cyclic:
+            x = (x - x[0]) % self.levels
         before = jnp.concatenate([jnp.full(1, -1, x.dtype), x[:-1]])
         _, (logs, phases) = self._scan(before)
         picked = jnp.arange(self.n), x
-        logabs = jnp.sum(logs[picked]) / 2
+        logs = logs[picked]
+        if self.cyclic:
+            logs = logs.at[0].set(-math.log(self.levels))
+        logabs = jnp.sum(logs) / 2
         if not self.phase:
             return LogPsi(jnp.ones_like(logabs), logabs)
         angle = jnp.sum(phases[picked])
@@ -104,5 +115,13 @@ class RecurrentGRU(nn.Module):
             return (states, level), level
 
         start = self.start(), jnp.full((), -1, int)
-        _, levels = jax.lax.scan(step, start, jax.random.split(key, self.n))
-        return levels
+        if not self.cyclic:
+            return jax.lax.scan(step, start, jax.random.split(key, self.n))[1]
+        key_first, *keys = jax.random.split(key, self.n)
+        first = jax.random.randint(key_first, (), 0, self.levels)
+        (states, _), _ = step(start, key_first)
+        zero = jnp.zeros((), int)
+        if self.n == 1:
+            return first[None]
+        _, others = jax.lax.scan(step, (states, zero), jnp.stack(keys))
+        return (first + jnp.concatenate([zero[None], others])) % self.levels
