@@ -22,6 +22,8 @@ from nqs.periodic_observables import (
 from nqs.progress import uncertain
 from samplers import Periodic
 
+RANGES = (0.5, 1.0, 2.0)  # of what the network knows of close electrons, rs
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ElectronGasOptions(Options):
@@ -54,7 +56,7 @@ class ElectronGasOptions(Options):
     """langevin or metropolis."""
     optimizer: PartOption = Part("spring")
     """spring, sr, minsr, or any of optax's by name: adam(learning_rate=0.01), say."""
-    iterations: int = 2000
+    iterations: int = 1000
     """Training steps."""
     n_walkers: int = 256
     """Markov chains."""
@@ -176,7 +178,9 @@ def gas_ansatz(part: Part, gas: ElectronGas) -> Any:
     ansatz = part.build(
         "ansatz",
         {
-            "backflow": partial(Backflow, gas.n_up, box=gas.box, twist=gas.twist),
+            "backflow": partial(
+                Backflow, gas.n_up, box=gas.box, twist=gas.twist, ranges=RANGES
+            ),
             "slater_jastrow": plane_waves,
             "slater": plane_waves,
         },

@@ -25,11 +25,14 @@ def gas(n_up, box, twist=None, **settings):
 
 
 CASES = {
-    "closed shells": (gas(7, CUBE, layers=2), 14),
+    "closed shells": (gas(7, CUBE, layers=2, ranges=(0.5, 1.0)), 14),
     "polarised, flat": (gas(5, SQUARE), 5),
     "bosons, skew": (gas(None, SKEW), 3),
-    "twist, skew": (gas(3, SKEW, TWIST), 5),
-    "twist, two determinants": (gas(2, SQUARE, TWIST[:2], determinants=2), 3),
+    "twist, skew": (gas(3, SKEW, TWIST, ranges=(0.7,)), 5),
+    "twist, two determinants": (
+        gas(2, SQUARE, TWIST[:2], determinants=2, ranges=(0.6,)),
+        3,
+    ),
 }
 
 

@@ -109,9 +109,12 @@ class Backflow(LayerwiseDerivatives, nn.Module):
       activation: name of a smooth function of `jax.nn`, or a callable.
       box: the periodic cell; None for the trap.
       twist: of the plane waves, in fractions of the reciprocal lattice vectors.
+      ranges: of Gaussians among the features of a pair in a box, in length units; they
+        resolve how particles meet.
 
     Raises:
-      ValueError: for sizes that are no positive integers, or a twist without a box.
+      ValueError: for sizes that are no positive integers, ranges that are not positive,
+        or a twist without a box.
     """
 
     n_up: int | None = None
@@ -122,9 +125,11 @@ class Backflow(LayerwiseDerivatives, nn.Module):
     activation: str | Callable = "silu"
     box: Box | None = None
     twist: tuple[float, ...] | None = None
+    ranges: tuple[float, ...] = ()
 
     def __post_init__(self):
         super().__post_init__()
+        check_ranges(self.ranges)
         if self.twist is not None and (self.box is None or self.n_up is None):
             raise ValueError("a twist needs a box, and a determinant to act on")
         for field in ("layers", "width", "determinants"):
@@ -144,7 +149,7 @@ class Backflow(LayerwiseDerivatives, nn.Module):
             particles, pairs = features(x, self.n_up)
             orbitals = partial(oscillator_orbitals, omegas=omegas)
         else:
-            particles, pairs = periodic_features(x, self.n_up, self.box)
+            particles, pairs = periodic_features(x, self.n_up, self.box, self.ranges)
             orbitals = partial(plane_waves, box=self.box, twist=self.twist)
         passing = MessagePassing(self.layers, self.width, self.activation, True)
         h = passing(particles, pairs)
@@ -185,16 +190,19 @@ def features(q: Array, n_up: int | None) -> tuple[Array, Array]:
     return particles, _trapped_pairs(q.shape[0], n_up)(q)
 
 
-def periodic_features(x: Array, n_up: int | None, box: Box) -> tuple[Array, Array]:
-    """Smooth periodic features of particles (n, 1) and pairs (n, n, 2 d + 2).
+def periodic_features(
+    x: Array, n_up: int | None, box: Box, ranges: tuple[float, ...] = ()
+) -> tuple[Array, Array]:
+    """Smooth periodic features of particles (n, 1) and pairs (n, n, 2 d + 2 + 2 k).
 
     Sin and 1 - cos of the phases of the displacement, sqrt(1 + r^2) - 1 of the periodic
-    distance, and the product of the spins. No particle knows where it is. It takes n d
+    distance, the product of the spins, and exp(-r^2 / range^2) for k ranges, with and
+    without that product. No particle knows where it is. It takes n d
     cos and sin: those of a difference are products of those of the particles.
     """
     n = x.shape[0]
     waves = jnp.concatenate(box.waves(x), axis=-1)
-    return jnp.ones((n, 1), x.dtype), _periodic_pairs(n, n_up, box)(waves)
+    return jnp.ones((n, 1), x.dtype), _periodic_pairs(n, n_up, box, ranges)(waves)
 
 
 @functools.cache
@@ -211,15 +219,19 @@ def _trapped_pairs(n: int, n_up: int | None) -> Callable[[Array], Array]:
 
 
 @functools.cache
-def _periodic_pairs(n: int, n_up: int | None, box: Box) -> Callable[[Array], Array]:
+def _periodic_pairs(
+    n: int, n_up: int | None, box: Box, ranges: tuple[float, ...]
+) -> Callable[[Array], Array]:
     product = spin_products(n, n_up)[:, :, None]
 
     def of_pairs(one: Array, other: Array) -> Array:
         pair = _apart(one).minus(_apart(other))
         phases = (2 * pair.sin * pair.cos, 2 * pair.sin * pair.sin)
-        distance = _smooth_length(box.squared_distance(pair))
-        spins = jnp.asarray(product, one.dtype)
-        return jnp.concatenate([*phases, distance, spins], axis=-1)
+        square, spins = box.squared_distance(pair), jnp.asarray(product, one.dtype)
+        near = gaussians(square, ranges)
+        by_spin = [spins * gaussian for gaussian in near]
+        lengths = [_smooth_length(square), spins, *near, *by_spin]
+        return jnp.concatenate([*phases, *lengths], axis=-1)
 
     return relative_features(of_pairs)
 
@@ -231,6 +243,17 @@ def _apart(waves: Array) -> Waves:
     the concatenation of both they take ten times as long on a CPU.
     """
     return Waves(*jax.lax.optimization_barrier(jnp.split(waves, 2, -1)))
+
+
+def check_ranges(ranges: tuple[float, ...]) -> None:
+    """Refuse ranges that are not positive."""
+    if not all(0 < length < float("inf") for length in ranges):
+        raise ValueError(f"ranges must be positive, got {ranges!r}")
+
+
+def gaussians(square: Array, ranges: tuple[float, ...]) -> list[Array]:
+    """exp(-r^2 / range^2) (..., 1) of squares r^2 (...), for each range."""
+    return [jnp.exp(-square / length**2)[..., None] for length in ranges]
 
 
 def _smooth_length(square: Array) -> Array:

@@ -29,7 +29,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from nqs.ansatze.backflow import MessagePassing, _apart, _smooth_length
+from nqs.ansatze.backflow import (
+    MessagePassing,
+    _apart,
+    _smooth_length,
+    check_ranges,
+    gaussians,
+)
 from nqs.ansatze.ffnn import named_activation
 from nqs.ansatze.log_derivatives import LayerwiseDerivatives
 from nqs.ansatze.plane_waves import plane_waves, real_wave_vectors
@@ -74,8 +80,7 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
             value = getattr(self, field)
             if not (isinstance(value, int) and value >= 1):
                 raise ValueError(f"{field} must be a positive integer, got {value!r}")
-        if not all(0 < length < float("inf") for length in self.ranges):
-            raise ValueError(f"ranges must be positive, got {self.ranges!r}")
+        check_ranges(self.ranges)
         named_activation(self.activation)
 
     def __call__(self, x: Array) -> LogPsi:
@@ -231,8 +236,8 @@ def _pair_features(box: Box, ranges: tuple[float, ...]) -> tuple[Callable, Calla
     def of_pairs(one: Array, other: Array, odd: bool) -> Array:
         pair = _apart(one).minus(_apart(other))
         square = box.squared_distance(pair)
-        shapes = [jnp.exp(-square / length**2)[..., None] for length in ranges]
-        even = [2 * pair.sin * pair.sin, _smooth_length(square), *shapes]
+        near = gaussians(square, ranges)
+        even = [2 * pair.sin * pair.sin, _smooth_length(square), *near]
         sines = [2 * pair.sin * pair.cos] if odd else []
         return jnp.concatenate([*sines, *even], axis=-1)
 
