@@ -16,14 +16,17 @@ of i and j exchanged back, that is, minus psi with their positions exchanged:
 
     V_ij psi = C (psi + P_r psi) / 2 for opposite spins, 0 for equal ones,
 
-with the exchange P_r of positions. Only singlets feel it.
+with the exchange P_r of positions. Only singlets feel it. The same forces act on
+configurations that name all spins (`nqs.spins`), where P is simply that exchange.
 """
 
 import dataclasses
 import math
 import numbers
 from functools import cached_property
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -31,7 +34,8 @@ from jax import Array
 from hamiltonians.kinetic import kinetic_energy
 from nqs.box import Box, spread_out
 from nqs.exchange import exchange_ratios, opposite_pairs
-from nqs.types import Ansatz, Hamiltonian, Params, Reference
+from nqs.spins import SpinPositions, labels, sorted_by_spin
+from nqs.types import Ansatz, Function, Hamiltonian, Params, Reference
 
 HBAR_C = 197.32697  # MeV fm
 HBAR_SQUARED_OVER_M = 41.442483  # MeV fm^2, of the neutron
@@ -87,6 +91,8 @@ class NeutronMatter(Hamiltonian):
       density: fm^-3.
       three_body: whether the repulsion of three neutrons is there.
       r3: its range R3, fm, a key of `THREE_BODY`.
+      spin_explicit: whether walkers are `nqs.spins.SpinPositions`, for an ansatz such
+        as `SpinExplicit`, instead of labelled positions.
 
     Raises:
       ValueError: if a field makes no sense.
@@ -97,6 +103,7 @@ class NeutronMatter(Hamiltonian):
     density: float
     three_body: bool = True
     r3: float = 1.0
+    spin_explicit: bool = False
 
     energy_unit = "MeV"
     length_unit = "fm"
@@ -146,24 +153,55 @@ class NeutronMatter(Hamiltonian):
         height = strength * HBAR_C**6 / (math.pi**3 * self.r3**6)
         return PeriodicGaussian(math.sqrt(height), self.r3, self.length_scale)
 
-    def terms(self, ansatz: Ansatz, params: Params, x: Array) -> dict[str, Array]:
+    def terms(self, ansatz: Ansatz, params: Params, x: Any) -> dict[str, Array]:
         """Kinetic, two-body and three-body energy (), MeV.
 
         Args:
           ansatz: the wave function, whose `ExchangeRatios` are used if it has them.
           params: its parameters.
-          x: (n, 3) positions, fm.
+          x: (n, 3) positions, fm, or `SpinPositions`.
         """
+        if self.spin_explicit:
+            positions = x.positions
+            two_body = self._force_on_spins(ansatz, params, x)
+            ansatz, x = self._labelled(ansatz), sorted_by_spin(x)[0]
+        else:
+            positions = x
+            two_body = self._force_on_positions(ansatz, params, x)
         kinetic = HBAR_SQUARED_OVER_M * kinetic_energy(ansatz, params, x)
+        terms = {"kinetic": kinetic, "two_body": two_body}
+        if self.three_body:
+            terms["three_body"] = self.three_body_energy(positions)
+        return terms
+
+    def _force_on_positions(self, ansatz: Ansatz, params: Params, x: Array) -> Array:
+        """The two-body energy () at labelled positions."""
         i, j = opposite_pairs(self.n, self.n_up)
         ratios = exchange_ratios(ansatz, params, x, self.n_up)
-        terms = {
-            "kinetic": kinetic,
-            "two_body": jnp.sum(self.pair(x[i] - x[j]) * (1 + ratios)) / 2,
-        }
-        if self.three_body:
-            terms["three_body"] = self.three_body_energy(x)
-        return terms
+        return jnp.sum(self.pair(x[i] - x[j]) * (1 + ratios)) / 2
+
+    def _force_on_spins(
+        self, ansatz: Ansatz, params: Params, x: SpinPositions
+    ) -> Array:
+        """The two-body energy (), sum_{i<j} C (1 - P) / 2, by exchanges of spins."""
+        here = ansatz.apply(params, x)
+        i, j = np.triu_indices(self.n, 1)
+
+        def exchanged(i, j):  # P psi / psi
+            both = jnp.stack([i, j])
+            spins = x.spins.at[both].set(x.spins[both[::-1]])
+            there = ansatz.apply(params, SpinPositions(x.positions, spins))
+            size = jnp.exp(there.logabs - here.logabs)
+            return there.sign * jnp.conj(here.sign) * size
+
+        ratios = jax.vmap(exchanged)(jnp.asarray(i), jnp.asarray(j))
+        forces = self.pair(x.positions[i] - x.positions[j])
+        return jnp.sum(forces * (1 - ratios)) / 2
+
+    def _labelled(self, ansatz: Ansatz) -> Function:
+        """Psi of positions, with the first spins up."""
+        spins = labels(self.n_up, self.n_down)
+        return Function(lambda params, x: ansatz.apply(params, SpinPositions(x, spins)))
 
     def three_body_energy(self, x: Array) -> Array:
         """The repulsion of three neutrons (), MeV, at x (n, 3).
@@ -177,13 +215,21 @@ class NeutronMatter(Hamiltonian):
         sums = jnp.sum(t, axis=1)
         return (jnp.sum(sums * sums) - jnp.sum(t * t)) / 2
 
-    def initial_walkers(self, key: Array, n_walkers: int) -> Array:
+    def initial_walkers(self, key: Array, n_walkers: int) -> Any:
         """Uniform positions (w, n, 3) in the cube, no two neutrons close, fm.
+
+        Spins, where they are named, are shuffled.
 
         Raises:
           ValueError: if n_walkers is below 1.
         """
-        return spread_out(self.box, key, n_walkers, self.n)
+        positions = spread_out(self.box, key, n_walkers, self.n)
+        if not self.spin_explicit:
+            return positions
+        keys = jax.random.split(jax.random.fold_in(key, 1), n_walkers)
+        spins = jnp.asarray(labels(self.n_up, self.n_down))
+        shuffled = jax.vmap(lambda key: jax.random.permutation(key, spins))(keys)
+        return SpinPositions(positions, shuffled)
 
     @cached_property
     def hartree_fock_terms(self) -> dict[str, float] | None:

@@ -6,6 +6,7 @@ from samplers.langevin import Langevin
 from samplers.metropolis import AllParticles, Metropolis, Move, OneParticle
 from samplers.periodic import Periodic
 from samplers.sites import Exchange, Flip, Recolour, SiteMetropolis, SiteMove
+from samplers.spins import SpinsAndPositions
 from samplers.wolff import Wolff
 
 __all__ = [
@@ -22,5 +23,6 @@ __all__ = [
     "Recolour",
     "SiteMetropolis",
     "SiteMove",
+    "SpinsAndPositions",
     "Wolff",
 ]

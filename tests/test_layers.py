@@ -16,6 +16,7 @@ LAYERS = {
     "nqs.pairs": 0,
     "nqs.site_ratios": 0,
     "nqs.exchange": 0,
+    "nqs.spins": 0,
     "nqs.ansatze": 1,
     "nqs.optimizers": 1,
     "nqs.statistics": 1,

@@ -12,6 +12,7 @@ from nqs.ansatze.rbm import GaussianBinaryRBM
 from nqs.ansatze.recurrent import RecurrentGRU
 from nqs.ansatze.singlet import SingletBackflow
 from nqs.ansatze.slater import Slater, SlaterJastrow
+from nqs.ansatze.spin_explicit import SpinExplicit
 from nqs.ansatze.spin_jastrow import SpinJastrow
 from nqs.ansatze.symmetrized import Symmetrized
 
@@ -34,6 +35,7 @@ __all__ = [
     "SingletBackflow",
     "Slater",
     "SlaterJastrow",
+    "SpinExplicit",
     "SpinJastrow",
     "Symmetrized",
 ]

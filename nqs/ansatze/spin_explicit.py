@@ -1,0 +1,25 @@
+"""Antisymmetric wave functions of positions and spins."""
+
+import flax.linen as nn
+
+from nqs.spins import SpinPositions, sorted_by_spin
+from nqs.types import LogPsi
+
+
+class SpinExplicit(nn.Module):
+    """psi(R, S) of an antisymmetric psi that is known for the first spins up.
+
+    The particles are sorted by their spins, and psi has the sign of that permutation.
+
+    Attributes:
+      ansatz: of positions (n, d), antisymmetric in the particles of each spin.
+    """
+
+    ansatz: nn.Module
+
+    @nn.compact
+    def __call__(self, x: SpinPositions) -> LogPsi:
+        """Log psi of one configuration."""
+        positions, sign = sorted_by_spin(x)
+        psi = self.ansatz(positions)
+        return LogPsi(sign * psi.sign, psi.logabs)

@@ -1,0 +1,92 @@
+"""Configurations that name all spins: the same energies, and their sampling."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hamiltonians import NeutronMatter
+from nqs.ansatze import SingletBackflow, SpinExplicit
+from nqs.optimizers import FirstOrder
+from nqs.spins import SpinPositions, labels, sorted_by_spin
+from nqs.types import Function, LogPsi
+from nqs.vmc import VMC
+from samplers import Metropolis, SpinsAndPositions
+from tests.chi_square import p_value
+
+
+@pytest.mark.parametrize("spins", [*itertools.permutations([0, 0, 1, 1])][::5])
+def test_the_sign_is_that_of_the_permutation(spins):
+    positions = np.arange(4.0)[:, None] + np.zeros((4, 3))
+    order = np.argsort(spins, kind="stable")
+    matrix = np.eye(4)[order]
+    for number in (np, jnp):
+        x = SpinPositions(jnp.asarray(positions), number.asarray(spins))
+        found, sign = sorted_by_spin(x)
+        np.testing.assert_array_equal(found, positions[order])
+        assert float(sign) == round(np.linalg.det(matrix))
+
+
+@pytest.mark.parametrize("n_up, n_down", [(1, 1), (2, 1), (2, 2)])
+def test_both_routes_give_the_same_energies(n_up, n_down):
+    matter = NeutronMatter(n_up, n_down, 0.02)
+    explicit = NeutronMatter(n_up, n_down, 0.02, spin_explicit=True)
+    ansatz = SingletBackflow(n_up, matter.box, True, 1, 4, 2)
+    walkers = explicit.initial_walkers(jax.random.key(0), 6)
+    assert len(np.unique(walkers.spins, axis=0)) > 1
+    params = ansatz.init(jax.random.key(1), walkers.positions[0])
+    rng = np.random.default_rng(2)
+    params = jax.tree.map(lambda p: p + 0.3 * rng.normal(size=p.shape), params)
+
+    @jax.jit
+    @jax.vmap
+    def both(x):
+        named = SpinExplicit(ansatz)
+        inside = {"params": {"ansatz": params["params"]}}
+        labelled = matter.terms(ansatz, params, sorted_by_spin(x)[0])
+        return labelled, explicit.terms(named, inside, x)
+
+    labelled, named = both(walkers)
+    for name, expected in labelled.items():
+        np.testing.assert_allclose(named[name], expected, rtol=1e-10)
+
+
+def test_spins_are_sampled_with_their_weights():
+    """|psi|^2 of an arrangement of spins, whatever the positions."""
+
+    def psi(params, x):
+        s = 1.0 - 2.0 * x.spins
+        logabs = 0.3 * s[0] * s[1] + 0.2 * s[1] * s[2] - jnp.sum(x.positions**2) / 2
+        return LogPsi(jnp.ones(()), logabs)
+
+    ansatz, sampler = Function(psi), Metropolis(80, 0.8, SpinsAndPositions())
+    start = SpinPositions(jnp.zeros((4096, 4, 1)), jnp.tile(labels(2, 2), (4096, 1)))
+
+    @jax.jit
+    def run(key):
+        state = sampler.init(start)
+        return sampler.step(key, ansatz, {}, state)[0].walkers
+
+    walkers = run(jax.random.key(0))
+    arrangements = np.array(sorted(set(itertools.permutations([0, 0, 1, 1]))))
+    s = 1.0 - 2.0 * arrangements
+    weights = np.exp(0.6 * s[:, 0] * s[:, 1] + 0.4 * s[:, 1] * s[:, 2])
+    assert p_value(walkers.spins, arrangements, weights / weights.sum()) > 1e-4
+    wrong = weights**1.3
+    assert p_value(walkers.spins, arrangements, wrong / wrong.sum()) < 1e-4
+    assert abs(np.var(walkers.positions) - 0.5) < 0.03
+
+
+def test_training_takes_them_as_any_other_configuration():
+    matter = NeutronMatter(1, 1, 0.005, spin_explicit=True)
+    ansatz = SpinExplicit(SingletBackflow(1, matter.box, True, 1, 4, 2))
+    sampler = Metropolis(2, 1.0, SpinsAndPositions())
+    vmc = VMC(ansatz, matter, sampler, FirstOrder("adam", 0.01))
+    walkers = matter.initial_walkers(jax.random.key(0), 8)
+    state, info = jax.jit(vmc.step)(
+        jax.random.key(1), vmc.init(jax.random.key(2), walkers)
+    )
+    assert int(state.step) == 1
+    assert np.isfinite(info["energy"]) and info["update_norm"] > 0
