@@ -22,6 +22,7 @@ product of two Slater determinants, with which it starts.
 import functools
 from collections.abc import Callable
 from functools import partial
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -90,19 +91,20 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
           ValueError: for an open shell, or more spins down than up in a pairing state.
         """
         n_up, n = self.n_up, x.shape[0]
-        orbitals, pairs, spin_factor, logabs = self._tables(x)
+        tables = self._tables(x)
         signs = spin_signs(n, n_up, x.dtype)
-        logabs = logabs + signs @ (spin_factor @ signs) / 2
+        logabs = tables.logabs + signs @ (tables.spin_factor @ signs) / 2
         if self.pairing:
-            matrix = jnp.concatenate([pairs(0, n_up, n_up, n), orbitals[0][:n_up]], 1)
-            sign, log = jnp.linalg.slogdet(matrix)
-            return LogPsi(sign, logabs + log)
-        total = LogPsi(jnp.ones((), x.dtype), logabs)
-        for table, spin in zip(orbitals, (slice(n_up), slice(n_up, n)), strict=True):
-            if table.shape[1]:
-                sign, log = jnp.linalg.slogdet(table[spin])
-                total = LogPsi(total.sign * sign, total.logabs + log)
-        return total
+            matrices = [tables.matrix(slice(n_up), slice(n_up, n))]
+        else:
+            spins = slice(n_up), slice(n_up, n)
+            matrices = [t[s] for t, s in zip(tables.orbitals, spins, strict=True)]
+        psi = LogPsi(jnp.ones((), x.dtype), logabs)
+        for matrix in matrices:
+            if matrix.size:
+                sign, log = jnp.linalg.slogdet(matrix)
+                psi = LogPsi(psi.sign * sign, psi.logabs + log)
+        return psi
 
     @nn.nowrap
     def exchange_ratios(self, params: Params, x: Array) -> Array:
@@ -113,46 +115,33 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
 
     def _exchange_ratios(self, x: Array) -> Array:
         n_up, n = self.n_up, x.shape[0]
-        orbitals, pairs, w, _ = self._tables(x)
+        tables = self._tables(x)
+        w = tables.spin_factor
         v = w @ spin_signs(n, n_up, x.dtype)
         # of all s_a s_b w_ab those change that know one of the two
         change = v[:n_up, None] - v[None, n_up:] + 2 * w[:n_up, n_up:]
         factor = jnp.exp(-2 * change)
         if not self.pairing:
-            up, down = orbitals
+            up, down = tables.orbitals
             # a row of each matrix becomes that of a particle of the other spin
             into_up = jnp.linalg.solve(up[:n_up].T, up[n_up:].T)  # (n_up, n_down)
             into_down = jnp.linalg.solve(down[n_up:].T, down[:n_up].T)
             return factor * into_up * into_down.T
-        whole, single = pairs(0, n, 0, n), orbitals[0]
+        assert tables.pairs is not None
+        phi = tables.pairs(slice(None), slice(None))  # once, for all exchanges
+        whole = tables._replace(pairs=lambda a, b: phi[a][:, b])
 
-        def matrix(order):
-            up, down = order[:n_up], order[n_up:]
-            return jnp.concatenate([whole[up][:, down], single[up]], axis=1)
+        def determinant(order):
+            return jnp.linalg.slogdet(whole.matrix(order[:n_up], order[n_up:]))
 
-        order = np.arange(n)
-        orders = np.array(
-            [[_exchanged(order, i, j) for j in range(n_up, n)] for i in range(n_up)]
-        ).reshape(n_up, n - n_up, n)
-        found = jax.vmap(jax.vmap(lambda o: jnp.linalg.slogdet(matrix(o))))(
-            jnp.asarray(orders)
-        )
-        sign, log = jnp.linalg.slogdet(matrix(jnp.asarray(order)))
-        return factor * found[0] * sign * jnp.exp(found[1] - log)
+        sign, log = determinant(jnp.arange(n))
+        signs, logs = jax.vmap(jax.vmap(determinant))(_exchanged_orders(n, n_up))
+        return factor * signs * sign * jnp.exp(logs - log)
 
     @nn.compact
-    def _tables(
-        self, x: Array
-    ) -> tuple[tuple[Array, ...], Callable[..., Array], Array, Array]:
-        """What psi is made of, all of it blind to spins.
-
-        Returns:
-          orbitals of each spin at all particles, (n, n_up) and (n, n_down), or of the
-          unpaired; phi(a, b) of ranges of a and b, as a function; w (n, n); and what
-          log|psi| has besides.
-        """
-        n = x.shape[0]
-        sizes = self.n_up, n - self.n_up
+    def _tables(self, x: Array) -> "Tables":
+        n, d = x.shape
+        n_down = n - self.n_up
         waves = jnp.concatenate(self.box.waves(x), axis=-1)
         all_features, even_features = _pair_features(self.box, self.ranges)
         passing = MessagePassing(self.layers, self.width, self.activation, True)
@@ -163,55 +152,65 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
             init = nn.initializers.zeros if zero else nn.initializers.lecun_normal()
             return nn.Dense(k, use_bias=bias, param_dtype=x.dtype, kernel_init=init)
 
-        q = x + dense(x.shape[1])(h)
+        def orbitals(m, factors=None):
+            if m == 0:
+                return jnp.zeros((n, 0), x.dtype)
+            own = None if factors is None else factors[None, :, :m]
+            return plane_waves(q, own, self.box, None, m)[0]
+
+        q = x + dense(d)(h)
         logabs = jnp.sum(dense(1)(h))
-        even = even_features(waves)
-        hidden = f(dense(self.width // 2, bias=True, zero=False)(even))
+        hidden = dense(self.width // 2, bias=True, zero=False)(even_features(waves))
+        hidden = f(hidden)
         apart = jnp.asarray(1 - np.eye(n), x.dtype)
         spin_factor = apart * dense(1)(hidden)[:, :, 0]
-
-        def no_pairs(*_):
-            raise ValueError("this state has no pairs")
-
         if not self.pairing:
-            factors = 1 + dense(max(sizes), bias=True)(h)
-            tables = tuple(
-                plane_waves(q, factors[None, :, :m], self.box, None, m)[0]
-                if m
-                else jnp.zeros((n, 0), x.dtype)
-                for m in sizes
-            )
-            return tables, no_pairs, spin_factor, logabs
-        unpaired = self.n_up - (n - self.n_up)
-        if unpaired < 0:
+            factors = 1 + dense(max(self.n_up, n_down), bias=True)(h)
+            both = orbitals(self.n_up, factors), orbitals(n_down, factors)
+            return Tables(both, None, spin_factor, logabs)
+        if n_down > self.n_up:
             raise ValueError(
-                f"a pairing state needs n_up >= n_down, got {self.n_up} and "
-                f"{n - self.n_up}"
+                f"a pairing state needs n_up >= n_down, got {self.n_up} and {n_down}"
             )
-        m = self.box.closed_shell(max(1, n - self.n_up))
-        factors = 1 + dense(m, bias=True)(h)
-        orbitals = plane_waves(q, factors[None], self.box, None, m)[0]
+        m = self.box.closed_shell(max(1, n_down))
+        waves_of_pairs = orbitals(m, 1 + dense(m, bias=True)(h))
         # a weight for every shell, so that none of its waves is preferred
         squares = np.sum(real_wave_vectors(m, self.box) ** 2, axis=1)
         size = squares.max() or 1.0
         shells, shell = np.unique(np.round(squares / size, 9), return_inverse=True)
-        open_shell = (np.arange(len(shells)) == len(shells) - 1) & (m > n - self.n_up)
+        open_shell = (np.arange(len(shells)) == len(shells) - 1) & (m > n_down)
         start = jnp.asarray(np.where(open_shell, OPEN_SHELL, 1.0), x.dtype)
         c = self.param("weights", lambda _: start)[shell]
-        surroundings = 1 + dense(self.channels, bias=True)(h)
+        near = 1 + dense(self.channels, bias=True)(h)
         g = dense(self.channels)(hidden)
 
-        def pairs(first, last, start, stop):
-            a, b = slice(first, last), slice(start, stop)
-            local = jnp.sum(
-                g[a, b] * surroundings[a, None, :] * surroundings[None, b, :], axis=-1
-            )
-            return (c[None, :] * orbitals[a]) @ orbitals[b].T + local
+        def pairs(a, b):
+            local = jnp.sum(g[a][:, b] * near[a][:, None] * near[b][None], axis=-1)
+            return (c[None, :] * waves_of_pairs[a]) @ waves_of_pairs[b].T + local
 
-        single = jnp.zeros((n, 0), x.dtype)
-        if unpaired:
-            single = plane_waves(q, None, self.box, None, unpaired)[0]
-        return (single,), pairs, spin_factor, logabs
+        return Tables((orbitals(self.n_up - n_down),), pairs, spin_factor, logabs)
+
+
+class Tables(NamedTuple):
+    """What psi is made of, all of it blind to spins.
+
+    Attributes:
+      orbitals: of each spin at all particles, (n, n_up) and (n, n_down); in a pairing
+        state those of the unpaired (n, n_up - n_down).
+      pairs: in a pairing state the function phi (a, b) of particles a and b.
+      spin_factor: w (n, n).
+      logabs: () what log|psi| has besides.
+    """
+
+    orbitals: tuple[Array, ...]
+    pairs: Callable[[Any, Any], Array] | None
+    spin_factor: Array
+    logabs: Array
+
+    def matrix(self, up: Any, down: Any) -> Array:
+        """The matrix (n_up, n_up) of a pairing state, for particles up and down."""
+        assert self.pairs is not None
+        return jnp.concatenate([self.pairs(up, down), self.orbitals[0][up]], axis=1)
 
 
 def spin_signs(n: int, n_up: int, dtype) -> Array:
@@ -219,10 +218,12 @@ def spin_signs(n: int, n_up: int, dtype) -> Array:
     return jnp.asarray(np.where(np.arange(n) < n_up, 1.0, -1.0), dtype)
 
 
-def _exchanged(order: np.ndarray, i: int, j: int) -> np.ndarray:
-    order = order.copy()
-    order[[i, j]] = order[[j, i]]
-    return order
+def _exchanged_orders(n: int, n_up: int) -> Array:
+    """Particles (n_up, n_down, n) in order, with i up and j down exchanged."""
+    orders = np.tile(np.arange(n), (n_up, n - n_up, 1))
+    for i, j in np.ndindex(n_up, n - n_up):
+        orders[i, j, [i, n_up + j]] = n_up + j, i
+    return jnp.asarray(orders)
 
 
 @functools.cache
