@@ -158,6 +158,7 @@ def test_all_ansatze_are_in_the_table():
     no_log_psi = {"Envelope", "MessagePassing"}
     elsewhere = {"Backflow", "PlaneWaveSlater", "BinaryRBM", "Boltzmann", "LatticeConv"}
     elsewhere |= {"RecurrentGRU", "SpinJastrow", "Symmetrized"}
+    elsewhere |= {"SingletBackflow", "SpinExplicit"}
     assert {
         m for m in modules if not re.search(rf"\b{m}\(", shown)
     } == no_log_psi | elsewhere

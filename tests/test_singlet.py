@@ -21,7 +21,7 @@ CASES = {
     "unpaired": (SingletBackflow(3, CUBE, pairing=True, **SMALL), 5),
     "closed shells of pairs": (SingletBackflow(7, CUBE, pairing=True, **SMALL), 14),
 }
-FEW = list(CASES)[:3]
+FEW = ["orbitals", "pairs", pytest.param("unpaired", marks=pytest.mark.slow)]
 
 
 @functools.cache
