@@ -100,7 +100,10 @@ def interrupted_at_every(moments, number, directory, **settings):
             *("langevin", "momentum", [MOMENTS[i] for i in (2, 5)]),
             marks=pytest.mark.slow,
         ),
-        ("gibbs", "spring", [MOMENTS[i] for i in (0, 6)]),
+        pytest.param(
+            *("gibbs", "spring", [MOMENTS[i] for i in (0, 6)]),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_run_killed_again_and_again_ends_as_if_nothing_had_happened(

@@ -29,7 +29,10 @@ def test_the_sign_is_that_of_the_permutation(spins):
         assert float(sign) == round(np.linalg.det(matrix))
 
 
-@pytest.mark.parametrize("n_up, n_down", [(1, 1), (2, 1), (2, 2)])
+@pytest.mark.parametrize(
+    "n_up, n_down",
+    [*(pytest.param(n, 1, marks=pytest.mark.slow) for n in (1, 2)), (2, 2)],
+)
 def test_both_routes_give_the_same_energies(n_up, n_down):
     matter = NeutronMatter(n_up, n_down, 0.02)
     explicit = NeutronMatter(n_up, n_down, 0.02, spin_explicit=True)
