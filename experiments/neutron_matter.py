@@ -110,13 +110,7 @@ def neutron_ansatz(part: Part, matter: NeutronMatter) -> Any:
       ValueError: for an unknown name or field, or an open shell where none may be.
     """
     singlet = partial(SingletBackflow, matter.n_up, matter.box, ranges=(RANGE,))
-    if part.name != "pairing":
-        for name in ("n_up", "n_down"):
-            try:
-                matter.box.wave_numbers(getattr(matter, name))
-            except ValueError as error:
-                raise ValueError(f"{name}: {error}; pairing takes any number") from None
-    return part.build(
+    ansatz = part.build(
         "ansatz",
         {
             "singlet": singlet,
@@ -125,6 +119,14 @@ def neutron_ansatz(part: Part, matter: NeutronMatter) -> Any:
             "slater": partial(PlaneWaveSlater, matter.n_up, matter.box),
         },
     )
+    if part.name == "pairing":
+        return ansatz
+    for name in ("n_up", "n_down"):
+        try:
+            matter.box.wave_numbers(getattr(matter, name))
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}; pairing takes any number") from None
+    return ansatz
 
 
 def draw_equation_of_state(

@@ -147,7 +147,7 @@ class NeutronMatter(Hamiltonian):
         return PeriodicGaussian(height, RANGE, self.length_scale)
 
     @cached_property
-    def triplet(self) -> PeriodicGaussian:
+    def triple(self) -> PeriodicGaussian:
         """One factor t of the force of three neutrons, MeV^(1/2)."""
         strength = THREE_BODY[self.r3] / (PION_DECAY**4 * CUTOFF)
         height = strength * HBAR_C**6 / (math.pi**3 * self.r3**6)
@@ -210,7 +210,7 @@ class NeutronMatter(Hamiltonian):
         """
         i, j = np.triu_indices(self.n, 1)
         t = jnp.zeros((self.n, self.n), x.dtype)
-        t = t.at[i, j].set(self.triplet(x[i] - x[j]))
+        t = t.at[i, j].set(self.triple(x[i] - x[j]))
         t = t + t.T
         sums = jnp.sum(t, axis=1)
         return (jnp.sum(sums * sums) - jnp.sum(t * t)) / 2
@@ -250,9 +250,9 @@ class NeutronMatter(Hamiltonian):
         direct = self.n_up * self.n_down * self.pair.transform(np.zeros(3))
         crossed = np.sum(self.pair.transform(up[:, None] - down[None]))
         spins = np.arange(n) < self.n_up
-        t = self.triplet.transform(k[:, None] - k[None])
+        t = self.triple.transform(k[:, None] - k[None])
         t = t * (spins[:, None] == spins[None])
-        t_0 = self.triplet.transform(np.zeros(3))
+        t_0 = self.triple.transform(np.zeros(3))
         triples = n**3 * t_0**2 - n * np.sum(t**2) - 2 * n * t_0 * np.sum(t)
         triples += 2 * np.sum(t @ t)
         terms = {

@@ -141,7 +141,7 @@ def test_equal_spins_feel_no_force():
 def test_three_neutrons_repel_as_the_sum_over_triples_says():
     matter = NeutronMatter(3, 2, 0.05)
     x = np.random.default_rng(0).uniform(0, matter.length_scale, (5, 3))
-    t = lambda i, j: float(matter.triplet(jnp.asarray(x[i] - x[j])))  # noqa: E731
+    t = lambda i, j: float(matter.triple(jnp.asarray(x[i] - x[j])))  # noqa: E731
     expected = sum(
         t(i, j) * t(j, k) + t(j, k) * t(k, i) + t(k, i) * t(i, j)
         for i, j, k in itertools.combinations(range(5), 3)

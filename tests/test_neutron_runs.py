@@ -60,8 +60,7 @@ def test_ansatze_by_name():
         ({"density": (0.1, 0.1)}, "density must be one or several different"),
         ({"density": (-0.1,)}, "density must be finite and positive"),
         ({"ansatz": Part("singlet")}, "closed shells are 1 and 7; pairing takes any"),
-        ({"ansatz": Part("rbm")}, "closed shells are 1 and 7"),
-        ({"n": 2, "ansatz": Part("rbm")}, "unknown ansatz 'rbm'"),
+        ({"ansatz": Part("rbm")}, "unknown ansatz 'rbm'"),
         ({"r3": 1.3}, "r3 must be one of"),
     ],
 )
