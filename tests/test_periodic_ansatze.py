@@ -59,9 +59,9 @@ def test_a_lattice_vector_changes_nothing_but_the_phase_of_the_twist(name):
     box = ansatz.factors[0].box
     before = apply(off, walkers)
     for a in range(box.d):
-        after = apply(off, walkers.at[:, 1].add(2 * box.vectors[a]))
+        after = apply(off, walkers.at[:, 1].add(box.vectors[a]))
         np.testing.assert_allclose(after.logabs, before.logabs, atol=1e-10)
-        phase = np.exp(4j * np.pi * (twist_of(ansatz) or (0,) * box.d)[a])
+        phase = np.exp(2j * np.pi * (twist_of(ansatz) or (0,) * box.d)[a])
         np.testing.assert_allclose(after.sign, phase * before.sign, atol=1e-10)
 
 
