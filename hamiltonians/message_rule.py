@@ -23,11 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-# An ansatz gives the function this name, with that of its f: `message_sum_silu`; and
-# `relative_message_sum_silu` to one whose c_ij depends on x_i - x_j alone.
-NAME = "message_sum_"
-RELATIVE = "relative_"
-ACTIVATIONS = ("silu", "tanh", "gelu", "softplus", "sigmoid")
+from nqs.pairs import MESSAGE_SUMS, others, sum_of_messages
 
 
 class Forward(NamedTuple):
@@ -39,23 +35,17 @@ class Forward(NamedTuple):
 
 
 def register() -> None:
-    """Tell folx the rule, for every f among the ACTIVATIONS."""
+    """Tell folx the rule for all sums of messages that have been named by now."""
     import folx
+    from folx.wrapped_functions import is_registered
 
-    for name in ACTIVATIONS:
-        f = getattr(jax.nn, name)
-        folx.register_function(NAME + name, rule(f))
-        folx.register_function(RELATIVE + NAME + name, rule(f, relative=True))
-
-
-def message_sum(f: Callable[[Array], Array], a: Array, b: Array, c: Array) -> Array:
-    """The sum y (n, w) itself, of a, b (n, w) and c (n, n, w)."""
-    messages = f(a[:, None, :] + b[None, :, :] + c)
-    return jnp.sum(_others(a) * messages, axis=1)
+    for name, (f, relative) in MESSAGE_SUMS.items():
+        if not is_registered(name):
+            folx.register_function(name, rule(f, relative))
 
 
 def rule(f: Callable[[Array], Array], relative: bool = False) -> Callable:
-    """What folx is to call in place of the `message_sum` of f.
+    """What folx is to call in place of `nqs.pairs.message_sum` of f.
 
     Args:
       f: elementwise and smooth.
@@ -69,7 +59,7 @@ def rule(f: Callable[[Array], Array], relative: bool = False) -> Callable:
         gradients = _gradients(Forward(*arguments), relative)
         if gradients is None:
             plain = folx.forward_laplacian(
-                lambda a, b, c: message_sum(f, a, b, c), sparsity_threshold, True
+                lambda a, b, c: sum_of_messages(f, a, b, c), sparsity_threshold, True
             )
             return plain(*arguments)
         known = [isinstance(argument, FwdLaplArray) for argument in arguments]
@@ -107,8 +97,8 @@ def propagate(
         return jax.jvp(f, (u,), (jnp.ones_like(u),))
 
     (f0, f1), (_, f2) = jax.jvp(first, (u,), (jnp.ones_like(u),))
-    others = _others(values.a)
-    f0, f1, f2 = apart((others * f0, others * f1, others * f2))
+    weights = others(values.a)
+    f0, f1, f2 = apart((weights * f0, weights * f1, weights * f2))
 
     # By x_i what c_ij gives is summed over j; by x_j it stands alone.
     by_i = apart(jnp.sum(apart(f1[None] * dc_i), axis=2))  # (d, i, w)
@@ -144,12 +134,6 @@ def propagate(
     laplacian = jnp.sum(apart(f1 * lap_u + f2 * squared), axis=1)
     y, laplacian = apart((jnp.sum(f0, axis=1), laplacian))
     return y, gradient, laplacian
-
-
-def _others(a: Array) -> Array:
-    """1/n for pairs of different particles, else 0, (n, n, 1)."""
-    n = a.shape[0]
-    return jnp.asarray((1 - np.eye(n)) / n, a.dtype)[:, :, None]
 
 
 def _gradients(arguments: Forward, relative: bool) -> Forward | None:

@@ -63,6 +63,17 @@ class Waves(NamedTuple):
         )
 
 
+def pair_waves(one: Array, other: Array) -> Waves:
+    """Waves of the difference of two positions from theirs, sin and cos in (..., 2 d).
+
+    Behind the barrier their gradients are sums over pairs, as quick as sums are; within
+    a concatenation of both they take ten times as long on a CPU.
+    """
+    apart = jax.lax.optimization_barrier
+    first, second = (Waves(*apart(jnp.split(v, 2, -1))) for v in (one, other))
+    return first.minus(second)
+
+
 @dataclasses.dataclass(frozen=True)
 class Box:
     """A periodic cell in 1, 2 or 3 dimensions.

@@ -31,7 +31,7 @@ from nqs.ansatze import (
     Slater,
     SlaterJastrow,
 )
-from nqs.ansatze.ffnn import INITIALIZERS, KINKED
+from nqs.ansatze.ffnn import INITIALIZERS, KINKED, silu
 from nqs.ansatze.slater import hermite_orbitals, lowest_orbitals
 from nqs.types import LogPsi
 
@@ -626,6 +626,16 @@ def test_impossible_settings_are_refused(part, setting, message):
 def test_what_does_not_suit_the_system_is_refused(ansatz, message):
     with pytest.raises(ValueError, match=message):
         ansatz.init(jax.random.key(0), jnp.ones((2, 1)))
+
+
+def test_silu_and_its_derivatives():
+    x = np.concatenate([np.linspace(-60, 60, 401), np.logspace(-300, 0, 50)])
+    for order in range(3):
+        ours, theirs = silu, jax.nn.silu
+        for _ in range(order):
+            ours, theirs = jax.grad(ours), jax.grad(theirs)
+        found, expected = (jax.vmap(f)(x) for f in (ours, theirs))
+        np.testing.assert_allclose(found, expected, rtol=1e-14, atol=3e-14)
 
 
 @pytest.mark.parametrize("activation", [*KINKED, jax.nn.relu, jnp.abs])

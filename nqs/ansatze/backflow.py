@@ -24,8 +24,8 @@ from nqs.ansatze.jastrow import squared_length
 from nqs.ansatze.log_derivatives import LayerwiseDerivatives
 from nqs.ansatze.plane_waves import plane_waves
 from nqs.ansatze.slater import log_determinants, oscillator_orbitals
-from nqs.box import Box, Waves
-from nqs.pairs import relative_features
+from nqs.box import Box, pair_waves
+from nqs.pairs import message_sum, relative_features
 from nqs.types import LogPsi
 
 
@@ -61,33 +61,9 @@ class MessagePassing(nn.Module):
         h = dense()(particles)
         for _ in range(self.layers):
             heard = dense(bias=True)(h), dense()(h), dense()(pairs)
-            gathered = message_sum(self.activation, self.relative)(*heard)
+            gathered = message_sum(f, self.relative)(*heard)
             h = h + f(dense(bias=True)(h) + dense()(gathered))
         return h
-
-
-@functools.cache
-def message_sum(activation: str | Callable, relative: bool = False) -> Callable:
-    """The function that sums messages, 1/n sum_{j != i} f(a_i + b_j + c_ij).
-
-    It takes a, b (n, w) and c (n, n, w) to (n, w), and carries its name into the
-    program, where `hamiltonians.kinetic` knows how to differentiate `message_sum_silu`
-    twice without a Jacobian of every pair, and `relative_message_sum_silu`, where c_ij
-    is a function of x_i - x_j, with half of what is left.
-    """
-    f = named_activation(activation)
-
-    def sum_of_messages(a: Array, b: Array, c: Array) -> Array:
-        n = a.shape[0]
-        others = jnp.asarray((1 - np.eye(n)) / n, a.dtype)[:, :, None]
-        messages = others * f(a[:, None, :] + b[None, :, :] + c)
-        # XLA fuses a sum with all that leads to it, which then runs three times slower.
-        return jnp.sum(jax.lax.optimization_barrier(messages), axis=1)
-
-    if isinstance(activation, str):
-        prefix = "relative_" if relative else ""
-        sum_of_messages.__name__ = f"{prefix}message_sum_{activation}"
-    return jax.jit(sum_of_messages)  # for its name alone
 
 
 class Backflow(LayerwiseDerivatives, nn.Module):
@@ -225,24 +201,17 @@ def _periodic_pairs(
     product = spin_products(n, n_up)[:, :, None]
 
     def of_pairs(one: Array, other: Array) -> Array:
-        pair = _apart(one).minus(_apart(other))
+        pair = pair_waves(one, other)
         phases = (2 * pair.sin * pair.cos, 2 * pair.sin * pair.sin)
-        square, spins = box.squared_distance(pair), jnp.asarray(product, one.dtype)
+        # XLA would find it again for every feature that it joins.
+        square = jax.lax.optimization_barrier(box.squared_distance(pair))
+        spins = jnp.asarray(product, one.dtype)
         near = gaussians(square, ranges)
         by_spin = [spins * gaussian for gaussian in near]
         lengths = [_smooth_length(square), spins, *near, *by_spin]
         return jnp.concatenate([*phases, *lengths], axis=-1)
 
     return relative_features(of_pairs)
-
-
-def _apart(waves: Array) -> Waves:
-    """Sin and cos (..., d) of waves (..., 2 d).
-
-    Behind the barrier their gradients are sums over pairs, as quick as sums are; within
-    the concatenation of both they take ten times as long on a CPU.
-    """
-    return Waves(*jax.lax.optimization_barrier(jnp.split(waves, 2, -1)))
 
 
 def check_ranges(ranges: tuple[float, ...]) -> None:

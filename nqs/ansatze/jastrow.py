@@ -1,12 +1,16 @@
 """Jastrow factors: what an interaction does to psi where two particles meet."""
 
+import functools
+from collections.abc import Callable
+
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from nqs.ansatze.log_derivatives import LayerwiseDerivatives
-from nqs.box import Box, Waves
+from nqs.box import Box, pair_waves
+from nqs.pairs import relative_features
 from nqs.types import LogPsi
 
 
@@ -44,17 +48,19 @@ class PadeJastrow(nn.Module):
         n, d = x.shape
         if d == 1:
             raise ValueError("the Coulomb cusp diverges in one dimension")
-        same, r = equal_spins(n, self.n_up), pair_distances(x, self.box)
-        total = jnp.zeros((), x.dtype)
-        for name, pairs, cusp in (
-            ("same", same, self.strength / (d + 1)),
-            ("opposite", ~same, self.strength / (d - 1)),
+        same, beta = equal_spins(n, self.n_up), jnp.zeros((n, n), x.dtype)
+        cusp = np.where(same, self.strength / (d + 1), self.strength / (d - 1))
+        for name, pairs in (
+            ("same", same),
+            ("opposite", ~same & ~np.eye(n, dtype=bool)),
         ):
             if pairs.any():
                 log_beta = nn.initializers.constant(np.log(self.beta))
-                beta = jnp.exp(self.param(f"log_beta_{name}", log_beta, (), x.dtype))
-                r_pairs = r[np.flatnonzero(pairs)]
-                total += jnp.full_like(r_pairs, cusp) @ (r_pairs / (1 + beta * r_pairs))
+                log_beta = self.param(f"log_beta_{name}", log_beta, (), x.dtype)
+                beta += jnp.exp(log_beta) * jnp.asarray(pairs, x.dtype)
+        r = pair_distances(x, self.box)
+        cusp = jnp.asarray(once(n) * cusp, x.dtype)
+        total = jnp.sum(cusp * (r / (1 + beta * r)))
         return LogPsi(jnp.ones_like(total), total)
 
 
@@ -76,7 +82,8 @@ class PowerJastrow(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> LogPsi:
         """Log of the factor at x (n, d)."""
-        powers = self.exponent - equal_spins(x.shape[0], self.n_up).astype(float)
+        n = x.shape[0]
+        powers = once(n) * (self.exponent - equal_spins(n, self.n_up))
         total = jnp.sum(jnp.asarray(powers, x.dtype) * jnp.log(pair_distances(x)))
         return LogPsi(jnp.ones_like(total), total)
 
@@ -91,7 +98,8 @@ class GaussianJastrow(nn.Module):
     def __call__(self, x: Array) -> LogPsi:
         """Log of the factor at x (n, d)."""
         c = self.param("c", nn.initializers.zeros, (), x.dtype)
-        total = -c * jnp.sum(pair_distances(x) ** 2) / 2
+        pairs = jnp.asarray(once(x.shape[0]), x.dtype)
+        total = -c * jnp.sum(pairs * pair_distances(x) ** 2) / 2
         return LogPsi(jnp.ones_like(total), total)
 
 
@@ -115,14 +123,29 @@ class Product(LayerwiseDerivatives, nn.Module):
 
 
 def pair_distances(x: Array, box: Box | None = None) -> Array:
-    """Distances (n (n-1) / 2,) of the pairs i < j of x (n, d), periodic in a box."""
-    i, j = np.triu_indices(x.shape[0], 1)  # NumPy: folx needs static indices
-    if box is not None:
-        waves = box.waves(x)
-        one, other = (Waves(*(v[index] for v in waves)) for index in (i, j))
-        return jnp.sqrt(box.squared_distance(one.minus(other)))
-    difference = x[i] - x[j]
-    return jnp.sqrt(squared_length(difference))
+    """Distances (n, n) of the pairs of x (n, d), periodic in a box; 1 of i with i."""
+    if box is None:
+        return _distances(x.shape[0], None)(x)[..., 0]
+    waves = jnp.concatenate(box.waves(x), axis=-1)
+    return _distances(x.shape[0], box)(waves)[..., 0]
+
+
+@functools.cache
+def _distances(n: int, box: Box | None) -> Callable[[Array], Array]:
+    def of_pairs(one: Array, other: Array) -> Array:
+        if box is None:
+            square = squared_length(one - other)
+        else:
+            square = box.squared_distance(pair_waves(one, other))
+        # The root of zero has no derivative.
+        return jnp.sqrt(square + jnp.eye(n, dtype=one.dtype))[..., None]
+
+    return relative_features(of_pairs)
+
+
+def once(n: int) -> np.ndarray:
+    """Weights (n, n) that count every pair of n particles once, in two halves."""
+    return (1 - np.eye(n)) / 2
 
 
 def squared_length(v: Array) -> Array:
@@ -135,8 +158,8 @@ def squared_length(v: Array) -> Array:
 
 
 def equal_spins(n: int, n_up: int | None) -> np.ndarray:
-    """Which pairs i < j of n particles have equal spin; none of them for bosons."""
+    """Which pairs (n, n) of n particles have equal spin; none of them for bosons."""
     if n_up is None:
-        return np.zeros(n * (n - 1) // 2, bool)
-    i, j = np.triu_indices(n, 1)
-    return (i < n_up) == (j < n_up)
+        return np.zeros((n, n), bool)
+    up = np.arange(n) < n_up
+    return (up[:, None] == up[None, :]) & ~np.eye(n, dtype=bool)

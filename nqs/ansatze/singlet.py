@@ -32,7 +32,6 @@ from jax import Array
 
 from nqs.ansatze.backflow import (
     MessagePassing,
-    _apart,
     _smooth_length,
     check_ranges,
     gaussians,
@@ -40,7 +39,7 @@ from nqs.ansatze.backflow import (
 from nqs.ansatze.ffnn import named_activation
 from nqs.ansatze.log_derivatives import LayerwiseDerivatives
 from nqs.ansatze.plane_waves import plane_waves, real_wave_vectors
-from nqs.box import Box
+from nqs.box import Box, pair_waves
 from nqs.pairs import relative_features
 from nqs.types import LogPsi, Params
 
@@ -235,8 +234,8 @@ def _pair_features(box: Box, ranges: tuple[float, ...]) -> tuple[Callable, Calla
     """
 
     def of_pairs(one: Array, other: Array, odd: bool) -> Array:
-        pair = _apart(one).minus(_apart(other))
-        square = box.squared_distance(pair)
+        pair = pair_waves(one, other)
+        square = jax.lax.optimization_barrier(box.squared_distance(pair))
         near = gaussians(square, ranges)
         even = [2 * pair.sin * pair.sin, _smooth_length(square), *near]
         sines = [2 * pair.sin * pair.cos] if odd else []
