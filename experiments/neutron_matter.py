@@ -3,19 +3,16 @@
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 from experiments.chain import Chain
 from experiments.options import Options, Part, PartOption, main
+from experiments.singlets import singlet_ansatz, singlet_observables
 from hamiltonians import NeutronMatter
 from hamiltonians.neutron_matter import HBAR_SQUARED_OVER_M, RANGE
-from nqs.ansatze import Backflow, PlaneWaveSlater, SingletBackflow
 from nqs.experiment import Experiment
 from nqs.figures import draw_energies
-from nqs.periodic_observables import PairDistribution
-from nqs.spin_observables import SpinPairDistribution, TotalSpin
 from samplers import Periodic
 
 
@@ -87,46 +84,13 @@ class NeutronMatterOptions(Options):
         )
         settings = self.settings()
         settings["sampler"] = Periodic(settings["sampler"], matter.box)
-        observables = ()
-        if matter.n > 1:
-            observables = (
-                TotalSpin(n_up),
-                PairDistribution(matter.box, n_up, matter.n_down),
-                SpinPairDistribution(matter.box, n_up),
-            )
         return Experiment(
             name="neutron_matter",
             hamiltonian=matter,
-            ansatz=neutron_ansatz(self.ansatz, matter),
-            observables=observables,
+            ansatz=singlet_ansatz(self.ansatz, matter, (RANGE,)),
+            observables=singlet_observables(matter),
             **settings,
         )
-
-
-def neutron_ansatz(part: Part, matter: NeutronMatter) -> Any:
-    """Build the ansatz that was named.
-
-    Raises:
-      ValueError: for an unknown name or field, or an open shell where none may be.
-    """
-    singlet = partial(SingletBackflow, matter.n_up, matter.box, ranges=(RANGE,))
-    ansatz = part.build(
-        "ansatz",
-        {
-            "singlet": singlet,
-            "pairing": partial(singlet, pairing=True),
-            "backflow": partial(Backflow, matter.n_up, box=matter.box),
-            "slater": partial(PlaneWaveSlater, matter.n_up, matter.box),
-        },
-    )
-    if part.name == "pairing":
-        return ansatz
-    for name in ("n_up", "n_down"):
-        try:
-            matter.box.wave_numbers(getattr(matter, name))
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}; pairing takes any number") from None
-    return ansatz
 
 
 def draw_equation_of_state(

@@ -2,6 +2,7 @@
 
 from hamiltonians.classical import ClassicalIsing, ClassicalPotts
 from hamiltonians.electron_gas import ElectronGas
+from hamiltonians.fermi_gas import FermiGas
 from hamiltonians.heisenberg import J1J2, Heisenberg
 from hamiltonians.interactions import Coulomb, Gaussian, HarmonicPairs, InverseSquare
 from hamiltonians.ising import TransverseFieldIsing
@@ -17,6 +18,7 @@ __all__ = [
     "ClassicalPotts",
     "Coulomb",
     "ElectronGas",
+    "FermiGas",
     "Gaussian",
     "HarmonicPairs",
     "HarmonicTrap",

@@ -31,7 +31,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from hamiltonians import two_in_a_cube
 from hamiltonians.kinetic import kinetic_energy
+from hamiltonians.neutron_references import coupled_cluster, four_neutrons
 from nqs.box import Box, spread_out
 from nqs.exchange import exchange_ratios, opposite_pairs
 from nqs.spins import SpinPositions, labels, sorted_by_spin
@@ -264,9 +266,21 @@ class NeutronMatter(Hamiltonian):
         return terms
 
     def references(self) -> tuple[Reference, ...]:
-        """The energy of the determinant of plane waves where both shells are closed."""
-        if self.hartree_fock_terms is None:
-            return ()
-        energy = sum(self.hartree_fock_terms.values())
-        source = "plane-wave Hartree-Fock of this cube"
-        return (Reference(energy, 0.0, "upper_bound", source),)
+        """Exact for two, and bounds: of plane waves where both shells are closed."""
+        known = []
+        largest = math.ceil(1.6 * self.length_scale / RANGE)
+        if self.n_up == self.n_down == 1 and largest <= two_in_a_cube.LARGEST:
+            energy = two_in_a_cube.ground_state(
+                self.pair.transform, self.length_scale, HBAR_SQUARED_OVER_M, largest
+            )
+            source = "plane waves of the relative coordinate"
+            known.append(Reference(energy, 1e-7, "exact", source))
+        if self.n_up == self.n_down == 2 and not self.three_body:
+            known += four_neutrons(self.density)
+        if (terms := self.hartree_fock_terms) is not None:
+            source = "plane-wave Hartree-Fock of this cube"
+            bound = Reference(sum(terms.values()), 0.0, "upper_bound", source)
+            known.append(bound)
+            if self.n_up == self.n_down == 7 and self.r3 == 1.0:
+                known += coupled_cluster(self.density, terms.get("three_body"))
+        return tuple(known)

@@ -34,6 +34,10 @@ KEPT = 4096
 # Numbers of a profile, of all walkers together, that are held before they are averaged.
 HELD = 2**20
 
+# Samples that carry half of the variance are few if they are less than this part of
+# all; where nodes make tails of a density E^-4 it is about 0.03.
+FEW = 1e-3
+
 # Chains whose R-hat is above this disagree (A. Gelman et al., Bayesian Data Analysis).
 AGREEING = 1.1
 
@@ -186,6 +190,11 @@ def summary(
             f"the chains disagree: R-hat of the energy is {energy.r_hat:.3g}, not 1; "
             "they are stuck, or too short"
         )
+    if (part := carriers(local_energy)) < FEW:
+        doubts.warnings.append(
+            f"heavy tails: {part:.2g} of the samples carry half of the variance of the "
+            "energy, whose error bar may be too small"
+        )
     imaginary = None
     if np.iscomplexobj(local_energy):
         imaginary, _ = _estimate(local_energy.imag, "imaginary energy", doubts)
@@ -248,6 +257,19 @@ def _estimate(samples: np.ndarray, name: str, doubts: Doubts):
         doubts.warnings.append(f"no error bar for {name}: {error}")
         return error.estimate, None
     return found, found.error
+
+
+def carriers(samples: np.ndarray) -> float:
+    """The part of the samples that carries half of their variance; 1 if there is none.
+
+    0.124 for a normal distribution. Where it is tiny the variance rests on a few rare
+    samples, and on whether they came.
+    """
+    squares = np.sort(np.abs(samples - np.mean(samples)), axis=None)[::-1] ** 2
+    total = np.cumsum(squares)
+    if not total[-1] > 0:  # or NaN
+        return 1.0
+    return float(np.searchsorted(total, total[-1] / 2) + 1) / squares.size
 
 
 def _table(samples: dict[str, Any], doubts: Doubts) -> dict[str, list[float | None]]:

@@ -97,6 +97,51 @@ class PairDistribution:
 
 
 @dataclasses.dataclass(frozen=True)
+class OneBodyDensity:
+    """Density along each lattice vector, over its mean: 1 where nothing is pinned.
+
+    Attributes:
+      box: the periodic cell.
+      n_bins: equal bins along a lattice vector.
+
+    Raises:
+      ValueError: if n_bins is not positive.
+    """
+
+    box: Box
+    n_bins: int = 20
+
+    axes = ("fraction of the lattice vector",)
+    label = "density / mean density"
+
+    def __post_init__(self):
+        _check_positive("n_bins", self.n_bins)
+
+    @property
+    def name(self) -> str:
+        """The key in the results."""
+        return "one_body_density"
+
+    @property
+    def grid(self) -> np.ndarray:
+        """Bin centers (k,)."""
+        return _centers(1.0, self.n_bins)
+
+    @property
+    def curves(self) -> tuple[str, ...]:
+        """One for each lattice vector."""
+        return tuple(f"along a{axis + 1}" for axis in range(self.box.d))
+
+    def __call__(self, ansatz: Ansatz, params: Params, x: Array) -> Array:
+        """Values (d, k) for x (n, d)."""
+        inverse = jnp.asarray(np.linalg.inv(self.box.vectors), x.dtype)
+        fractions = jnp.mod(x @ inverse, 1.0)
+        bins = jnp.minimum((self.n_bins * fractions).astype(int), self.n_bins - 1)
+        there = bins[:, :, None] == jnp.arange(self.n_bins)[None, None, :]
+        return self.n_bins * jnp.mean(there.astype(x.dtype), axis=0)
+
+
+@dataclasses.dataclass(frozen=True)
 class StructureFactor:
     """Static structure factor S(k), averaged over the wave vectors of each shell.
 

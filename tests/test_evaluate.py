@@ -18,6 +18,7 @@ from nqs.batching import chunked_map
 from nqs.evaluate import (
     N_GROUPS,
     Evaluation,
+    carriers,
     evaluate,
     group_means,
     means,
@@ -93,6 +94,24 @@ def test_chains_that_drift_apart_are_noticed():
     assert found["energy_error"] is not None
     (warning,) = found["warnings"]
     assert warning.startswith("the chains disagree: R-hat of the energy is 1.8")
+
+
+@pytest.mark.parametrize("freedom, heavy", [(1.5, True), (3, False), (100, False)])
+def test_a_variance_of_few_samples_is_noticed(freedom, heavy):
+    """Student's t has a finite variance above two degrees of freedom."""
+    random = np.random.default_rng(4)
+    values = random.standard_t(freedom, size=(STEPS, 1024))
+    found = summary({"acceptance": np.ones(STEPS), "term/kinetic": values})
+    warnings = [text for text in found["warnings"] if text.startswith("heavy tails")]
+    assert len(warnings) == heavy
+
+
+def test_half_of_the_variance_of_a_normal_distribution():
+    values = np.random.default_rng(5).normal(size=200_000)
+    assert carriers(values) == pytest.approx(0.1240, abs=2e-3)  # 2 (1 - Phi(1.538))
+    assert carriers(np.array([3.0, 3.0])) == 1
+    assert carriers(np.array([1.0, -1.0, 0.0, 0.0])) == 0.25
+    assert carriers(np.array([1.0, np.nan])) == 1
 
 
 def test_chains_that_never_moved_have_no_error_bars():

@@ -61,6 +61,39 @@ def test_plane_waves_have_the_energies_of_the_table(density):
 
 def test_open_shells_have_no_hartree_fock_reference():
     assert NeutronMatter(2, 2, 0.01).references() == ()
+    (bound,) = NeutronMatter(2, 2, 0.01, three_body=False).references()
+    assert (bound.value, bound.kind) == (14.92621, "upper_bound")
+
+
+# Edge of the cube in fm and ground-state energy of two neutrons in MeV, images summed.
+TWO = {
+    20.0: -0.3345586407845097,
+    11.186889420813966: -1.247187797397787,
+    8.879040017426005: -2.123490077901881,
+    7.047298732064891: -3.6768429906224496,
+    5.593444710406984: -6.570724719254528,
+}
+
+
+@pytest.mark.parametrize("length", TWO)
+def test_two_neutrons_have_an_exact_reference(length):
+    exact, _ = NeutronMatter(1, 1, 2 / length**3).references()
+    assert exact.kind == "exact"
+    assert exact.value == pytest.approx(TWO[length], abs=3e-8)
+
+
+def test_a_cube_too_large_for_its_plane_waves_has_no_exact_reference():
+    (bound,) = NeutronMatter(1, 1, 1e-6).references()
+    assert bound.kind == "upper_bound"
+
+
+@pytest.mark.parametrize("three_body", [True, False])
+def test_fourteen_are_held_against_coupled_cluster(three_body):
+    matter = NeutronMatter(7, 7, 0.04, three_body)
+    bound, estimate = matter.references()
+    assert (bound.kind, estimate.kind) == ("upper_bound", "estimate")
+    repulsion = 14 * HARTREE_FOCK[0.04][2] if three_body else 0
+    assert estimate.value == pytest.approx(14 * 6.205609529336055 + repulsion, rel=1e-5)
 
 
 def antisymmetric(n_up, n_down, density=0.02):

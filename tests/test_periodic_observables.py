@@ -16,6 +16,7 @@ from nqs import settings
 from nqs.box import Box
 from nqs.periodic_observables import (
     MomentumDistribution,
+    OneBodyDensity,
     PairDistribution,
     StructureFactor,
     displacement,
@@ -338,13 +339,22 @@ def test_displacements_are_uniform_however_close_the_walkers(dtype):
         assert np.all(np.abs(rho) < 4 / 64)
 
 
+def test_density_along_lattice_vectors():
+    fractions = np.array([[0.1, 0.6, 0.3], [-0.9, 1.6, 0.8], [0.99, 0.3, 2.3]])
+    x = jnp.asarray(fractions @ SHEAR.vectors)
+    found = OneBodyDensity(SHEAR, n_bins=2)(None, {}, x)
+    expected = [[4 / 3, 2 / 3], [2 / 3, 4 / 3], [4 / 3, 2 / 3]]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
 # Contracts.
 
-OBSERVABLES = [
+OF_SPINS = [
     PairDistribution(CUBE, 2, 1, n_bins=7),
     StructureFactor(CUBE, 2, 1, n_shells=4),
     MomentumDistribution(CUBE, 2, 1, TWIST, n_shells=4),
 ]
+OBSERVABLES = [*OF_SPINS, OneBodyDensity(CUBE, n_bins=5)]
 
 
 @pytest.mark.parametrize("observable", OBSERVABLES, ids=lambda o: o.name)
@@ -364,7 +374,7 @@ def test_observable_keeps_its_promises(observable, strict_dtypes):
     assert again == observable and hash(again) == hash(observable)
 
 
-@pytest.mark.parametrize("observable", OBSERVABLES, ids=lambda o: o.name)
+@pytest.mark.parametrize("observable", OF_SPINS, ids=lambda o: o.name)
 def test_positions_of_other_systems_are_refused(observable):
     message = r"n_up=2, n_down=1 in d=3 dimensions do not fit positions \(4, 3\)"
     with pytest.raises(ValueError, match=message):
@@ -390,3 +400,8 @@ def test_positions_of_other_systems_are_refused(observable):
 def test_impossible_settings_are_refused(part, values, message):
     with pytest.raises(ValueError, match=message):
         part(CUBE, *values)
+
+
+def test_a_density_needs_bins():
+    with pytest.raises(ValueError, match="n_bins must be a positive integer, got 0"):
+        OneBodyDensity(CUBE, 0)
