@@ -16,6 +16,11 @@ from nqs.figures import draw_energies
 from samplers import Periodic
 
 
+# Of the Gaussians among the features of a pair, fm: the forces of three and of two,
+# and the tail of a pair.
+RANGES = (1.0, RANGE, 2 * RANGE)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NeutronMatterOptions(Options):
     """Neutrons in a periodic cube, energies in MeV and lengths in fm."""
@@ -87,7 +92,7 @@ class NeutronMatterOptions(Options):
         return Experiment(
             name="neutron_matter",
             hamiltonian=matter,
-            ansatz=singlet_ansatz(self.ansatz, matter, (RANGE,)),
+            ansatz=singlet_ansatz(self.ansatz, matter, RANGES),
             observables=singlet_observables(matter),
             **settings,
         )

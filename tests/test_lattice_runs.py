@@ -1,5 +1,7 @@
 """Lattices through the loop: nothing compiles twice, and the command line fits."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -38,6 +40,34 @@ def test_steps_compile_once(name):
         state, info = step(jax.random.key(i), state)
         assert np.isfinite(info["energy"]) and info["non_finite"] == 0
     assert step._cache_size() == 1
+
+
+@pytest.mark.slow
+def test_a_resumed_lattice_is_one_that_was_never_stopped(
+    tmp_path, compiled, without_figures
+):
+    """Two steps and then four, against four; the sampler's cache is not saved."""
+    ring = dataclasses.replace(CASES["ising"], burn_in=1, evaluation_steps=3)
+
+    def run_to(iterations, name, resume=False):
+        options = dataclasses.replace(
+            ring,
+            iterations=iterations,
+            directory=str(tmp_path / name),
+            resume=resume,
+            checkpoint_every=0.0,
+        )
+        return options.start()()
+
+    run_to(2, "stopped")
+    resumed, straight = run_to(4, "stopped", resume=True), run_to(4, "straight")
+    for key in ("energy", "energy_error", "variance", "terms", "acceptance"):
+        assert resumed[key] == straight[key], key
+    metrics = [
+        (tmp_path / name / "metrics.jsonl").read_text()
+        for name in ("stopped", "straight")
+    ]
+    assert metrics[0] == metrics[1] and len(metrics[0].splitlines()) == 4
 
 
 def test_a_trained_ring_has_the_exact_energy():

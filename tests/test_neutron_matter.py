@@ -189,7 +189,10 @@ def test_the_force_of_three_can_be_left_out():
         assert ("three_body" in found) == three_body
 
 
-@pytest.mark.parametrize("density", [0.04, pytest.param(0.08, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "density",
+    [0.04, *(pytest.param(rho, marks=pytest.mark.slow) for rho in (0.01, 0.08))],
+)
 def test_plane_waves_are_sampled_as_they_are_known(density):
     matter = NeutronMatter(7, 7, density)
     ansatz = PlaneWaveSlater(7, matter.box)
