@@ -15,7 +15,6 @@ from nqs.experiment import Experiment
 from nqs.figures import draw_energies
 from samplers import Periodic
 
-
 # Of the Gaussians among the features of a pair, fm: the forces of three and of two,
 # and the tail of a pair.
 RANGES = (1.0, RANGE, 2 * RANGE)

@@ -25,6 +25,7 @@ from jax.flatten_util import ravel_pytree  # noqa: E402
 
 from experiments.electron_gas import ElectronGasOptions  # noqa: E402
 from experiments.ising import Ising  # noqa: E402
+from experiments.neutron_matter import NeutronMatterOptions  # noqa: E402
 from experiments.options import Part  # noqa: E402
 from experiments.quantum_dot import QuantumDot  # noqa: E402
 from hamiltonians import HarmonicTrap  # noqa: E402
@@ -60,6 +61,8 @@ STEPS = {
     "electron_gas_14_metropolis": ElectronGasOptions(
         sampler=Part("metropolis"), sweeps=10
     ).experiment(),
+    "neutrons_14": NeutronMatterOptions().experiment(),
+    "neutrons_14_pairing": NeutronMatterOptions(ansatz=Part("pairing")).experiment(),
     "ising_40": Ising(length=(40,)).experiment(),
     "feed_forward_20000": bosons((128, 128), Spring(), 512),
 }

@@ -21,6 +21,7 @@ STEPS = [
     "electrons_20",
     "electron_gas_14",
     "electron_gas_14_metropolis",
+    "neutrons_14",
     "ising_40",
     "feed_forward_20000",
 ]
