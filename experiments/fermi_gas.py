@@ -24,7 +24,7 @@ class FermiGasOptions(Options):
     """Effective range of the attraction, 1/k_F."""
     ansatz: PartOption = Part("pairing")
     """pairing, singlet (both with a backflow that knows no spins), backflow or slater;
-    pairing alone takes open shells."""
+    pairing takes any number of pairs, and unpaired spins up in a closed shell."""
     sampler: PartOption = Part("langevin", (("sweeps", 3),))
     """langevin or metropolis."""
     optimizer: PartOption = Part("spring")

@@ -39,7 +39,7 @@ class NeutronMatterOptions(Options):
     """Training steps of each run of a chain but the first; None for a quarter."""
     ansatz: PartOption = Part("singlet")
     """singlet, pairing (both with a backflow that knows no spins), backflow or slater;
-    pairing alone takes open shells."""
+    pairing takes any number of pairs, and unpaired spins up in a closed shell."""
     sampler: PartOption = Part("langevin", (("sweeps", 3),))
     """langevin or metropolis."""
     optimizer: PartOption = Part("spring")

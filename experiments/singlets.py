@@ -41,7 +41,7 @@ def singlet_ansatz(
         try:
             box.wave_numbers(getattr(system, name))
         except ValueError as error:
-            raise ValueError(f"{name}: {error}; pairing takes any number") from None
+            raise ValueError(f"{name}: {error}; pairing takes any pairs") from None
     return ansatz
 
 

@@ -8,10 +8,12 @@ an infinite scattering length, and the effective range r_e = 2 / mu. J. Carlson 
 Phys. Rev. Lett. 91, 050401 (2003); S. Gandolfi, K. E. Schmidt and J. Carlson, Phys.
 Rev. A 83, 041601 (2011), arXiv:1012.4417.
 
-Energies are in units of E_FG = n (3/5) k_F^2 / 2, that of a free gas without a box.
+Energies are in units of E_FG = n (3/5) k_F^2 / 2, that of a free gas without a box and
+with as many spins up as down, whatever n_up is.
 """
 
 import dataclasses
+import functools
 import itertools
 import math
 import numbers
@@ -21,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from hamiltonians import two_in_a_cube
 from hamiltonians.kinetic import kinetic_energy
 from nqs.box import Box, spread_out
 from nqs.exchange import opposite_pairs
@@ -29,8 +32,9 @@ from nqs.types import Ansatz, Hamiltonian, Params, Reference
 # 1 / cosh^2 beyond this argument counts as zero, 1e-8.
 NEGLIGIBLE = 9.9
 
-# Two particles, by k_F r_e: energy in E_FG and its error, from plane waves.
-TWO = {0.4: (-0.4390263869, 1e-8), 0.8: (-0.4689599199, 1e-9)}
+# Two particles at short range, by k_F r_e: energy in E_FG, from more plane waves than a
+# run can wait for.
+TWO = {0.4: -0.43902639}
 
 # Energy over that of free particles in the same cube, zero range: value, error, source.
 PUBLISHED = {
@@ -70,8 +74,9 @@ class PoeschlTeller:
         integral of cos(k r) / cosh^2(mu r) over a line.
         """
         y = math.pi * np.linalg.norm(k, axis=-1) / (2 * self.mu)
-        y = np.maximum(y, 1e-4)  # where the ratio is 1/3 to 1e-8
-        ratio = (y / np.tanh(y) - 1) / (y * np.sinh(y))
+        large = np.maximum(y, 0.01)
+        ratio = (large / np.tanh(large) - 1) / (large * np.sinh(large))
+        ratio = np.where(y < 0.01, 1 / 3 - 7 * y**2 / 90, ratio)
         return -2 * math.pi**3 / self.mu * ratio
 
 
@@ -104,8 +109,11 @@ class FermiGas(Hamiltonian):
         if self.n < 1:
             raise ValueError("n_up + n_down must be at least one fermion, got 0")
         real = isinstance(self.kf_re, numbers.Real)
-        if not (real and 0 < self.kf_re < math.inf):
-            raise ValueError(f"kf_re must be finite and positive, got {self.kf_re!r}")
+        if not (real and 0 < self.kf_re <= self.length_scale / 2):
+            raise ValueError(
+                "kf_re must be positive and at most half an edge of the cube, "
+                f"{self.length_scale / 2:.3g}, got {self.kf_re!r}"
+            )
 
     @property
     def n(self) -> int:
@@ -165,15 +173,29 @@ class FermiGas(Hamiltonian):
         return np.indices((2 * reach + 1,) * 3).reshape(3, -1).T - reach
 
     def references(self) -> tuple[Reference, ...]:
-        """The exact energy of two, published ones of some closed shells."""
+        """Exact for two; the free gas, a bound; published energies at zero range."""
         found = []
-        if self.n_up == self.n_down == 1:
-            for kf_re, (energy, error) in TWO.items():
-                if math.isclose(kf_re, self.kf_re):
-                    source = "plane waves of the relative coordinate"
-                    found.append(Reference(energy, error, "exact", source))
+        if self.n_up == self.n_down == 1 and (energy := _energy_of_two(self)):
+            source = "plane waves of the relative coordinate"
+            found.append(Reference(energy, 3e-8, "exact", source))
+        free = self.free_energy
+        found.append(Reference(free, 0.0, "upper_bound", "free particles in this cube"))
         if self.n_up == self.n_down and self.n in PUBLISHED:
             ratio, error, source = PUBLISHED[self.n]
-            free = self.free_energy
             found.append(Reference(ratio * free, error * free, "estimate", source))
         return tuple(found)
+
+
+@functools.cache
+def _energy_of_two(gas: FermiGas) -> float | None:
+    """In E_FG; None for a range that asks for too many plane waves."""
+    for kf_re, energy in TWO.items():
+        if math.isclose(kf_re, gas.kf_re):
+            return energy
+    largest = math.ceil(9.6 / gas.kf_re)  # to 1e-8: exp(-pi k / 2 mu), squared
+    if largest > two_in_a_cube.LARGEST:
+        return None
+    energy = two_in_a_cube.ground_state(
+        gas.pair.transform, gas.length_scale, 1.0, largest
+    )
+    return energy / gas.unit

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from nqs.pairs import MESSAGE_SUMS, others, sum_of_messages
+from nqs.pairs import MESSAGE_SUMS, others, weighted_messages
 
 
 class Forward(NamedTuple):
@@ -59,7 +59,9 @@ def rule(f: Callable[[Array], Array], relative: bool = False) -> Callable:
         gradients = _gradients(Forward(*arguments), relative)
         if gradients is None:
             plain = folx.forward_laplacian(
-                lambda a, b, c: sum_of_messages(f, a, b, c), sparsity_threshold, True
+                lambda a, b, c: jnp.sum(weighted_messages(f, a, b, c), axis=1),
+                sparsity_threshold,
+                True,
             )
             return plain(*arguments)
         known = [isinstance(argument, FwdLaplArray) for argument in arguments]

@@ -21,6 +21,7 @@ configurations that name all spins (`nqs.spins`), where P is simply that exchang
 """
 
 import dataclasses
+import functools
 import math
 import numbers
 from functools import cached_property
@@ -268,11 +269,7 @@ class NeutronMatter(Hamiltonian):
     def references(self) -> tuple[Reference, ...]:
         """Exact for two, and bounds: of plane waves where both shells are closed."""
         known = []
-        largest = math.ceil(1.6 * self.length_scale / RANGE)
-        if self.n_up == self.n_down == 1 and largest <= two_in_a_cube.LARGEST:
-            energy = two_in_a_cube.ground_state(
-                self.pair.transform, self.length_scale, HBAR_SQUARED_OVER_M, largest
-            )
+        if self.n_up == self.n_down == 1 and (energy := _energy_of_two(self)):
             source = "plane waves of the relative coordinate"
             known.append(Reference(energy, 1e-7, "exact", source))
         if self.n_up == self.n_down == 2 and not self.three_body:
@@ -281,6 +278,18 @@ class NeutronMatter(Hamiltonian):
             source = "plane-wave Hartree-Fock of this cube"
             bound = Reference(sum(terms.values()), 0.0, "upper_bound", source)
             known.append(bound)
-            if self.n_up == self.n_down == 7 and self.r3 == 1.0:
-                known += coupled_cluster(self.density, terms.get("three_body"))
+            if self.n_up == self.n_down == 7:
+                known += coupled_cluster(self.density, terms)
         return tuple(known)
+
+
+@functools.cache
+def _energy_of_two(matter: NeutronMatter) -> float | None:
+    """In MeV; None for a cube that asks for too many plane waves."""
+    # of k = 2 pi m / L up to 9.1 / range, where exp(-k^2 range^2 / 4) is 1e-9
+    largest = math.ceil(1.45 * matter.length_scale / RANGE)
+    if largest > two_in_a_cube.LARGEST:
+        return None
+    return two_in_a_cube.ground_state(
+        matter.pair.transform, matter.length_scale, HBAR_SQUARED_OVER_M, largest
+    )

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-LARGEST = 24  # wave numbers along an axis that a reference may take: under a second
+LARGEST = 16  # wave numbers along an axis that a reference may take: about a second
 
 
 def ground_state(

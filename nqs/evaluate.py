@@ -190,7 +190,7 @@ def summary(
             f"the chains disagree: R-hat of the energy is {energy.r_hat:.3g}, not 1; "
             "they are stuck, or too short"
         )
-    if (part := carriers(local_energy)) < FEW:
+    if (part := carriers(local_energy)) <= FEW:
         doubts.warnings.append(
             f"heavy tails: {part:.2g} of the samples carry half of the variance of the "
             "energy, whose error bar may be too small"
@@ -260,15 +260,17 @@ def _estimate(samples: np.ndarray, name: str, doubts: Doubts):
 
 
 def carriers(samples: np.ndarray) -> float:
-    """The part of the samples that carries half of their variance; 1 if there is none.
+    """The part of the samples that carries half of their variance.
 
     0.124 for a normal distribution. Where it is tiny the variance rests on a few rare
-    samples, and on whether they came.
+    samples, and on whether they came. 1 where samples are equal up to rounding, which
+    has heavy tails itself near the nodes of an eigenstate, or not finite.
     """
     squares = np.sort(np.abs(samples - np.mean(samples)), axis=None)[::-1] ** 2
-    total = np.cumsum(squares)
-    if not total[-1] > 0:  # or NaN
+    rounding = np.sqrt(np.finfo(samples.dtype).eps) * np.max(np.abs(samples))
+    if not np.sqrt(np.mean(squares)) > rounding:
         return 1.0
+    total = np.cumsum(squares)
     return float(np.searchsorted(total, total[-1] / 2) + 1) / squares.size
 
 

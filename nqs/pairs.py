@@ -55,18 +55,20 @@ def message_sum(f: Callable[[Array], Array], relative: bool = False) -> Callable
     """
 
     def of_all(a: Array, b: Array, c: Array) -> Array:
-        return sum_of_messages(f, a, b, c)
+        messages = weighted_messages(f, a, b, c)
+        # XLA fuses a sum with all that leads to it, which then runs three times slower.
+        return jnp.sum(jax.lax.optimization_barrier(messages), axis=1)
 
     of_all.__name__ = f"message_sum_{len(MESSAGE_SUMS)}"
     MESSAGE_SUMS[of_all.__name__] = f, relative
     return jax.jit(of_all)  # for its name alone
 
 
-def sum_of_messages(f: Callable[[Array], Array], a: Array, b: Array, c: Array) -> Array:
-    """The sum (n, w) itself, without a name."""
-    messages = others(a) * f(a[:, None, :] + b[None, :, :] + c)
-    # XLA fuses a sum with all that leads to it, which then runs three times slower.
-    return jnp.sum(jax.lax.optimization_barrier(messages), axis=1)
+def weighted_messages(
+    f: Callable[[Array], Array], a: Array, b: Array, c: Array
+) -> Array:
+    """Messages f(a_i + b_j + c_ij) / n (n, n, w) to i from j, 0 from i itself."""
+    return others(a) * f(a[:, None, :] + b[None, :, :] + c)
 
 
 def others(a: Array) -> Array:

@@ -20,6 +20,7 @@ from hamiltonians import (
 from hamiltonians.kinetic import kinetic_energy
 from nqs import ansatze, settings
 from nqs.ansatze import (
+    Backflow,
     DeepSets,
     Envelope,
     FeedForward,
@@ -575,6 +576,20 @@ def test_pade_factor_is_its_formula():
         )
 
 
+def test_pade_factor_keeps_the_two_kinds_of_pairs_apart():
+    walkers = jax.random.normal(jax.random.key(0), (3, 3))
+    ansatz = PadeJastrow(2, strength=1.4)
+    found = ansatz.apply(
+        {"params": {"log_beta_same": 0.2, "log_beta_opposite": -0.7}}, walkers
+    )
+    i, j = np.triu_indices(3, 1)  # 01 are the equal spins
+    r = np.linalg.norm(walkers[i] - walkers[j], axis=-1)
+    beta, cusp = np.exp([0.2, -0.7, -0.7]), 1.4 / np.array([4, 2, 2])
+    np.testing.assert_allclose(
+        found.logabs, np.sum(cusp * r / (1 + beta * r)), rtol=1e-12
+    )
+
+
 def test_product_multiplies_its_factors():
     walkers, _, params = start("phase jastrow")
     alone = [
@@ -636,6 +651,17 @@ def test_silu_and_its_derivatives():
             ours, theirs = jax.grad(ours), jax.grad(theirs)
         found, expected = (jax.vmap(f)(x) for f in (ours, theirs))
         np.testing.assert_allclose(found, expected, rtol=1e-14, atol=3e-14)
+    single = np.asarray(silu(x.astype(np.float32)))
+    assert single.dtype == np.float32
+    np.testing.assert_allclose(single, jax.nn.silu(x), rtol=1e-6, atol=1e-5)
+
+
+@pytest.mark.parametrize("activation", ["softmax", "standardize", "logsumexp", "sort"])
+def test_activations_that_mix_features_are_refused_where_messages_are_summed(
+    activation,
+):
+    with pytest.raises(ValueError, match=f"every number alone, got '{activation}'"):
+        Backflow(activation=activation)
 
 
 @pytest.mark.parametrize("activation", [*KINKED, jax.nn.relu, jnp.abs])

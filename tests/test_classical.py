@@ -104,7 +104,7 @@ def test_local_free_energy_of_the_exact_density_has_no_variance():
             return psi._replace(logabs=psi.logabs - log_z / 2)
 
         def sample(self, params, key):
-            raise NotImplementedError  # normalised, which `sample` says, but not drawn
+            raise NotImplementedError  # an ansatz with `sample` counts as normalised
 
     terms = jax.vmap(lambda x: model.terms(Exact(model), {}, x))(jnp.asarray(x[:50]))
     free = terms["energy"] + terms["T log p"]

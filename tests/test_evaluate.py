@@ -112,6 +112,20 @@ def test_half_of_the_variance_of_a_normal_distribution():
     assert carriers(np.array([3.0, 3.0])) == 1
     assert carriers(np.array([1.0, -1.0, 0.0, 0.0])) == 0.25
     assert carriers(np.array([1.0, np.nan])) == 1
+    assert carriers(1.0 * (np.arange(1000) == 500)) == 1e-3
+
+
+def test_rounding_has_heavy_tails_that_nobody_need_know_of():
+    """That of an exact eigenstate goes as 1 / x^2 with the distance from its nodes.
+
+    |psi|^2 itself is as x^2 there, which makes the tail that of E^-5/2.
+    """
+    random = np.random.default_rng(6)
+    noise = random.normal(size=200_000) / random.uniform(size=200_000) ** (2 / 3)
+    assert carriers(noise) < 1e-4
+    assert carriers(2 + 1e-16 * noise) == 1
+    single = (2 + 1e-8 * random.normal(size=1000)).astype(np.float32)
+    assert carriers(single) == 1
 
 
 def test_chains_that_never_moved_have_no_error_bars():

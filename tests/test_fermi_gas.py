@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import math
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -56,12 +57,57 @@ def test_its_transform_is_the_integral_over_the_cube():
         np.testing.assert_allclose(potential.transform(k), expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("kf_re, largest, within", [(0.8, 13, 2e-8), (0.4, 14, 2e-4)])
-def test_two_have_the_energy_of_the_table(kf_re, largest, within):
-    gas = FermiGas(1, 1, kf_re)
-    found = ground_state(gas.pair.transform, gas.length_scale, 1.0, largest) / gas.unit
-    assert 0 <= found - TWO[kf_re][0] < within
-    assert gas.references()[0].value == TWO[kf_re][0]
+@pytest.mark.parametrize(
+    "kf_re, expected",
+    [(0.8, -0.46895991991262664), (0.4, -0.4390263869137497)],
+)
+def test_two_have_their_exact_energy(kf_re, expected):
+    """Also -0.43902638 from Luescher's zeta function and the effective range."""
+    exact, bound = FermiGas(1, 1, kf_re).references()
+    assert (exact.kind, bound.kind) == ("exact", "upper_bound")
+    assert exact.value == pytest.approx(expected, abs=2e-8)
+    assert bound.value == 0
+
+
+@pytest.mark.slow
+def test_the_tabulated_energy_is_that_of_its_plane_waves():
+    gas = FermiGas(1, 1, 0.4)
+    found = ground_state(gas.pair.transform, gas.length_scale, 1.0, 24) / gas.unit
+    assert found == pytest.approx(TWO[0.4], abs=2e-8)
+
+
+def test_a_range_too_short_for_its_plane_waves_has_no_exact_reference():
+    (bound,) = FermiGas(1, 1, 0.3).references()
+    assert bound.kind == "upper_bound"
+
+
+def test_opposite_spins_alone_attract():
+    gas = FermiGas(2, 1, 0.8)
+    x = jax.random.uniform(jax.random.key(0), (3, 3)) * 2
+    flat = Function(lambda params, x: LogPsi(jnp.ones(()), jnp.sum(x) * 0.0))
+    found = gas.terms(flat, {}, x)["potential"]
+    expected = sum(gas.pair(x[i] - x[2]) for i in (0, 1)) / gas.unit
+    assert float(found) == pytest.approx(float(expected), rel=1e-12)
+    assert FermiGas(2, 0, 0.8).terms(flat, {}, x[:2])["potential"] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n, n_up", [(1, 1), (1, 0), (7, 7)])
+@pytest.mark.parametrize("name", ["pairing", "singlet"])
+def test_without_a_pair_the_first_state_is_of_free_particles(name, n, n_up):
+    if name == "pairing" and n_up == 0:
+        pytest.skip("a pairing state has no more spins down than up")
+    options = dataclasses.replace(TINY, n=n, n_up=n_up, ansatz=Part(name))
+    experiment = options.experiment()
+    gas, ansatz = experiment.hamiltonian, experiment.ansatz
+    x = gas.initial_walkers(jax.random.key(0), 1)[0]
+    terms = gas.terms(ansatz, ansatz.init(jax.random.key(1), x), x)
+    assert float(terms["kinetic"]) == pytest.approx(gas.free_energy, abs=1e-9)
+    assert terms["potential"] == 0
+    assert all(
+        np.all(np.isfinite(observable(ansatz, ansatz.init(jax.random.key(1), x), x)))
+        for observable in experiment.observables
+    )
 
 
 def test_energies_are_in_units_of_the_free_gas():
@@ -87,9 +133,10 @@ def test_energies_are_in_units_of_the_free_gas():
 
 
 def test_four_are_held_against_their_free_energy():
-    (published,) = FermiGas(2, 2).references()
     gas = FermiGas(2, 2)
+    bound, published = gas.references()
     free = (2 * math.pi / gas.length_scale) ** 2 / 1.2
+    assert (bound.kind, bound.value) == ("upper_bound", pytest.approx(free))
     assert published.kind == "estimate"
     assert published.value == pytest.approx(0.211 * free)
 
@@ -117,10 +164,14 @@ def test_a_run(tmp_path, compiled, without_figures):
 @pytest.mark.parametrize(
     "fields, message",
     [
-        ({"kf_re": 0.0}, "kf_re must be finite and positive, got 0.0"),
+        ({"kf_re": 0.0}, "kf_re must be positive and at most half .* got 0.0"),
+        ({"kf_re": 9.0}, "at most half an edge of the cube, 2.46, got 9.0"),
         ({"n": 0}, "at least one fermion"),
         ({"n_up": 5}, "n_down must be a number of fermions >= 0, got -1"),
-        ({"ansatz": Part("singlet")}, "closed shells are 1 and 7; pairing takes any"),
+        (
+            {"ansatz": Part("singlet")},
+            "closed shells are 1 and 7; pairing takes any pairs",
+        ),
     ],
 )
 def test_impossible_options_are_refused_before_anything_runs(tmp_path, fields, message):

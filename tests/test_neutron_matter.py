@@ -94,6 +94,26 @@ def test_fourteen_are_held_against_coupled_cluster(three_body):
     assert (bound.kind, estimate.kind) == ("upper_bound", "estimate")
     repulsion = 14 * HARTREE_FOCK[0.04][2] if three_body else 0
     assert estimate.value == pytest.approx(14 * 6.205609529336055 + repulsion, rel=1e-5)
+    # a tenth of the correlation energy, 6.797572 - 6.205610 MeV a neutron
+    assert estimate.error == pytest.approx(14 * 0.0591963, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "density, four, fourteen",
+    [
+        (0.01, 14.92621312, 2.8957160948),
+        (0.02, 24.84160966, 4.2896909531),
+        (0.04, 39.03782808, 6.2056095293),
+        (0.08, None, 8.4936099741),
+    ],
+)
+def test_references_from_elsewhere(density, four, fourteen):
+    def values(n):
+        references = NeutronMatter(n, n, density, three_body=False).references()
+        return [known.value for known in references]
+
+    assert values(2) == ([pytest.approx(four, abs=1e-5)] if four else [])
+    assert values(7)[1] / 14 == pytest.approx(fourteen, abs=1e-4)
 
 
 def antisymmetric(n_up, n_down, density=0.02):

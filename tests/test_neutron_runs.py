@@ -59,7 +59,10 @@ def test_ansatze_by_name():
         ({"density": ()}, "density must be one or several different"),
         ({"density": (0.1, 0.1)}, "density must be one or several different"),
         ({"density": (-0.1,)}, "density must be finite and positive"),
-        ({"ansatz": Part("singlet")}, "closed shells are 1 and 7; pairing takes any"),
+        (
+            {"ansatz": Part("singlet")},
+            "closed shells are 1 and 7; pairing takes any pairs",
+        ),
         ({"ansatz": Part("rbm")}, "unknown ansatz 'rbm'"),
         ({"r3": 1.3}, "r3 must be one of"),
     ],

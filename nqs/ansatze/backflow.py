@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from nqs.ansatze.ffnn import named_activation
+from nqs.ansatze.ffnn import check_elementwise, named_activation
 from nqs.ansatze.jastrow import squared_length
 from nqs.ansatze.log_derivatives import LayerwiseDerivatives
 from nqs.ansatze.plane_waves import plane_waves
@@ -61,7 +61,9 @@ class MessagePassing(nn.Module):
         h = dense()(particles)
         for _ in range(self.layers):
             heard = dense(bias=True)(h), dense()(h), dense()(pairs)
-            gathered = message_sum(f, self.relative)(*heard)
+            gathered = jnp.zeros_like(h)
+            if len(h) > 1:
+                gathered = message_sum(f, self.relative)(*heard)
             h = h + f(dense(bias=True)(h) + dense()(gathered))
         return h
 
@@ -112,7 +114,7 @@ class Backflow(LayerwiseDerivatives, nn.Module):
             value = getattr(self, field)
             if not (isinstance(value, int) and value >= 1):
                 raise ValueError(f"{field} must be a positive integer, got {value!r}")
-        named_activation(self.activation)
+        check_elementwise(self.activation)
 
     @nn.compact
     def __call__(self, x: Array) -> LogPsi:

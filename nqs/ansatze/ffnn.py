@@ -175,11 +175,29 @@ def named_activation(activation: str | Callable) -> Callable:
     )
 
 
+def check_elementwise(activation: str | Callable) -> None:
+    """Refuse an activation that mixes features, of which softmax is one.
+
+    Raises:
+      ValueError: if it does not take a number to a number and keep a shape.
+    """
+    f = named_activation(activation)
+    for shape in ((), (2, 3)):
+        try:
+            kept = jax.eval_shape(f, jax.ShapeDtypeStruct(shape, float)).shape == shape
+        except (TypeError, ValueError, IndexError):
+            kept = False
+        if not kept:
+            raise ValueError(
+                f"activation must act on every number alone, got {activation!r}"
+            )
+
+
 @jax.jit  # for its name alone, by which folx knows an elementwise function
 def silu(x: Array) -> Array:
     """The activation x / (1 + exp(-x)), by the hyperbolic tangent.
 
-    Which takes a CPU 1.8 ns a number in double precision, where exp takes 2.8.
+    XLA evaluates tanh in two thirds of the time of exp on a CPU, in double precision.
     """
     return x * (0.5 + 0.5 * jnp.tanh(0.5 * x))
 

@@ -123,7 +123,11 @@ class Product(LayerwiseDerivatives, nn.Module):
 
 
 def pair_distances(x: Array, box: Box | None = None) -> Array:
-    """Distances (n, n) of the pairs of x (n, d), periodic in a box; 1 of i with i."""
+    """Distances (n, n) of the pairs of x (n, d), periodic in a box; 1 of i with i.
+
+    x must be the positions themselves or a linear function of them, as
+    `nqs.pairs.relative_features` asks.
+    """
     if box is None:
         return _distances(x.shape[0], None)(x)[..., 0]
     waves = jnp.concatenate(box.waves(x), axis=-1)

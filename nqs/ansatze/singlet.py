@@ -36,7 +36,7 @@ from nqs.ansatze.backflow import (
     check_ranges,
     gaussians,
 )
-from nqs.ansatze.ffnn import named_activation
+from nqs.ansatze.ffnn import check_elementwise, named_activation
 from nqs.ansatze.log_derivatives import LayerwiseDerivatives
 from nqs.ansatze.plane_waves import plane_waves, real_wave_vectors
 from nqs.box import Box, pair_waves
@@ -81,7 +81,7 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
             if not (isinstance(value, int) and value >= 1):
                 raise ValueError(f"{field} must be a positive integer, got {value!r}")
         check_ranges(self.ranges)
-        named_activation(self.activation)
+        check_elementwise(self.activation)
 
     def __call__(self, x: Array) -> LogPsi:
         """Log psi of x (n, d).
@@ -209,7 +209,10 @@ class Tables(NamedTuple):
     def matrix(self, up: Any, down: Any) -> Array:
         """The matrix (n_up, n_up) of a pairing state, for particles up and down."""
         assert self.pairs is not None
-        return jnp.concatenate([self.pairs(up, down), self.orbitals[0][up]], axis=1)
+        (unpaired,) = self.orbitals
+        if unpaired.shape[1] == len(unpaired):  # no spin down
+            return unpaired[up]
+        return jnp.concatenate([self.pairs(up, down), unpaired[up]], axis=1)
 
 
 def spin_signs(n: int, n_up: int, dtype) -> Array:

@@ -22,6 +22,7 @@ STEPS = [
     "electron_gas_14",
     "electron_gas_14_metropolis",
     "neutrons_14",
+    "neutrons_14_pairing",
     "ising_40",
     "feed_forward_20000",
 ]
