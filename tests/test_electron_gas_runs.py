@@ -9,7 +9,6 @@ import pytest
 from experiments.chain import Chain
 from experiments.electron_gas import ElectronGasOptions, spread_twists
 from experiments.options import Part
-from nqs.directory import RunError
 from nqs.run import load
 
 TINY = ElectronGasOptions(
@@ -28,36 +27,24 @@ def tiny(directory, **fields):
     return dataclasses.replace(TINY, directory=str(directory), **fields)
 
 
-def test_a_chain_starts_each_run_from_the_one_before(
-    tmp_path, compiled, without_figures
-):
+def test_a_scan_has_a_member_for_every_rs():
+    members = dataclasses.replace(TINY, rs=(2.0, 5.0)).members()
+    assert {name: member.rs for name, member in members.items()} == {
+        "rs_2": (2.0,),
+        "rs_5": (5.0,),
+    }
+
+
+@pytest.mark.slow
+def test_a_scan_over_rs(tmp_path, compiled, without_figures):
     options = tiny(tmp_path / "scan", rs=(2.0, 5.0), chain_iterations=1)
     result = options.start()()
     assert [run["directory"] for run in result["runs"]] == ["rs_2", "rs_5"]
-    assert json.loads((tmp_path / "scan/result.json").read_text()) == json.loads(
-        json.dumps(result)
-    )
     assert (tmp_path / "scan/figures/energy_rs.png").stat().st_size > 1000
-    first, second = (
-        json.loads((tmp_path / f"scan/{name}/result.json").read_text())
-        for name in ("rs_2", "rs_5")
-    )
-    assert (first["iterations"], second["iterations"]) == (2, 1)
+    second = json.loads((tmp_path / "scan/rs_5/result.json").read_text())
+    assert second["iterations"] == 1
     assert second["config"]["start_from"] == str(tmp_path / "scan/rs_2")
     assert second["config"]["hamiltonian"]["rs"] == 5.0
-    loaded = load(tmp_path / "scan/rs_2")
-    assert loaded.walkers.shape == (4, 2, 3)
-
-    with pytest.raises(RunError, match="exists already"):
-        options.start()()
-    for name in ("result.json", "rs_5/result.json"):  # as if it had been stopped
-        (tmp_path / "scan" / name).unlink()
-    written = (tmp_path / "scan/rs_2/result.json").stat().st_mtime_ns
-    again = dataclasses.replace(options, resume=True).start()()
-    for before, after in zip(result["runs"], again["runs"], strict=True):
-        assert before["energy"] == after["energy"]
-    # what was finished is not run twice
-    assert (tmp_path / "scan/rs_2/result.json").stat().st_mtime_ns == written
 
 
 @pytest.mark.slow

@@ -1,0 +1,87 @@
+"""Chains: each run starts from the one before, and a stopped chain goes on."""
+
+import dataclasses
+import json
+
+import pytest
+
+from experiments.chain import Chain
+from experiments.options import Options
+from nqs.directory import RunError
+from nqs.figures import draw_energies
+from nqs.run import Experiment, load
+from nqs.types import Function
+from tests.tiny import Well, gaussian, narrow
+
+OMEGAS = (1.0, 4.0)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Wells(Options):
+    """A particle in a well, or in several."""
+
+    omega: tuple[float, ...] = OMEGAS
+    iterations: int = 2
+    burn_in: int = 1
+    n_walkers: int = 16
+    evaluation_steps: int = 2
+
+    def experiment(self):
+        return Experiment(
+            name="wells",
+            ansatz=Function(gaussian, narrow),
+            hamiltonian=Well(1, self.omega[0]),
+            **self.settings(),
+        )
+
+
+def draw(parent, results):
+    path = parent / "figures" / "energies.png"
+    draw_energies(path, "omega", OMEGAS, results)
+    return {"drawn": len(results)}
+
+
+def chain(directory, **fields):
+    options = Wells(directory=str(directory), **fields)
+    members = {
+        f"omega_{omega:g}": dataclasses.replace(options, omega=(omega,))
+        for omega in OMEGAS
+    }
+    return Chain("wells", options, members, draw, 1)
+
+
+def result_of(directory):
+    return json.loads((directory / "result.json").read_text())
+
+
+def test_a_chain_starts_each_run_from_the_one_before(
+    tmp_path, compiled, without_figures
+):
+    parent = tmp_path / "wells"
+    result = chain(parent).run()
+    assert result_of(parent) == json.loads(json.dumps(result))
+    assert [run["directory"] for run in result["runs"]] == ["omega_1", "omega_4"]
+    assert result["drawn"] == 2 and result["energy_unit"] == "hartree"
+    assert (parent / "figures/energies.png").stat().st_size > 1000
+    first, second = (result_of(parent / name) for name in ("omega_1", "omega_4"))
+    assert (first["iterations"], second["iterations"]) == (2, 1)
+    assert second["config"]["start_from"] == str(parent / "omega_1")
+    assert second["config"]["hamiltonian"]["omega"] == 4.0
+    assert load(parent / "omega_4").walkers.shape == (16, 1, 1)
+
+    with pytest.raises(RunError, match="exists already"):
+        chain(parent).run()
+    for name in ("result.json", "omega_4/result.json"):  # as if it had been stopped
+        (parent / name).unlink()
+    written = (parent / "omega_1/result.json").stat().st_mtime_ns
+    again = chain(parent, resume=True).run()
+    for before, after in zip(result["runs"], again["runs"], strict=True):
+        assert before["energy"] == after["energy"]
+    # what was finished is not run twice
+    assert (parent / "omega_1/result.json").stat().st_mtime_ns == written
+
+
+def test_a_chain_with_an_impossible_run_does_not_start(tmp_path):
+    with pytest.raises(ValueError, match="n_walkers must be"):
+        chain(tmp_path / "never", n_walkers=0)
+    assert not (tmp_path / "never").exists()
