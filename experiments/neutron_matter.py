@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from experiments.chain import Chain
-from experiments.options import Options, Part, PartOption, main
-from experiments.singlets import singlet_ansatz, singlet_observables
+from experiments.options import main
+from experiments.singlets import SingletOptions
 from hamiltonians import NeutronMatter
 from hamiltonians.neutron_matter import HBAR_SQUARED_OVER_M, RANGE
 from nqs.experiment import Experiment
 from nqs.figures import draw_energies
-from samplers import Periodic
 
 # Of the Gaussians among the features of a pair, fm: the forces of three and of two,
 # and the tail of a pair.
@@ -21,13 +20,9 @@ RANGES = (1.0, RANGE, 2 * RANGE)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class NeutronMatterOptions(Options):
+class NeutronMatterOptions(SingletOptions):
     """Neutrons in a periodic cube, energies in MeV and lengths in fm."""
 
-    n: int = 14
-    """Neutrons."""
-    n_up: int | None = None
-    """Those with spin up; None for half of them, or one more."""
     density: tuple[float, ...] = (0.04,)
     """Neutrons per fm^3; several make a chain of runs, each started from the one
     before."""
@@ -37,17 +32,8 @@ class NeutronMatterOptions(Options):
     """Its range, 1.0, 1.1, 1.5 or 2.0 fm."""
     chain_iterations: int | None = None
     """Training steps of each run of a chain but the first; None for a quarter."""
-    ansatz: PartOption = Part("singlet")
-    """singlet, pairing (both with a backflow that knows no spins), backflow or slater;
-    pairing takes any number of pairs, and unpaired spins up in a closed shell."""
-    sampler: PartOption = Part("langevin", (("sweeps", 3),))
-    """langevin or metropolis."""
-    optimizer: PartOption = Part("spring")
-    """spring, sr, minsr, or any of optax's by name: adam(learning_rate=0.01), say."""
     iterations: int = 1000
     """Training steps."""
-    n_walkers: int = 256
-    """Markov chains."""
     evaluation_steps: int = 1000
     """Sampler steps with frozen parameters, which give the result."""
 
@@ -82,19 +68,8 @@ class NeutronMatterOptions(Options):
 
     def experiment(self) -> Experiment:
         """The matter, its ansatz and its observables."""
-        n_up = (self.n + 1) // 2 if self.n_up is None else self.n_up
-        matter = NeutronMatter(
-            n_up, self.n - n_up, self.density[0], self.three_body, self.r3
-        )
-        settings = self.settings()
-        settings["sampler"] = Periodic(settings["sampler"], matter.box)
-        return Experiment(
-            name="neutron_matter",
-            hamiltonian=matter,
-            ansatz=singlet_ansatz(self.ansatz, matter, RANGES),
-            observables=singlet_observables(matter),
-            **settings,
-        )
+        matter = NeutronMatter(*self.spins, self.density[0], self.three_body, self.r3)
+        return self.periodic("neutron_matter", matter, RANGES)
 
 
 def draw_equation_of_state(

@@ -1,14 +1,56 @@
-"""Ansätze and observables of fermions in a cube whose opposite spins attract."""
+"""What fermions in a cube whose opposite spins attract have in common."""
 
+import dataclasses
 from functools import partial
 from typing import Any
 
-from experiments.options import Part
+from experiments.options import Options, Part, PartOption
 from hamiltonians import FermiGas, NeutronMatter
 from nqs.ansatze import Backflow, PlaneWaveSlater, SingletBackflow
+from nqs.experiment import Experiment
 from nqs.observables import Observable
 from nqs.periodic_observables import OneBodyDensity, PairDistribution
 from nqs.spin_observables import SpinPairDistribution, TotalSpin
+from samplers import Periodic
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SingletOptions(Options):
+    """Options of every experiment with such fermions."""
+
+    n: int = 14
+    """Fermions."""
+    n_up: int | None = None
+    """Those with spin up; None for half of them, or one more."""
+    ansatz: PartOption = Part("singlet")
+    """singlet, pairing (both with a backflow that knows no spins), backflow or slater;
+    pairing takes any number of pairs, and unpaired spins up in a closed shell."""
+    sampler: PartOption = Part("langevin", (("sweeps", 3),))
+    """langevin or metropolis."""
+    optimizer: PartOption = Part("spring")
+    """spring, sr, minsr, or any of optax's by name: adam(learning_rate=0.01), say."""
+    n_walkers: int = 256
+    """Markov chains."""
+
+    @property
+    def spins(self) -> tuple[int, int]:
+        """How many have spin up and down."""
+        n_up = (self.n + 1) // 2 if self.n_up is None else self.n_up
+        return n_up, self.n - n_up
+
+    def periodic(
+        self, name: str, system: NeutronMatter | FermiGas, ranges: tuple[float, ...]
+    ) -> Experiment:
+        """The experiment with a system, whose pairs have features of these ranges."""
+        settings = self.settings()
+        settings["sampler"] = Periodic(settings["sampler"], system.box)
+        return Experiment(
+            name=name,
+            hamiltonian=system,
+            ansatz=singlet_ansatz(self.ansatz, system, ranges),
+            observables=singlet_observables(system),
+            **settings,
+        )
 
 
 def singlet_ansatz(

@@ -175,7 +175,8 @@ class FermiGas(Hamiltonian):
     def references(self) -> tuple[Reference, ...]:
         """Exact for two; the free gas, a bound; published energies at zero range."""
         found = []
-        if self.n_up == self.n_down == 1 and (energy := _energy_of_two(self)):
+        energy = _energy_of_two(self) if self.n_up == self.n_down == 1 else None
+        if energy is not None:
             source = "plane waves of the relative coordinate"
             found.append(Reference(energy, 3e-8, "exact", source))
         free = self.free_energy

@@ -269,7 +269,8 @@ class NeutronMatter(Hamiltonian):
     def references(self) -> tuple[Reference, ...]:
         """Exact for two, and bounds: of plane waves where both shells are closed."""
         known = []
-        if self.n_up == self.n_down == 1 and (energy := _energy_of_two(self)):
+        energy = _energy_of_two(self) if self.n_up == self.n_down == 1 else None
+        if energy is not None:
             source = "plane waves of the relative coordinate"
             known.append(Reference(energy, 1e-7, "exact", source))
         if self.n_up == self.n_down == 2 and not self.three_body:
