@@ -122,6 +122,9 @@ class Options:
     """Floating-point precision."""
     chunk_size: int | None = None
     """Walkers whose energies are computed at a time; None for all at once."""
+    averaging: float = 0.0
+    """Last part of training over which parameters are averaged for the evaluation, 0.1
+    say; 0 for the last ones."""
     checkpoint_every: float = 60.0
     """Seconds between checkpoints."""
     observe_every: int | None = None
@@ -163,6 +166,7 @@ class Options:
             "seed": self.seed,
             "precision": self.precision,
             "chunk_size": self.chunk_size,
+            "averaging": self.averaging,
             "checkpoint_every": self.checkpoint_every,
             "observe_every": self.observe_every,
             "directory": self.directory,

@@ -29,6 +29,7 @@ class Experiment:
       precision: "float64" or "float32".
       chunk_size: walkers whose energies are computed at a time; None for all.
       clip: see `VMC`.
+      averaging: see `VMC`; the average is also what other runs start from.
       checkpoint_every: seconds between checkpoints.
       observe_every: training steps after which the observables are averaged over the
         walkers of a sampler step of their own, for `observables.jsonl`; None for never.
@@ -55,6 +56,7 @@ class Experiment:
     precision: str = "float64"
     chunk_size: int | None = None
     clip: float | None = 5.0
+    averaging: float = 0.0
     checkpoint_every: float = 60.0
     observe_every: int | None = None
     directory: str | None = None
@@ -105,6 +107,7 @@ class Experiment:
             self.optimizer,
             self.chunk_size,
             self.clip,
+            self.averaging,
         )
 
     def evaluation(self) -> Evaluation:

@@ -135,7 +135,7 @@ def load(directory: str | Path, **parts: Any) -> Loaded:
     """
     experiment, found = _load(Path(directory), parts)
     walkers = jax.tree.map(jnp.asarray, found["sampler"].walkers)
-    params = jax.tree.map(jnp.asarray, found["vmc"].params)
+    params = jax.tree.map(jnp.asarray, found["vmc"].average)
     return Loaded(experiment.ansatz, params, walkers)
 
 
@@ -229,7 +229,7 @@ class _Run:
             configure(self.experiment.precision)
         params, walkers = saved.adopt(self.experiment, state.params, source, found)
         state = self.experiment.vmc().init(self.keys["parameters"], walkers)
-        return state._replace(params=params)
+        return state._replace(params=params, average=params)
 
     def place(self, state: VMCState, sampler: State) -> None:
         """Put the states on the devices, in buffers of their own: steps donate them."""
@@ -345,7 +345,7 @@ class _Run:
     def _evaluate(self) -> dict[str, Any]:
         key, i = self.keys["evaluation"], np.asarray(self.done["evaluation"])
         self.sampler, values = self.steps["evaluation"](
-            key, i, self.state.params, self.sampler
+            key, i, self.state.average, self.sampler
         )
         values = jax.device_get(values)
         self.measured.append(values)

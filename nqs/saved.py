@@ -143,7 +143,7 @@ def adopt(
     Raises:
       RunError: if a parameter has another shape there.
     """
-    shapes, others = _shapes(params), _shapes(found["vmc"].params)
+    shapes, others = _shapes(params), _shapes(found["vmc"].average)
     for name in [*shapes, *others]:
         if shapes.get(name) != others.get(name):
             raise RunError(
@@ -172,7 +172,7 @@ def adopt(
         lambda leaf, like: rescaled(leaf, like.dtype), found["sampler"].walkers, new
     )
     params = jax.tree.map(
-        lambda leaf, like: jnp.asarray(leaf, like.dtype), found["vmc"].params, params
+        lambda leaf, like: jnp.asarray(leaf, like.dtype), found["vmc"].average, params
     )
     return params, walkers
 

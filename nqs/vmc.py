@@ -28,6 +28,7 @@ class VMCState(NamedTuple):
 
     step: Array  # () integer, steps done
     params: Params
+    average: Params  # over the last part of training, which evaluation freezes
     opt_state: optax.OptState
     sampler: State  # .walkers (w, ...)
 
@@ -45,6 +46,8 @@ class VMC:
         all at once.
       clip: half-width of the window into which local energies are pulled for the
         gradient, in mean absolute deviations from the median; None for no clipping.
+      averaging: the last part of training, 0 to 1, over which parameters are averaged
+        for the evaluation; 0 for the last ones. See `running_average`.
 
     Raises:
       ValueError: if the sampler needs what the ansatz does not have, or a number is
@@ -57,6 +60,7 @@ class VMC:
     optimizer: Optimizer
     chunk_size: int | None = None
     clip: float | None = 5.0
+    averaging: float = 0.0
 
     def __post_init__(self):
         needed = self.sampler.requires
@@ -70,6 +74,8 @@ class VMC:
         check_chunk_size(self.chunk_size)
         if self.clip is not None and not 0 < self.clip < float("inf"):
             raise ValueError(f"clip must be positive or None, got {self.clip!r}")
+        if not 0 <= self.averaging <= 1:
+            raise ValueError(f"averaging must lie in [0, 1], got {self.averaging!r}")
 
     def init(self, key: Array, walkers: Walkers) -> VMCState:
         """The state before the first step.
@@ -81,9 +87,9 @@ class VMC:
         params = jax.tree.map(strong, self.ansatz.init(key, x))
         check_log_psi(self.ansatz, params, x)
         opt_state = self.optimizer.build().init(params)
-        return VMCState(
-            jnp.zeros((), int), params, opt_state, self.sampler.init(walkers)
-        )
+        average = jax.tree.map(jnp.copy, params)  # steps may donate both
+        step, sampler = jnp.zeros((), int), self.sampler.init(walkers)
+        return VMCState(step, params, average, opt_state, sampler)
 
     def step(self, key: Array, state: VMCState) -> tuple[VMCState, dict[str, Array]]:
         """Sample, measure, and move the parameters down the energy gradient.
@@ -133,7 +139,34 @@ class VMC:
             info["gradient_norm"] = optax.tree.norm(gradient)
         sampler = self.sampler.adapt(sampler, info)
         params = optax.apply_updates(params, updates)
-        return VMCState(state.step + 1, params, opt_state, sampler), info
+        average = running_average(state.average, params, state.step, self.averaging)
+        return VMCState(state.step + 1, params, average, opt_state, sampler), info
+
+
+def running_average(
+    average: Params, params: Params, step: Array, part: float
+) -> Params:
+    """The average over about the last `part` of all steps so far.
+
+    The noise of a stochastic gradient moves the parameters about their optimum, which
+    costs energy, and the average is nearer to it than any one of them. Each step counts
+    as 1 / (1 + part * step): an exponential average whose memory grows with the
+    training, so that it is good at every step and needs no length in advance.
+
+    Args:
+      average: after `step` steps.
+      params: the new ones.
+      step: () steps done before these parameters, from 0.
+      part: 0 for no average, 1 for all that was ever seen.
+
+    Reference: polynomial-decay averaging, O. Shamir and T. Zhang, ICML 2013.
+    """
+    weight = 1 / (1 + part * step)
+    return jax.tree.map(
+        lambda old, new: ((1 - weight) * old + weight * new).astype(new.dtype),
+        average,
+        params,
+    )
 
 
 def local_terms(

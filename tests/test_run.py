@@ -291,6 +291,22 @@ def test_every_step_has_its_own_key_and_only_evaluation_does_not_adapt(tmp_path)
         assert np.all(np.abs(one - other) > 1e-6)  # of independent normal numbers
 
 
+def test_what_is_measured_and_handed_on_is_the_average_over_training(tmp_path):
+    settings = {"sampler": Still(), "averaging": 1.0}
+    for iterations in (1, 2):
+        directory = str(tmp_path / str(iterations))
+        run(experiment(iterations=iterations, directory=directory, **settings))
+    one, average = (float(load(tmp_path / name).params["a"]) for name in "12")
+    last = float(nqs.run._load(tmp_path / "2", {})[1]["vmc"].params["a"])
+    assert last != one and average == pytest.approx((one + last) / 2, rel=1e-12)
+    terms = read_json(tmp_path / "2" / "result.json")["terms"]
+    kinetic, trap = terms["kinetic"][0], terms["trap"][0]
+    assert kinetic == pytest.approx(average / 2 - average**2 * trap, rel=1e-12)
+    started = experiment(start_from=str(tmp_path / "2"), **settings)
+    state = nqs.run._Run(started).state
+    assert float(state.params["a"]) == float(state.average["a"]) == average
+
+
 def test_start_from_takes_parameters_and_rescales_walkers(finished, tmp_path):
     source = load(finished)
     wide = Well(omega=0.25)

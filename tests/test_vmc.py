@@ -16,7 +16,14 @@ from nqs.ansatze import FeedForward, GaussianBinaryRBM, Slater, SlaterJastrow
 from nqs.optimizers import FirstOrder, NaturalGradient
 from nqs.run import shardings, walker_mesh
 from nqs.types import Function, Hamiltonian, LogPsi
-from nqs.vmc import VMC, clip_local_energy, energy_gradient, local_terms, median
+from nqs.vmc import (
+    VMC,
+    clip_local_energy,
+    energy_gradient,
+    local_terms,
+    median,
+    running_average,
+)
 from samplers import Gibbs, Langevin, Metropolis, OneParticle
 
 # The gradient against finite differences of the exact energy: one particle in an
@@ -525,6 +532,9 @@ def test_what_is_no_wave_function_is_refused(name):
         ({"clip": -1.0}, "clip .* got -1.0"),
         ({"clip": np.nan}, "clip .* got nan"),
         ({"clip": np.inf}, "clip .* got inf"),
+        ({"averaging": -0.1}, "averaging .* got -0.1"),
+        ({"averaging": 1.5}, "averaging .* got 1.5"),
+        ({"averaging": np.nan}, "averaging .* got nan"),
     ],
 )
 def test_impossible_settings_are_refused(setting, message):
@@ -536,6 +546,41 @@ def test_impossible_settings_are_refused(setting, message):
 def test_impossible_window_is_refused(width):
     with pytest.raises(ValueError, match="width must be positive"):
         clip_local_energy(jnp.ones(3), width)
+
+
+# Averages over training.
+
+
+def averaged(values, part):
+    average = {"a": jnp.asarray(7.0)}  # of no step, and forgotten at the first
+    for step, value in enumerate(values):
+        new = {"a": jnp.asarray(value)}
+        average = running_average(average, new, jnp.asarray(step), part)
+    return float(average["a"])
+
+
+def test_a_running_average_remembers_the_part_of_training_that_is_asked_for():
+    values = np.random.default_rng(0).normal(size=400)
+    assert averaged(values, 0.0) == values[-1]
+    np.testing.assert_allclose(averaged(values, 1.0), np.mean(values), rtol=1e-12)
+    # step t of T counts as (t / T)^(1 / part - 1), up to corrections of 1 / T
+    last, ramp = np.arange(400) >= 350, np.arange(400) / 400
+    for part in (0.1, 0.2, 0.5):
+        exact = 1 - (350 / 400) ** (1 / part)
+        np.testing.assert_allclose(averaged(last, part), exact, atol=0.02)
+        np.testing.assert_allclose(averaged(ramp, part), 1 / (1 + part), atol=0.02)
+
+
+def test_the_average_is_of_the_parameters_after_every_step():
+    vmc = VMC(GAUSSIAN, Toy(), Still(), FirstOrder("sgd", 0.1), averaging=1.0)
+    state, seen = first_state(vmc), []
+    assert state.average == state.params
+    for i in range(3):
+        state, _ = vmc.step(jax.random.fold_in(KEY, i), state)
+        seen.append(state.params["log_alpha"])
+    assert len({*map(float, seen)}) == 3
+    np.testing.assert_allclose(state.average["log_alpha"], np.mean(seen), rtol=1e-12)
+    assert state.average["log_alpha"].dtype == seen[0].dtype
 
 
 # Several devices.

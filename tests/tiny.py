@@ -145,6 +145,7 @@ def machine(sampler="metropolis", optimizer="adam", real=False, **changes):
         **parts,
         sampler=SAMPLERS[sampler],
         optimizer=OPTIMIZERS[optimizer],
+        averaging=0.5,
         **changes,
     )
 
