@@ -7,6 +7,8 @@ from experiments.options import main
 from hamiltonians import J1J2
 from hamiltonians import Heisenberg as Model
 from nqs.experiment import Experiment
+from nqs.lattice_observables import SiteStructureFactor
+from nqs.observables import Observable
 from samplers import Exchange
 
 
@@ -20,6 +22,10 @@ class Heisenberg(LatticeOptions):
     """Coupling of second neighbours."""
     marshall: bool = True
     """Turn the spins of one sublattice; without j2 psi is then positive."""
+
+    def observables(self) -> tuple[Observable, ...]:
+        """The structure factor: there is no magnetisation."""
+        return (SiteStructureFactor(self.sites),)
 
     def move(self) -> Exchange:
         """Neighbours change places."""

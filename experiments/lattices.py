@@ -18,6 +18,8 @@ from nqs.ansatze import (
 )
 from nqs.experiment import Experiment
 from nqs.lattice import Lattice
+from nqs.lattice_observables import Magnetisation, SiteStructureFactor
+from nqs.observables import Observable
 from samplers import Direct, SiteMetropolis, SiteMove, Wolff
 
 
@@ -25,6 +27,7 @@ from samplers import Direct, SiteMetropolis, SiteMove, Wolff
 class LatticeOptions(Options):
     """Options of every experiment on a lattice."""
 
+    q: ClassVar[int] = 2
     length: tuple[int, ...] = (16,)
     """Sites along each axis; one number for a chain, or for two equal axes."""
     lattice: Literal["chain", "square", "triangular"] = "chain"
@@ -57,6 +60,15 @@ class LatticeOptions(Options):
         length = self.length * axes if len(self.length) == 1 else self.length
         return Lattice(length, self.lattice, not self.open_ends)
 
+    def observables(self) -> tuple[Observable, ...]:
+        """The order, with the powers that Binder's cumulant takes."""
+        powers = tuple(Magnetisation(self.q, power) for power in (1, 2, 4))
+        return (*powers, SiteStructureFactor(self.sites, self.q))
+
+    def settings(self) -> dict[str, Any]:
+        """The fields of `Experiment` that the options of a lattice fix."""
+        return super().settings() | {"observables": self.observables()}
+
     def move(self) -> SiteMove:
         """How Metropolis changes a configuration."""
         raise TypeError(f"{type(self).__name__} must say how its sites change")
@@ -74,7 +86,6 @@ class ClassicalOptions(LatticeOptions):
     lattice: Literal["chain", "square", "triangular"] = "square"
     """Which lattice."""
     name: ClassVar[str]
-    q: ClassVar[int] = 2
     j: float = 1.0
     """Coupling J of neighbours, ferromagnetic where positive."""
     ansatz: PartOption = Part("gru")

@@ -22,6 +22,7 @@ LAYERS = {
     "nqs.statistics": 1,
     "nqs.observables": 1,
     "nqs.periodic_observables": 1,
+    "nqs.lattice_observables": 1,
     "nqs.spin_observables": 1,
     "hamiltonians": 1,
     "samplers": 1,
