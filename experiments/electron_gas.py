@@ -60,6 +60,9 @@ class ElectronGasOptions(Options):
     """Training steps."""
     n_walkers: int = 256
     """Markov chains."""
+    averaging: float = 0.2
+    """Last part of training over which parameters are averaged for the evaluation; 0
+    for the last ones."""
     evaluation_steps: int = 2000
     """Sampler steps with frozen parameters, which give the result."""
 

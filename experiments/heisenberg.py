@@ -36,10 +36,11 @@ class Heisenberg(LatticeOptions):
         model = Model(self.sites, self.j, self.marshall)
         if self.j2:
             model = J1J2(self.sites, self.j, self.marshall, j2=self.j2)
+        fixed = (model.n - model.total, model.total)
         return Experiment(
             name="heisenberg",
             hamiltonian=model,
-            ansatz=lattice_ansatz(self.ansatz, self.sites),
+            ansatz=lattice_ansatz(self.ansatz, self.sites, fixed=fixed),
             **self.settings(),
         )
 

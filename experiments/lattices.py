@@ -117,7 +117,11 @@ class ClassicalOptions(LatticeOptions):
 
 
 def lattice_ansatz(
-    part: Part, lattice: Lattice, levels: int = 2, cyclic: bool = False
+    part: Part,
+    lattice: Lattice,
+    levels: int = 2,
+    cyclic: bool = False,
+    fixed: tuple[int, ...] | None = None,
 ) -> Any:
     """Build the ansatz that was named.
 
@@ -126,6 +130,7 @@ def lattice_ansatz(
       lattice: where it lives.
       levels: q of each site.
       cyclic: whether gru treats all levels alike, if nothing else is said.
+      fixed: how many sites gru puts into each level, likewise; None for any number.
 
     Raises:
       ValueError: for an unknown name or field.
@@ -145,7 +150,9 @@ def lattice_ansatz(
         "jastrow": partial(SpinJastrow, levels),
         "ffnn": partial(FeedForward, levels=levels),
         "conv": partial(LatticeConv, lattice, levels=levels),
-        "gru": partial(RecurrentGRU, lattice.n, levels=levels, cyclic=cyclic),
+        "gru": partial(
+            RecurrentGRU, lattice.n, levels=levels, cyclic=cyclic, fixed=fixed
+        ),
     }
     return part.build(
         "ansatz", {k: partial(averaged, make) for k, make in known.items()}

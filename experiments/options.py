@@ -123,8 +123,8 @@ class Options:
     chunk_size: int | None = None
     """Walkers whose energies are computed at a time; None for all at once."""
     averaging: float = 0.0
-    """Last part of training over which parameters are averaged for the evaluation, 0.1
-    say; 0 for the last ones."""
+    """Last part of training over which parameters are averaged for the evaluation; 0
+    for the last ones."""
     checkpoint_every: float = 60.0
     """Seconds between checkpoints."""
     observe_every: int | None = None

@@ -370,6 +370,10 @@ def test_the_gradient_is_the_slope_of_the_energy():
         ),
         (lambda: RecurrentGRU(0), "n must be an integer of at least 1, got 0"),
         (lambda: RecurrentGRU(4, layers=0), "layers must be an integer of at least 1"),
+        (lambda: RecurrentGRU(4, fixed=(1, 2)), r"4 sites .* 2 levels, got \(1, 2\)"),
+        (lambda: RecurrentGRU(4, fixed=(4,)), r"2 levels, got \(4,\)"),
+        (lambda: RecurrentGRU(4, fixed=(5, -1)), r"2 levels, got \(5, -1\)"),
+        (lambda: RecurrentGRU(4, fixed=(2, 2), cyclic=True), "cyclic psi knows no"),
     ],
 )
 def test_impossible_settings_are_refused(make, message):
@@ -383,6 +387,20 @@ def test_recurrent_states_know_their_sites():
         ValueError, match=r"n=4 sites do not fit levels of shape \(5,\)"
     ):
         ansatz.init(jax.random.key(0), jnp.zeros(5, int))
+
+
+def test_a_state_of_fixed_magnetisation_is_normalised_and_vanishes_elsewhere():
+    ansatz = RecurrentGRU(6, 4, levels=3, phase=True, fixed=(1, 2, 3))
+    x = jnp.array([*itertools.product(range(3), repeat=6)])
+    params = spread(ansatz, x[0])
+    found = np.exp(2 * np.asarray(quick(jax.vmap(ansatz.apply, (None, 0)))(params, x)
+                                  .logabs))  # fmt: skip
+    counts = np.stack([np.sum(x == level, axis=1) for level in range(3)], axis=1)
+    inside = np.all(counts == (1, 2, 3), axis=1)
+    assert np.sum(inside) == 60 and found.sum() == pytest.approx(1, rel=1e-12)
+    assert np.all(found[~inside] == 0) and np.all(found[inside] > 0)
+    gradient = jax.grad(lambda p: ansatz.apply(p, x[inside][0]).logabs)(params)
+    assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(gradient))
 
 
 def test_a_cyclic_state_knows_no_level_from_another():

@@ -45,6 +45,7 @@ CASES = {
     "recolour, jastrow": (SiteMetropolis(Recolour(3), 4), SpinJastrow(3, 0.2), 3),
     "direct, gru": (Direct(), RecurrentGRU(8, 4), 2),
     "direct, cyclic gru": (Direct(), RecurrentGRU(8, 4, levels=3, cyclic=True), 3),
+    "direct, fixed gru": (Direct(), RecurrentGRU(8, 4, fixed=(4, 4)), 2),
 }
 
 
@@ -82,7 +83,7 @@ def density_p_value(name, power):
     _, ansatz, q = CASES[name]
     run, params = ends(name)
     x = np.array([*itertools.product(range(q), repeat=8)])
-    if "exchange" in name:
+    if "exchange" in name or "fixed" in name:
         x = x[x.sum(axis=1) == 4]
     log = jax.jit(jax.vmap(lambda x: ansatz.apply(params, x).logabs))(jnp.asarray(x))
     return p_value(run(power), x, np.asarray(jax.nn.softmax(2 * log)))
@@ -103,7 +104,9 @@ def test_last_states_have_the_density(name):
     assert density_p_value(name, 1.0) > 1e-4
 
 
-@pytest.mark.parametrize("name", cases("direct, gru", "direct, cyclic gru"))
+@pytest.mark.parametrize(
+    "name", cases("direct, gru", "direct, cyclic gru", "direct, fixed gru")
+)
 def test_a_wrong_ratio_does_not(name):
     assert density_p_value(name, 0.8) < 1e-4
 

@@ -28,9 +28,12 @@ class RecurrentGRU(nn.Module):
         site is in any level, and the others are told relative to it. For models that
         know no level from another, whose ordered states one network would not find
         all.
+      fixed: how many sites are in each level, (q,); psi vanishes elsewhere, and levels
+        that are used up have no probability. A conserved magnetisation, say. None for
+        any number.
 
     Raises:
-      ValueError: for a number out of range.
+      ValueError: for a number out of range, or a cyclic psi of fixed numbers.
 
     Reference: M. Hibat-Allah et al., Phys. Rev. Research 2, 023358 (2020).
     """
@@ -41,10 +44,24 @@ class RecurrentGRU(nn.Module):
     levels: int = 2
     phase: bool = False
     cyclic: bool = False
+    fixed: tuple[int, ...] | None = None
 
     def __post_init__(self):
         super().__post_init__()
         check_integers(self, n=1, hidden=1, layers=1, levels=2)
+        if self.fixed is None:
+            return
+        if (
+            len(self.fixed) != self.levels
+            or sum(self.fixed) != self.n
+            or not all(isinstance(m, int) and m >= 0 for m in self.fixed)
+        ):
+            raise ValueError(
+                f"fixed must say how many of {self.n} sites are in each of "
+                f"{self.levels} levels, got {self.fixed!r}"
+            )
+        if self.cyclic:
+            raise ValueError("a cyclic psi knows no level from another to be fixed")
 
     def setup(self):
         """The layers."""
@@ -88,40 +105,45 @@ class RecurrentGRU(nn.Module):
         scan = nn.scan(step, variable_broadcast="params", split_rngs={"params": False})
         return scan(self, carry, before)
 
-    def start(self) -> tuple[Array, ...]:
-        """The hidden states before the first site."""
-        return (jnp.zeros(self.hidden, jnp.result_type(float)),) * self.layers
+    def start(self) -> tuple[Array, tuple[Array, ...]]:
+        """How many sites may take each level (q,), and the first hidden states."""
+        left = self.fixed or (self.n,) * self.levels
+        states = (jnp.zeros(self.hidden, jnp.result_type(float)),) * self.layers
+        return jnp.asarray(left), states
 
-    def next(self, carry: tuple[Array, ...], level: Array):
-        """The states after a level, -1 for none, and what they say of the next site."""
+    def next(self, carry: tuple[Array, tuple[Array, ...]], level: Array):
+        """What is left after a level, -1 for none, and what that says of the next."""
+        left, before = carry
         h = jax.nn.one_hot(level, self.levels, dtype=jnp.result_type(float))
+        left = left - h.astype(left.dtype)
         states = []
-        for cell, state in zip(self.cells, carry, strict=True):
+        for cell, state in zip(self.cells, before, strict=True):
             state, h = cell(state, h)
             states.append(state)
-        logs = jax.nn.log_softmax(self.probabilities(h))
+        scores = jnp.where(left > 0, self.probabilities(h), -jnp.inf)
+        logs = jax.nn.log_softmax(scores)
         phases = self.phases(h) if self.phase else jnp.zeros_like(logs)
-        return tuple(states), (logs, phases)
+        return (left, tuple(states)), (logs, phases)
 
     @nn.nowrap
     def sample(self, params: Params, key: Array) -> Array:
         """Levels (s,) drawn from |psi|^2, site by site."""
 
         def step(carry, key):
-            states, level = carry
-            found: Any = self.apply(params, states, level, method="next")
-            states, (logs, _) = found
+            before, level = carry
+            found: Any = self.apply(params, before, level, method="next")
+            after, (logs, _) = found
             level = jax.random.categorical(key, logs)
-            return (states, level), level
+            return (after, level), level
 
         start = self.start(), jnp.full((), -1, int)
         if not self.cyclic:
             return jax.lax.scan(step, start, jax.random.split(key, self.n))[1]
         key_first, *keys = jax.random.split(key, self.n)
         first = jax.random.randint(key_first, (), 0, self.levels)
-        (states, _), _ = step(start, key_first)
+        (after, _), _ = step(start, key_first)
         zero = jnp.zeros((), int)
         if self.n == 1:
             return first[None]
-        _, others = jax.lax.scan(step, (states, zero), jnp.stack(keys))
+        _, others = jax.lax.scan(step, (after, zero), jnp.stack(keys))
         return (first + jnp.concatenate([zero[None], others])) % self.levels
