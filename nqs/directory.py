@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import fcntl
 import json
 import math
 import os
@@ -53,6 +54,28 @@ def open_directory(
     path.mkdir(parents=True, exist_ok=True)
     write_json(known, config)
     return path
+
+
+@contextlib.contextmanager
+def alone(directory: Path) -> Iterator[None]:
+    """Within, no other process may run in this directory, and none does.
+
+    Raises:
+      RunError: if one does already. File systems that have no locks let it pass.
+    """
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RunError(
+                    f"another process runs in {directory}; wait until it ends, or name "
+                    "another directory"
+                ) from None
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def check_same(old: dict[str, Any], new: dict[str, Any], path: Path) -> None:

@@ -22,7 +22,14 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from threadpoolctl import threadpool_limits
 
 from nqs import checkpoints, saved
-from nqs.directory import Metrics, RunError, open_directory, read_json, write_json
+from nqs.directory import (
+    Metrics,
+    RunError,
+    alone,
+    open_directory,
+    read_json,
+    write_json,
+)
 from nqs.evaluate import means, stack, summary
 from nqs.experiment import Experiment
 from nqs.progress import Progress
@@ -109,7 +116,7 @@ def run(experiment: Experiment) -> dict[str, Any]:
             experiment.resume,
         )
     print(f"run directory {directory}", flush=True)
-    with refusals(directory), one_blas_thread(), signals() as stop:
+    with refusals(directory), alone(directory), one_blas_thread(), signals() as stop:
         return started.run(directory, stop)
 
 

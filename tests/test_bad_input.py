@@ -19,7 +19,7 @@ from experiments.options import Part
 from experiments.quantum_dot import QuantumDot
 from nqs import checkpoints, result
 from nqs import directory as directory_module
-from nqs.directory import Metrics, read_json, write_json
+from nqs.directory import Metrics, alone, read_json, write_json
 from nqs.optimizers import FirstOrder
 from nqs.run import RunError, evaluate_again, evaluate_main, load, run
 from nqs.types import Function, LogPsi
@@ -332,6 +332,16 @@ def test_foreign_files_among_the_checkpoints_do_no_harm(crashed, finished):
     (crashed / "checkpoints" / "best.manifest").write_text("mine")
     assert resume(crashed)["energy"] == read_json(finished / "result.json")["energy"]
     assert (crashed / "checkpoints" / "notes.txt").read_text() == "mine"
+
+
+def test_two_processes_cannot_run_in_one_directory(tmp_path):
+    run(experiment(directory=str(tmp_path)))
+    more = experiment(directory=str(tmp_path), resume=True, iterations=6)
+    before = snapshot(tmp_path)
+    with alone(tmp_path), pytest.raises(RunError, match="another process runs in"):
+        run(more)
+    assert snapshot(tmp_path) == before
+    assert run(more)["iterations"] == 6
 
 
 @pytest.mark.parametrize(

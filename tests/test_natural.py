@@ -101,11 +101,16 @@ def test_products_and_gram_matrices_are_those_of_the_dense_matrix(
     flat, unravel = ravel_pytree(params)
     v = jax.random.normal(jax.random.key(7), flat.shape)
     u = jax.random.normal(jax.random.key(8), o.shape[:1])
-    back = ravel_pytree(derivatives.transposed_times(u))[0]
-    np.testing.assert_allclose(derivatives.times(unravel(v)), o @ v, atol=1e-12)
-    np.testing.assert_allclose(back, o.T @ u, atol=1e-12)
-    np.testing.assert_allclose(derivatives.gram(), o @ o.T, atol=1e-12)
-    np.testing.assert_allclose(derivatives.metric(), o.T @ o, atol=1e-12)
+
+    @jax.jit
+    def products(u, v):
+        back = ravel_pytree(derivatives.transposed_times(u))[0]
+        gram, metric = derivatives.gram(), derivatives.metric()
+        return derivatives.times(unravel(v)), back, gram, metric
+
+    exact = o @ v, o.T @ u, o @ o.T, o.T @ o
+    for found, expected in zip(products(u, v), exact, strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ANSATZE)
