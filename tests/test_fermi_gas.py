@@ -55,6 +55,10 @@ def test_its_transform_is_the_integral_over_the_cube():
         values = np.asarray(potential(jnp.asarray(grid)))
         expected = np.mean(values * np.cos(grid @ k)) * 5.0**3
         np.testing.assert_allclose(potential.transform(k), expected, rtol=1e-6)
+    # where the series for small k ends, y = 0.01, both ways are the same
+    k = np.array([[0.04 / math.pi * (1 + step), 0, 0] for step in (-1e-6, 1e-6)])
+    below, above = potential.transform(k)
+    np.testing.assert_allclose(below, above, rtol=1e-9)
 
 
 @pytest.mark.parametrize(
