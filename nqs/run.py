@@ -131,6 +131,8 @@ class Loaded(NamedTuple):
 def load(directory: str | Path, **parts: Any) -> Loaded:
     """Ansatz, parameters and walkers of a run.
 
+    The parameters are those that are measured: averaged, if the run averages.
+
     Args:
       directory: of the run.
       **parts: ansatz, hamiltonian, sampler or optimizer, where their class cannot be
@@ -227,7 +229,7 @@ class _Run:
         self.place(state, state.sampler)
 
     def _start_from(self, directory: Path, state: VMCState) -> VMCState:
-        """The state with parameters and walkers of another run."""
+        """The state with measured parameters and walkers of another run."""
         try:
             source, found = _load(directory, {})
         except ValueError as error:
