@@ -7,10 +7,11 @@ the options of all, and a `result.json` lists the results.
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from experiments.options import Options
 from nqs.directory import open_directory, read_json, write_json
+from nqs.figures import draw_energies
 from nqs.result import sentence
 from nqs.run import run
 from nqs.settings import to_json
@@ -97,3 +98,48 @@ class Chain:
             print(f"run directory {directory}\n{sentence(result)}", flush=True)
             return result
         return run(experiment)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ChainOptions(Options):
+    """Options of an experiment one of whose options may have several values."""
+
+    along: ClassVar[str]  # that option, which a chain is made along
+    axis: ClassVar[str]  # its name in a figure
+    figure: ClassVar[str]  # whose file has this name
+    chain_iterations: int | None = None
+    """Training steps of each run of a chain but the first; None for a quarter."""
+
+    def members(self) -> Mapping[str, Self]:
+        """One run for every value; none if there is only one.
+
+        Raises:
+          ValueError: if a value is missing or twice there.
+        """
+        values = getattr(self, self.along)
+        if not values or len(set(values)) < len(values):
+            raise ValueError(
+                f"{self.along} must be one or several different, got {values}"
+            )
+        return {
+            f"{self.along}_{value:g}": dataclasses.replace(
+                self, **{self.along: (value,)}
+            )
+            for value in (values if len(values) > 1 else ())
+        }
+
+    def start(self) -> Callable[[], Any]:
+        """A single run, or a chain of them."""
+        members, short = self.members(), self.chain_iterations
+        if not members:
+            return super().start()
+        first, *_ = members.values()
+        name = first.experiment().name
+        short = self.iterations // 4 if short is None else short
+        return Chain(name, self, members, self.finish, short).run
+
+    def finish(self, parent: Path, results: list[dict[str, Any]]) -> dict[str, Any]:
+        """Draw the energies, with what is known of them."""
+        path = parent / "figures" / self.figure
+        draw_energies(path, self.axis, getattr(self, self.along), results)
+        return {}

@@ -14,8 +14,9 @@ class ClassicalIsing(ClassicalOptions):
 
     name = "classical_ising"
 
-    temperature: float = 2.269185
-    """Temperature, k_B = 1; the critical one of the square lattice."""
+    temperature: tuple[float, ...] = (2.269185,)
+    """Temperature, k_B = 1; that of the default is the critical one of the square
+    lattice. Several make a chain of runs, each started from the one before."""
 
     def move(self) -> Flip:
         """One spin at a time."""
@@ -23,7 +24,7 @@ class ClassicalIsing(ClassicalOptions):
 
     def model(self, sampled: bool) -> Model:
         """The model."""
-        return Model(self.sites, self.temperature, self.j, sampled)
+        return Model(self.sites, self.temperature[0], self.j, sampled)
 
 
 if __name__ == "__main__":

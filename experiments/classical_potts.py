@@ -18,8 +18,10 @@ class ClassicalPotts(ClassicalOptions):
     """Sites along each axis; one number for a chain, or for two equal axes."""
     q: int = 3
     """Levels of each site."""
-    temperature: float = 0.994973
-    """Temperature, k_B = 1; the critical one of three levels on the square lattice."""
+    temperature: tuple[float, ...] = (0.994973,)
+    """Temperature, k_B = 1; that of the default is the critical one of three levels on
+    the square lattice. Several make a chain of runs, each started from the one
+    before."""
 
     def move(self) -> Recolour:
         """One site at a time."""
@@ -27,7 +29,7 @@ class ClassicalPotts(ClassicalOptions):
 
     def model(self, sampled: bool) -> Model:
         """The model."""
-        return Model(self.sites, self.temperature, self.q, self.j, sampled)
+        return Model(self.sites, self.temperature[0], self.q, self.j, sampled)
 
 
 if __name__ == "__main__":

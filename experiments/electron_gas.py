@@ -1,19 +1,18 @@
 """The homogeneous electron gas in a periodic box, in three and two dimensions."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
 
-from experiments.chain import Chain
-from experiments.options import Options, Part, PartOption, main
+from experiments.chain import ChainOptions
+from experiments.options import Part, PartOption, main
 from hamiltonians import ElectronGas
 from nqs.ansatze import Backflow, PadeJastrow, PlaneWaveSlater, Product
 from nqs.experiment import Experiment
-from nqs.figures import draw_energies
 from nqs.periodic_observables import (
     MomentumDistribution,
     PairDistribution,
@@ -26,12 +25,13 @@ RANGES = (0.5, 1.0, 2.0)  # of what the network knows of close electrons, rs
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ElectronGasOptions(Options):
+class ElectronGasOptions(ChainOptions):
     """Electrons in a periodic box with a neutralising background, energies in hartree.
 
     Lengths are in units of rs bohr, so that the box is the same at every density.
     """
 
+    along, axis, figure = "rs", "$r_s$ (bohr)", "energy_rs.png"
     n_up: int = 7
     """Electrons with spin up, a closed shell: 1, 7, 19, 27 ... in a cube."""
     n_down: int = 7
@@ -48,8 +48,6 @@ class ElectronGasOptions(Options):
     average over twists."""
     twists: int = 4
     """How many twists are averaged."""
-    chain_iterations: int | None = None
-    """Training steps of each run of a chain but the first; None for a quarter."""
     ansatz: PartOption = Part("backflow")
     """backflow, slater_jastrow or slater."""
     sampler: PartOption = Part("langevin", (("sweeps", 3),))
@@ -78,11 +76,8 @@ class ElectronGasOptions(Options):
           ValueError: if both are asked for, an rs is missing or twice there, or the
             number of twists is not positive.
         """
-        if not self.rs or len(set(self.rs)) < len(self.rs):
-            raise ValueError(f"rs must be one or several different, got {self.rs}")
         if self.twist != "average":
-            several = self.rs if len(self.rs) > 1 else ()
-            return {f"rs_{rs:g}": dataclasses.replace(self, rs=(rs,)) for rs in several}
+            return super().members()
         if len(self.rs) > 1:
             raise ValueError("an average over twists takes one rs at a time")
         if self.twists < 1:
@@ -94,14 +89,11 @@ class ElectronGasOptions(Options):
             for twist in spread_twists(self.twists, self.d)
         }
 
-    def start(self) -> Callable[[], Any]:
-        """A single run, or a chain with an average or a figure at its end."""
-        members, short = self.members(), self.chain_iterations
-        if not members:
-            return super().start()
-        finish = average if self.twist == "average" else draw_scan
-        short = self.iterations // 4 if short is None else short
-        return Chain("electron_gas", self, members, finish, short).run
+    def finish(self, parent: Path, results: list[dict[str, Any]]) -> dict[str, Any]:
+        """The average over twists, or a figure."""
+        if self.twist == "average":
+            return average(results)
+        return super().finish(parent, results)
 
     def experiment(self) -> Experiment:
         """The gas, its ansatz and the observables of a periodic system."""
@@ -141,7 +133,7 @@ def spread_twists(n: int, d: int) -> list[tuple[float, ...]]:
     return [tuple(row) for row in np.round(twists, 6).tolist()]
 
 
-def average(parent: Path, results: list[dict[str, Any]]) -> dict[str, Any]:
+def average(results: list[dict[str, Any]]) -> dict[str, Any]:
     """The average energy over twists.
 
     Its error is that of sampling alone; what the choice of so few twists adds is about
@@ -162,13 +154,6 @@ def average(parent: Path, results: list[dict[str, Any]]) -> dict[str, Any]:
         "energy_per_particle_error": None if error is None else error / n,
         "twist_spread": float(energies.std()),
     }
-
-
-def draw_scan(parent: Path, results: list[dict[str, Any]]) -> dict[str, Any]:
-    """Draw the energy per electron against rs, with what is known of it."""
-    rs = [result["config"]["hamiltonian"]["rs"] for result in results]
-    draw_energies(parent / "figures" / "energy_rs.png", "$r_s$ (bohr)", rs, results)
-    return {}
 
 
 def gas_ansatz(part: Part, gas: ElectronGas) -> Any:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar, Literal
 
+from experiments.chain import ChainOptions
 from experiments.options import Options, Part, PartOption
 from hamiltonians.classical import ClassicalModel
 from nqs.ansatze import (
@@ -78,8 +79,11 @@ class LatticeOptions(Options):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ClassicalOptions(LatticeOptions):
+class ClassicalOptions(LatticeOptions, ChainOptions):
     """Options of classical models at a temperature."""
+
+    along, axis = "temperature", "temperature ($J$)"
+    figure = "free_energy.png"
 
     length: tuple[int, ...] = (8,)
     """Sites along each axis; one number for a chain, or for two equal axes."""
@@ -129,7 +133,8 @@ def lattice_ansatz(
       part: name and settings.
       lattice: where it lives.
       levels: q of each site.
-      cyclic: whether gru treats all levels alike, if nothing else is said.
+      cyclic: whether gru, which sees all sites before its own, treats all levels alike,
+        if nothing else is said.
       fixed: how many sites gru puts into each level, likewise; None for any number.
 
     Raises:
@@ -151,7 +156,12 @@ def lattice_ansatz(
         "ffnn": partial(FeedForward, levels=levels),
         "conv": partial(LatticeConv, lattice, levels=levels),
         "gru": partial(
-            RecurrentGRU, lattice.n, levels=levels, cyclic=cyclic, fixed=fixed
+            RecurrentGRU,
+            lattice.n,
+            window=lattice.n,
+            levels=levels,
+            cyclic=cyclic,
+            fixed=fixed,
         ),
     }
     return part.build(

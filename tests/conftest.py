@@ -1,4 +1,6 @@
-"""Every test runs in float64, on two CPU devices, with rank promotion an error."""
+"""Every test runs in float64, on four CPU devices, with rank promotion an error."""
+
+import os
 
 import jax
 import pytest
@@ -9,6 +11,28 @@ jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_default_matmul_precision", "highest")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+CARELESS = "jax_disable_most_optimizations"
+
+
+def pytest_configure(config):
+    """Most tests compile for longer than they run: they do it with little care.
+
+    That takes a third off their time. Slow tests and benchmarks, in a run of their
+    own, compile as a user's run does, and so do those with `optimized`.
+    """
+    careless = "not slow" in config.option.markexpr
+    jax.config.update(CARELESS, careless)
+    os.environ[CARELESS.upper()] = str(careless)  # of subprocesses
+
+
+@pytest.fixture
+def optimized():
+    """Compile as a user's run does."""
+    before = jax.config.read(CARELESS)
+    jax.config.update(CARELESS, False)
+    yield
+    jax.config.update(CARELESS, before)
 
 
 @pytest.fixture(scope="session")

@@ -140,8 +140,7 @@ def evaluator(name):
         }
 
     # The code runs for milliseconds; optimizing it would take most of the time.
-    quick = {"xla_backend_optimization_level": 0}
-    return jax.jit(jax.vmap(at, (None, 0)), compiler_options=quick)
+    return jax.jit(jax.vmap(at, (None, 0)))
 
 
 def evaluate(name, walkers, params=None):
@@ -436,8 +435,7 @@ def test_ten_fermions_are_as_exact_as_four(n, n_up, d, omega):
         kinetic = kinetic_energy(ansatz, params, x, laplacian="loop")
         return ansatz.apply(params, x).logabs, kinetic + potential
 
-    quick = {"xla_backend_optimization_level": 0}
-    logabs, energies = jax.jit(jax.vmap(at), compiler_options=quick)(walkers)
+    logabs, energies = jax.jit(jax.vmap(at))(walkers)
     assert_ground_state(np.asarray(energies)[np.argsort(logabs)[-W:]], trap)
 
 

@@ -7,7 +7,9 @@ import pytest
 
 
 @pytest.mark.parametrize("dtype, rows", [("float64", 16_385), ("float32", 32_769)])
-def test_a_vmapped_matrix_vector_product_with_a_reduction_is_right(dtype, rows):
+def test_a_vmapped_matrix_vector_product_with_a_reduction_is_right(
+    dtype, rows, optimized
+):
     """jax-ml/jax#39103: jaxlib 0.10.2 loses rows on the CPU when this is jitted."""
     rotation = np.array([[0.6, -0.8, 0.0], [0.8, 0.6, 0.0], [0.0, 0.0, 1.0]], dtype)
     x = np.zeros((rows, 3), dtype)

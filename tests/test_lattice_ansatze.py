@@ -27,10 +27,6 @@ from nqs.types import LogDerivatives, SiteRatios
 from nqs.vmc import energy_gradient
 from tests.chi_square import p_value
 
-# What runs for milliseconds is compiled without care.
-quick = functools.partial(
-    jax.jit, compiler_options={"xla_backend_optimization_level": 0}
-)
 RING, LADDER = Lattice((6,)), Lattice((2, 3), "square")
 CASES = {
     "rbm": BinaryRBM(2),
@@ -48,6 +44,7 @@ CASES = {
     "conv of three levels": LatticeConv(RING, (3,), levels=3, phase=True),
     "gru": RecurrentGRU(6, 5),
     "deep gru": RecurrentGRU(6, 4, layers=2, levels=3, phase=True),
+    "gru with a window": RecurrentGRU(6, 4, window=4, levels=3),
     "cyclic gru": RecurrentGRU(6, 4, levels=3, cyclic=True),
     "average": Symmetrized(BinaryRBM(1, complex=True), RING),
     "average of gru": Symmetrized(RecurrentGRU(6, 4), LADDER),
@@ -91,7 +88,7 @@ def start(name):
 def spread(ansatz, x):
     """Parameters of which none is zero, biases included."""
 
-    @quick
+    @jax.jit
     def initial(x):
         flat, unravel = ravel_pytree(ansatz.init(jax.random.key(1), x))
         return unravel(flat + 0.3 * jax.random.normal(jax.random.key(2), flat.shape))
@@ -105,7 +102,7 @@ def values(psi):
 
 @functools.cache
 def evaluated(name):
-    return quick(jax.vmap(CASES[name].apply, (None, 0)))
+    return jax.jit(jax.vmap(CASES[name].apply, (None, 0)))
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -125,7 +122,7 @@ def test_ratios_and_moves_are_those_of_psi(name):
     new = jax.random.randint(jax.random.key(3), (8, 3, 2), 0, levels(name))
     general = EvaluatedRatios(ansatz)
 
-    @quick
+    @jax.jit
     @jax.vmap
     def both(x, new):
         results = []
@@ -203,8 +200,8 @@ def test_machine_is_the_sum_over_its_hidden_units(name):
 def test_large_angles_neither_overflow_nor_cancel():
     ansatz = BinaryRBM(1, complex=True)
     x = jnp.zeros(4, int)
-    params = jax.tree.map(jnp.zeros_like, quick(ansatz.init)(jax.random.key(0), x))
-    apply = quick(ansatz.apply)
+    params = jax.tree.map(jnp.zeros_like, jax.jit(ansatz.init)(jax.random.key(0), x))
+    apply = jax.jit(ansatz.apply)
     for theta in (-800 + 1.2j, 800 - 2j, 1e-9 + 0.3j, -3 - 1j):
         bias = jnp.stack([jnp.full(4, theta.real), jnp.full(4, theta.imag)])
         params["params"]["hidden_bias"] = bias
@@ -243,7 +240,7 @@ def test_autoregressive_states_are_normalised(name):
 def test_direct_samples_have_the_probabilities(name):
     ansatz, (params, _) = CASES[name], start(name)
     keys = jax.random.split(jax.random.key(5), 20000)
-    samples = quick(jax.vmap(ansatz.sample, (None, 0)))(params, keys)
+    samples = jax.jit(jax.vmap(ansatz.sample, (None, 0)))(params, keys)
     x = np.array([*itertools.product(range(levels(name)), repeat=6)])
     psi = evaluated(name)(params, jnp.asarray(x))
     assert p_value(samples, x, np.exp(2 * np.asarray(psi.logabs))) > 1e-4
@@ -260,9 +257,11 @@ def test_gram_matrix_by_layers_is_that_of_a_dense_jacobian(name):
     def parts(flat, x):
         return ansatz.apply(unravel(flat), x).parts
 
-    jacobian = np.asarray(quick(jax.vmap(jax.jacrev(parts), (None, 0)))(flat, walkers))
+    jacobian = np.asarray(
+        jax.jit(jax.vmap(jax.jacrev(parts), (None, 0)))(flat, walkers)
+    )
     rows = (jacobian - jacobian.mean(axis=0)).reshape(-1, flat.size) / np.sqrt(8)
-    found = quick(
+    found = jax.jit(
         lambda params: CenteredDerivatives(ansatz, params, walkers, weights).gram()
     )(params)
     np.testing.assert_allclose(found, rows @ rows.T, atol=1e-10)
@@ -300,7 +299,7 @@ def test_gradient_and_metric_by_full_summation(name):
     def log_psi(flat):
         return jax.vmap(lambda x: ansatz.apply(unravel(flat), x).parts)(x)
 
-    @quick
+    @jax.jit
     def summed(params):
         parts = log_psi(ravel_pytree(params)[0])
         weights = jax.nn.softmax(2 * parts[:, 0])
@@ -312,7 +311,7 @@ def test_gradient_and_metric_by_full_summation(name):
 
     weights, energies, gradient, metric, parts = summed(params)
     # E = psi^+ H psi / psi^+ psi with psi a vector and H psi from the local energies
-    jacobian = np.asarray(quick(jax.jacrev(log_psi))(flat))  # (c, k, p)
+    jacobian = np.asarray(jax.jit(jax.jacrev(log_psi))(flat))  # (c, k, p)
     weights, energies = np.asarray(weights), np.asarray(energies)
     complex_psi = parts.shape[1] == 2
     d_log = jacobian[:, 0] + (1j * jacobian[:, 1] if complex_psi else 0)
@@ -338,7 +337,7 @@ def test_the_gradient_is_the_slope_of_the_energy():
     x = jnp.asarray(configurations(model))
     flat, unravel = ravel_pytree(spread(ansatz, x[0]))
 
-    @quick
+    @jax.jit
     def energy(flat):
         params = unravel(flat)
         psi = jax.vmap(lambda x: ansatz.apply(params, x))(x)
@@ -370,6 +369,7 @@ def test_the_gradient_is_the_slope_of_the_energy():
         ),
         (lambda: RecurrentGRU(0), "n must be an integer of at least 1, got 0"),
         (lambda: RecurrentGRU(4, layers=0), "layers must be an integer of at least 1"),
+        (lambda: RecurrentGRU(4, window=0), "window must be an integer of at least 1"),
         (lambda: RecurrentGRU(4, fixed=(1, 2)), r"4 sites .* 2 levels, got \(1, 2\)"),
         (lambda: RecurrentGRU(4, fixed=(4,)), r"2 levels, got \(4,\)"),
         (lambda: RecurrentGRU(4, fixed=(5, -1)), r"2 levels, got \(5, -1\)"),
@@ -393,7 +393,7 @@ def test_a_state_of_fixed_magnetisation_is_normalised_and_vanishes_elsewhere():
     ansatz = RecurrentGRU(6, 4, levels=3, phase=True, fixed=(1, 2, 3))
     x = jnp.array([*itertools.product(range(3), repeat=6)])
     params = spread(ansatz, x[0])
-    found = np.exp(2 * np.asarray(quick(jax.vmap(ansatz.apply, (None, 0)))(params, x)
+    found = np.exp(2 * np.asarray(jax.jit(jax.vmap(ansatz.apply, (None, 0)))(params, x)
                                   .logabs))  # fmt: skip
     counts = np.stack([np.sum(x == level, axis=1) for level in range(3)], axis=1)
     inside = np.all(counts == (1, 2, 3), axis=1)

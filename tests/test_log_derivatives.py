@@ -25,7 +25,6 @@ from nqs.optimizers.derivatives import CenteredDerivatives, n_parameters
 from nqs.types import Function, LogDerivatives, LogPsi
 
 W, N, D = 7, 3, 2
-QUICK = {"xla_backend_optimization_level": 0}  # it runs for milliseconds
 
 
 class Layers(LayerwiseDerivatives, nn.Module):
@@ -92,7 +91,7 @@ ANSATZE = {
 def problem(name):
     """Parameters far from the first ones, walkers, and unequal weights."""
     walkers = jax.random.normal(jax.random.key(0), (W, N, D))
-    init = jax.jit(ANSATZE[name].init, compiler_options=QUICK)
+    init = jax.jit(ANSATZE[name].init)
     params = init(jax.random.key(1), walkers[0])
     rng = np.random.default_rng(2)
     params = jax.tree.map(lambda p: p + 0.3 * rng.normal(size=p.shape), params)
@@ -108,7 +107,7 @@ def dense(name):
     def jacobian(flat, x):
         return jax.jacrev(lambda flat: ansatz.apply(unravel(flat), x).parts)(flat)
 
-    rows = jax.jit(jax.vmap(jacobian, (None, 0)), compiler_options=QUICK)(flat, walkers)
+    rows = jax.jit(jax.vmap(jacobian, (None, 0)))(flat, walkers)
     rows, weights = np.asarray(rows), np.asarray(weights)
     mean = np.einsum("w,wkp->kp", weights, rows)
     return (np.sqrt(weights)[:, None, None] * (rows - mean)).reshape(-1, flat.size)
@@ -121,7 +120,7 @@ def grams(name, ansatze, **settings):
         given = (params, walkers, weights)
         return [CenteredDerivatives(a, *given, **settings).gram() for a in ansatze]
 
-    return jax.jit(compiled, compiler_options=QUICK)(*problem(name))
+    return jax.jit(compiled)(*problem(name))
 
 
 @pytest.mark.parametrize("name", ANSATZE)
@@ -153,7 +152,7 @@ def test_minsr_takes_the_same_step_by_layers_and_by_leaves():
             given = {"walkers": walkers, "local_energy": energy, "weights": weights}
             return transform.update(params, state, params, ansatz=ansatz, **given)[0]
 
-        update = jax.jit(update, compiler_options=QUICK)
+        update = jax.jit(update)
         return ravel_pytree(update(params, walkers, energy, weights))[0]
 
     by_layers = step(ANSATZE[name])

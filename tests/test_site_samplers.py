@@ -44,7 +44,7 @@ CASES = {
     ),
     "recolour, jastrow": (SiteMetropolis(Recolour(3), 4), SpinJastrow(3, 0.2), 3),
     "direct, gru": (Direct(), RecurrentGRU(8, 4), 2),
-    "direct, cyclic gru": (Direct(), RecurrentGRU(8, 4, levels=3, cyclic=True), 3),
+    "direct, cyclic gru": (Direct(), RecurrentGRU(8, 4, 3, levels=3, cyclic=True), 3),
     "direct, fixed gru": (Direct(), RecurrentGRU(8, 4, fixed=(4, 4)), 2),
 }
 

@@ -1,26 +1,47 @@
 """Autoregressive wave functions by a recurrent network: normalised, sampled exactly."""
 
 import math
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
+from nqs.ansatze.log_derivatives import LayerwiseDerivatives
 from nqs.ansatze.site_features import check_integers
 from nqs.types import LogPsi, Params
 
 
-class RecurrentGRU(nn.Module):
+class Carry(NamedTuple):
+    """What one step hands to the next.
+
+    Attributes:
+      left: (q,) how many sites may yet take each level.
+      seen: (window,) the last levels, the latest first; -1 before the first site.
+      states: (hidden,) of each layer.
+    """
+
+    left: Array
+    seen: Array
+    states: tuple[Array, ...]
+
+
+class RecurrentGRU(LayerwiseDerivatives, nn.Module):
     """|psi(x)|^2 = prod_i p(x_i | x_0 ... x_{i-1}) with a gated recurrent unit.
 
     The hidden state after the first i sites gives the probabilities of the levels of
     site i, and, if asked, a phase that its level adds: psi = sqrt(p) exp(i sum phases).
+    Each step is told the levels of the last sites, as far as its window reaches; what
+    lies behind, the hidden state must remember.
 
     Attributes:
       n: number of sites.
       hidden: width of the hidden state.
+      window: how many sites before its own a step sees. In two dimensions sites that
+        come a row apart are neighbours.
       layers: recurrent units, one on top of the other.
       levels: q of each site.
       phase: psi is complex.
@@ -35,11 +56,13 @@ class RecurrentGRU(nn.Module):
     Raises:
       ValueError: for a number out of range, or a cyclic psi of fixed numbers.
 
-    Reference: M. Hibat-Allah et al., Phys. Rev. Research 2, 023358 (2020).
+    References: K. Cho et al., EMNLP 2014, for the unit; M. Hibat-Allah et al., Phys.
+    Rev. Research 2, 023358 (2020).
     """
 
     n: int
     hidden: int = 32
+    window: int = 1
     layers: int = 1
     levels: int = 2
     phase: bool = False
@@ -48,7 +71,7 @@ class RecurrentGRU(nn.Module):
 
     def __post_init__(self):
         super().__post_init__()
-        check_integers(self, n=1, hidden=1, layers=1, levels=2)
+        check_integers(self, n=1, hidden=1, window=1, layers=1, levels=2)
         if self.fixed is None:
             return
         if (
@@ -66,12 +89,15 @@ class RecurrentGRU(nn.Module):
     def setup(self):
         """The layers."""
         dtype = jnp.result_type(float)
-        self.cells = [
-            nn.GRUCell(self.hidden, param_dtype=dtype) for _ in range(self.layers)
+        dense = partial(nn.Dense, param_dtype=dtype)
+        orthogonal = nn.initializers.orthogonal()
+        self.inputs = [dense(3 * self.hidden) for _ in range(self.layers)]
+        self.memories = [
+            dense(3 * self.hidden, kernel_init=orthogonal) for _ in range(self.layers)
         ]
-        self.probabilities = nn.Dense(self.levels, param_dtype=dtype)
+        self.probabilities = dense(self.levels)
         if self.phase:
-            self.phases = nn.Dense(self.levels, param_dtype=dtype)
+            self.phases = dense(self.levels)
 
     def __call__(self, x: Array) -> LogPsi:
         """Log psi of levels x (s,).
@@ -83,9 +109,11 @@ class RecurrentGRU(nn.Module):
             raise ValueError(f"n={self.n} sites do not fit levels of shape {x.shape}")
         if self.cyclic:
             x = (x - x[0]) % self.levels
-        before = jnp.concatenate([jnp.full(1, -1, x.dtype), x[:-1]])
-        _, (logs, phases) = self._scan(before)
-        picked = jnp.arange(self.n), x
+        padded = jnp.concatenate([jnp.full(self.window, -1, x.dtype), x])
+        sites, back = np.arange(self.n), np.arange(self.window)
+        seen = padded[sites[:, None] + self.window - 1 - back[None, :]]
+        logs, phases = self._scan(seen)
+        picked = sites, x
         logs = logs[picked]
         if self.cyclic:
             logs = logs.at[0].set(-math.log(self.levels))
@@ -95,35 +123,52 @@ class RecurrentGRU(nn.Module):
         angle = jnp.sum(phases[picked])
         return LogPsi(jax.lax.complex(jnp.cos(angle), jnp.sin(angle)), logabs)
 
-    def _scan(self, before: Array):
-        """Log-probabilities and phases (s, q) after each of the levels before."""
-        carry = self.start()
+    def _scan(self, seen: Array) -> tuple[Array, Array]:
+        """Log-probabilities and phases (s, q) after each of the levels seen (s, w)."""
+        gates = self.inputs[0](self._features(seen))  # of all sites at once
+        start = self.start()
 
-        def step(module, carry, level):
-            return module.next(carry, level)
+        def step(module, carry, given):
+            *carry, found = module.advance(*carry, *given)
+            return tuple(carry), found
 
         scan = nn.scan(step, variable_broadcast="params", split_rngs={"params": False})
-        return scan(self, carry, before)
+        return scan(self, (start.left, start.states), (seen[:, 0], gates))[1]
 
-    def start(self) -> tuple[Array, tuple[Array, ...]]:
-        """How many sites may take each level (q,), and the first hidden states."""
+    def start(self) -> Carry:
+        """Before the first site."""
         left = self.fixed or (self.n,) * self.levels
         states = (jnp.zeros(self.hidden, jnp.result_type(float)),) * self.layers
-        return jnp.asarray(left), states
+        return Carry(jnp.asarray(left), jnp.full(self.window, -1), states)
 
-    def next(self, carry: tuple[Array, tuple[Array, ...]], level: Array):
-        """What is left after a level, -1 for none, and what that says of the next."""
-        left, before = carry
-        h = jax.nn.one_hot(level, self.levels, dtype=jnp.result_type(float))
-        left = left - h.astype(left.dtype)
-        states = []
-        for cell, state in zip(self.cells, before, strict=True):
-            state, h = cell(state, h)
-            states.append(state)
+    def next(self, carry: Carry, level: Array) -> tuple[Carry, tuple[Array, Array]]:
+        """The carry after a level, -1 for none, and what it says of the next site."""
+        seen = jnp.concatenate([level[None].astype(carry.seen.dtype), carry.seen[:-1]])
+        gates = self.inputs[0](self._features(seen))
+        left, states, found = self.advance(carry.left, carry.states, level, gates)
+        return Carry(left, seen, states), found
+
+    def advance(
+        self, left: Array, states: tuple[Array, ...], level: Array, gates: Array
+    ) -> tuple[Array, tuple[Array, ...], tuple[Array, Array]]:
+        """One step of all layers, from what the first one makes of the levels seen."""
+        left = left - jax.nn.one_hot(level, self.levels, dtype=left.dtype)
+        h, after = gates, []
+        for k, state in enumerate(states):
+            if k > 0:
+                gates = self.inputs[k](h)
+            h = gated(gates, self.memories[k](state), state)
+            after.append(h)
         scores = jnp.where(left > 0, self.probabilities(h), -jnp.inf)
         logs = jax.nn.log_softmax(scores)
         phases = self.phases(h) if self.phase else jnp.zeros_like(logs)
-        return (left, tuple(states)), (logs, phases)
+        return left, tuple(after), (logs, phases)
+
+    @nn.nowrap
+    def _features(self, seen: Array) -> Array:
+        """Of levels (..., w), one number a site and level (..., w q)."""
+        features = jax.nn.one_hot(seen, self.levels, dtype=jnp.result_type(float))
+        return features.reshape(*seen.shape[:-1], -1)
 
     @nn.nowrap
     def sample(self, params: Params, key: Array) -> Array:
@@ -147,3 +192,17 @@ class RecurrentGRU(nn.Module):
             return first[None]
         _, others = jax.lax.scan(step, (after, zero), jnp.stack(keys))
         return (first + jnp.concatenate([zero[None], others])) % self.levels
+
+
+def gated(inputs: Array, memory: Array, state: Array) -> Array:
+    """The next state (h,) of a gated recurrent unit.
+
+    Args:
+      inputs: (3 h,) of its input, for the gates r and z and the new state.
+      memory: (3 h,) of its own state, likewise.
+      state: (h,) the state before.
+    """
+    r, z, new = jnp.split(inputs, 3)
+    of_r, of_z, of_new = jnp.split(memory, 3)
+    r, z = jax.nn.sigmoid(r + of_r), jax.nn.sigmoid(z + of_z)
+    return (1 - z) * jnp.tanh(new + r * of_new) + z * state
