@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments.chain import Chain
 from experiments.classical_ising import ClassicalIsing
 from experiments.classical_potts import ClassicalPotts
 from experiments.heisenberg import Heisenberg
@@ -129,12 +130,25 @@ def test_options_choose_lattice_and_parts():
             ClassicalIsing(sampler=Part("wolff")),
             "Wolff needs an ansatz with a Clusters",
         ),
-        (ClassicalIsing(temperature=-1.0), "temperature must be positive"),
+        (ClassicalIsing(temperature=(-1.0,)), "temperature must be positive"),
     ],
 )
 def test_mistakes_are_explained(options, message):
     with pytest.raises(ValueError, match=message):
         options.experiment()
+
+
+def test_several_temperatures_are_a_chain():
+    spins = dataclasses.replace(CASES["classical"], temperature=(3.0, 2.0))
+    members = spins.members()
+    assert {name: member.temperature for name, member in members.items()} == {
+        "temperature_3": (3.0,),
+        "temperature_2": (2.0,),
+    }
+    chain = spins.start().__self__
+    assert isinstance(chain, Chain) and chain.name == "classical_ising"
+    with pytest.raises(ValueError, match="temperature must be one or several"):
+        dataclasses.replace(spins, temperature=(2.0, 2.0)).start()
 
 
 def test_initial_walkers_are_integers():
