@@ -46,6 +46,10 @@ class LatticeOptions(Options):
     """Training steps."""
     n_walkers: int = 1024
     """Markov chains."""
+    clip: float | None = None
+    """For gradients local energies are pulled into a window of so many mean deviations
+    on either side of their median; None for no window, as rare large ones may be all
+    that tells of signs that psi lacks."""
     evaluation_steps: int = 500
     """Sampler steps with frozen parameters, which give the result."""
 

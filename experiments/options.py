@@ -122,6 +122,9 @@ class Options:
     """Floating-point precision."""
     chunk_size: int | None = None
     """Walkers whose energies are computed at a time; None for all at once."""
+    clip: float | None = 5.0
+    """For gradients local energies are pulled into a window of so many mean deviations
+    on either side of their median; None for no window."""
     averaging: float = 0.0
     """Last part of training over which parameters are averaged for the evaluation; 0
     for the last ones."""
@@ -166,6 +169,7 @@ class Options:
             "seed": self.seed,
             "precision": self.precision,
             "chunk_size": self.chunk_size,
+            "clip": self.clip,
             "averaging": self.averaging,
             "checkpoint_every": self.checkpoint_every,
             "observe_every": self.observe_every,

@@ -99,6 +99,7 @@ def test_options_choose_lattice_and_parts():
     ising = Ising(length=(6,), lattice="square", open_ends=True).experiment()
     assert ising.hamiltonian.lattice == Lattice((6, 6), "square", False)
     assert ising.sampler.move == Flip() and ising.ansatz.alpha == 1
+    assert ising.clip is None and Ising(clip=3.0).experiment().clip == 3.0
     frustrated = Heisenberg(length=(4, 6), lattice="square", j2=0.5, sweeps=3)
     experiment = frustrated.experiment()
     lattice = Lattice((4, 6), "square")
