@@ -3,6 +3,7 @@
 import functools
 import itertools
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,6 +20,7 @@ from nqs.ansatze import (
     SpinJastrow,
     Symmetrized,
 )
+from nqs.ansatze.recurrent import gated
 from nqs.ansatze.site_features import product
 from nqs.lattice import Graph, Lattice
 from nqs.optimizers.derivatives import CenteredDerivatives
@@ -408,3 +410,20 @@ def test_a_cyclic_state_knows_no_level_from_another():
     before, after = (jax.vmap(ansatz.apply, (None, 0))(params, x)
                      for x in (walkers, (walkers + 1) % 3))  # fmt: skip
     np.testing.assert_allclose(after.logabs, before.logabs, atol=1e-12)
+
+
+def test_the_gated_unit_is_that_of_flax():
+    """K. Cho et al. as `flax.linen.GRUCell` has it, with our weights for its own."""
+    rng = np.random.default_rng(0)
+    x, state = rng.normal(size=5), rng.normal(size=3)
+    w, u = rng.normal(size=(5, 9)), rng.normal(size=(3, 9))
+    b, c = rng.normal(size=9), np.concatenate([np.zeros(6), rng.normal(size=3)])
+    params = {}
+    for gate, columns in zip("rzn", np.split(np.arange(9), 3), strict=True):
+        params[f"i{gate}"] = {"kernel": w[:, columns], "bias": b[columns]}
+        params[f"h{gate}"] = {"kernel": u[:, columns]}
+    params["hn"]["bias"] = c[6:]
+    cell = nn.GRUCell(3, param_dtype=jnp.float64)
+    expected, _ = cell.apply({"params": params}, state, x)
+    found = gated(jnp.asarray(x @ w + b), jnp.asarray(state @ u + c), state)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
