@@ -81,8 +81,9 @@ def test_psi_starts_at_the_determinant_of_plane_waves(name):
     np.testing.assert_array_equal(relative, relative[0])
 
 
-def test_without_the_factor_of_spins_pairs_are_singlets():
-    ansatz, _, walkers, _, off = start("pairs")
+@pytest.mark.parametrize("name", ["pairs", "orbitals"])
+def test_without_the_factor_of_spins_the_total_spin_is_the_least(name):
+    ansatz, _, walkers, _, off = start(name)
     blind = jax.tree.map(lambda p: p, off)
     # the only layer that gives one number a pair: spins enter through nothing else
     names = [
@@ -93,10 +94,14 @@ def test_without_the_factor_of_spins_pairs_are_singlets():
     for name in names:
         blind["params"][name]["kernel"] *= 0
     spin = jax.jit(
-        jax.vmap(lambda p, x: total_spin(exchange_ratios(ansatz, p, x, 3)), (None, 0))
+        jax.vmap(
+            lambda p, x: total_spin(exchange_ratios(ansatz, p, x, ansatz.n_up)),
+            (None, 0),
+        )
     )
-    np.testing.assert_allclose(spin(blind, walkers), 0, atol=1e-8)
-    assert np.all(np.abs(spin(off, walkers)) > 1e-4)
+    least = ansatz.n_up - walkers.shape[1] / 2
+    np.testing.assert_allclose(spin(blind, walkers), least * (least + 1), atol=1e-8)
+    assert np.all(np.abs(spin(off, walkers) - least * (least + 1)) > 1e-4)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,18 @@ a symmetric pair function, are singlets. What depends on spins is a factor of pa
 
 which tells opposite from equal spins.
 
+Only the even part of a pair's motion feels a force on singlets, and no factor of psi
+tells it from the odd part. With Q_ij = (1 - P_ij) / 2 the projector on singlets, P_ij
+the exchange of both spins, the determinants D of orbitals become
+
+    (1 + sum_{i<j} u_ij Q_ij) D = (1 + sum_{i up, j down} u_ij (1 + r_ij) / 2) D,
+
+where r_ij is the ratio that the exchange of two positions makes of D, and equal spins
+drop out. The operator is a scalar of spin, and keeps a singlet one. It is the first
+order of the product of pair operators in the theory of nuclei (V. R. Pandharipande and
+R. B. Wiringa, Rev. Mod. Phys. 51, 821 (1979)), on top of a product over all pairs, the
+factor above and exp of the features of all particles.
+
 The pairing state is the determinant of phi(i, j) over i up and j down (J. P. Bouchaud,
 A. Georges and C. Lhuillier, J. Phys. France 49, 553 (1988)), here with
 
@@ -56,7 +68,7 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
         any number of pairs, and unpaired spins up in a closed shell.
       layers: rounds of messages.
       width: of particle features and messages.
-      channels: functions g_m of a pair.
+      channels: functions g_m of a pair, in phi or in u.
       ranges: of Gaussians among the features of a pair, in length units; that of the
         force is a good one.
       activation: name of a smooth function of `jax.nn`, or a callable.
@@ -99,6 +111,9 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
             spins = slice(n_up), slice(n_up, n)
             matrices = [t[s] for t, s in zip(tables.orbitals, spins, strict=True)]
         psi = LogPsi(jnp.ones((), x.dtype), logabs)
+        if not self.pairing and min(n_up, n - n_up) > 0:
+            mixed = self._mixed(tables)[0]
+            psi = LogPsi(jnp.sign(mixed), logabs + jnp.log(jnp.abs(mixed)))
         for matrix in matrices:
             if matrix.size:
                 sign, log = jnp.linalg.slogdet(matrix)
@@ -121,11 +136,10 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
         change = v[:n_up, None] - v[None, n_up:] + 2 * w[:n_up, n_up:]
         factor = jnp.exp(-2 * change)
         if not self.pairing:
-            up, down = tables.orbitals
-            # a row of each matrix becomes that of a particle of the other spin
-            into_up = jnp.linalg.solve(up[:n_up].T, up[n_up:].T)  # (n_up, n_down)
-            into_down = jnp.linalg.solve(down[n_up:].T, down[:n_up].T)
-            return factor * into_up * into_down.T
+            if min(n_up, n - n_up) == 0:
+                return factor
+            mixed, ratios, *replaced = self._mixed(tables)
+            return factor * self._exchanged(tables, ratios, *replaced) / mixed
         assert tables.pairs is not None
         phi = tables.pairs(slice(None), slice(None))  # once, for all exchanges
         whole = tables._replace(pairs=lambda a, b: phi[a][:, b])
@@ -136,6 +150,55 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
         sign, log = determinant(jnp.arange(n))
         signs, logs = jax.vmap(jax.vmap(determinant))(_exchanged_orders(n, n_up))
         return factor * signs * sign * jnp.exp(logs - log)
+
+    @nn.nowrap
+    def _mixed(self, tables: "Tables") -> tuple[Array, ...]:
+        """What the operator of singlets makes of the determinants, and of what.
+
+        Returns:
+          1 + sum_ij u_ij (1 + r_ij) / 2 over i up and j down, (); the ratios r (n_up,
+          n_down) of exchanges; and rows x of the two matrices in terms of the rows of
+          the spin, (n, n_up) and (n, n_down): a determinant whose row s becomes x is
+          multiplied by element (x, s).
+        """
+        up, down = tables.orbitals
+        n_up, u = self.n_up, tables.mixing
+        assert u is not None
+        of_up, of_down = (
+            up @ jnp.linalg.inv(up[:n_up]),
+            down @ jnp.linalg.inv(down[n_up:]),
+        )
+        ratios = of_up[n_up:].T * of_down[:n_up]
+        mixed = 1 + jnp.sum(u[:n_up, n_up:] * (1 + ratios)) / 2
+        return mixed, ratios, of_up, of_down
+
+    @nn.nowrap
+    def _exchanged(
+        self, tables: "Tables", ratios: Array, of_up: Array, of_down: Array
+    ) -> Array:
+        """The same after each exchange, times its ratio, (n_up, n_down).
+
+        A row that was replaced changes the others by a matrix of rank one. Times the
+        ratio there is no division by a number that may vanish.
+        """
+        n_up, n, u = self.n_up, len(of_up), tables.mixing
+        assert u is not None
+
+        def after(a, b, order):
+            ups, downs = order[:n_up], order[n_up:]
+
+            def rows(t, new, slot, at):  # those of `at` after slot became `new`
+                tilt = t[new] - jax.nn.one_hot(slot, t.shape[1], dtype=t.dtype)
+                return t[new, slot] * t[at] - t[at, slot][:, None] * tilt[None]
+
+            into_up = rows(of_up, n_up + b, a, downs)  # (n_down, n_up)
+            into_down = rows(of_down, a, b, ups)  # (n_up, n_down)
+            both = ratios[a, b] + into_up.T * into_down
+            return ratios[a, b] + jnp.sum(u[ups][:, downs] * both) / 2
+
+        each = jax.vmap(jax.vmap(after, (None, 0, 0)), (0, None, 0))
+        orders = _exchanged_orders(n, n_up)
+        return each(jnp.arange(n_up), jnp.arange(n - n_up), orders)
 
     @nn.compact
     def _tables(self, x: Array) -> "Tables":
@@ -166,7 +229,10 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
         if not self.pairing:
             factors = 1 + dense(max(self.n_up, n_down), bias=True)(h)
             both = orbitals(self.n_up, factors), orbitals(n_down, factors)
-            return Tables(both, None, spin_factor, logabs)
+            near = 1 + dense(self.channels, bias=True)(h)
+            g = dense(self.channels)(hidden)
+            mixing = jnp.sum(g * near[:, None] * near[None], axis=-1)
+            return Tables(both, None, spin_factor, logabs, mixing)
         if n_down > self.n_up:
             raise ValueError(
                 f"a pairing state needs n_up >= n_down, got {self.n_up} and {n_down}"
@@ -199,12 +265,14 @@ class Tables(NamedTuple):
       pairs: in a pairing state the function phi (a, b) of particles a and b.
       spin_factor: w (n, n).
       logabs: () what log|psi| has besides.
+      mixing: u (n, n) of the operator on determinants of orbitals.
     """
 
     orbitals: tuple[Array, ...]
     pairs: Callable[[Any, Any], Array] | None
     spin_factor: Array
     logabs: Array
+    mixing: Array | None = None
 
     def matrix(self, up: Any, down: Any) -> Array:
         """The matrix (n_up, n_up) of a pairing state, for particles up and down."""
