@@ -324,6 +324,7 @@ IMPLEMENTED_BY: dict[type, tuple[str, ...]] = {
         "FeedForward",
         "GaussianBinaryRBM",
         "Product",
+        "RecurrentGRU",
         "SingletBackflow",
         "SpinJastrow",
     ),
