@@ -31,9 +31,6 @@ class SingletOptions(Options):
     """spring, sr, minsr, or any of optax's by name: adam(learning_rate=0.01), say."""
     n_walkers: int = 256
     """Markov chains."""
-    averaging: float = 0.2
-    """Last part of training over which parameters are averaged for the evaluation; 0
-    for the last ones."""
 
     @property
     def spins(self) -> tuple[int, int]:
