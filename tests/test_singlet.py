@@ -81,7 +81,7 @@ def test_psi_starts_at_the_determinant_of_plane_waves(name):
     np.testing.assert_array_equal(relative, relative[0])
 
 
-@pytest.mark.parametrize("name", ["pairs", "orbitals"])
+@pytest.mark.parametrize("name", ["pairs", "unpaired", "orbitals"])
 def test_without_the_factor_of_spins_the_total_spin_is_the_least(name):
     ansatz, _, walkers, _, off = start(name)
     blind = jax.tree.map(lambda p: p, off)

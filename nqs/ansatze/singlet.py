@@ -34,7 +34,7 @@ product of two Slater determinants, with which it starts.
 import functools
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -105,16 +105,12 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
         tables = self._tables(x)
         signs = spin_signs(n, n_up, x.dtype)
         logabs = tables.logabs + signs @ (tables.spin_factor @ signs) / 2
-        if self.pairing:
-            matrices = [tables.matrix(slice(n_up), slice(n_up, n))]
-        else:
-            spins = slice(n_up), slice(n_up, n)
-            matrices = [t[s] for t, s in zip(tables.orbitals, spins, strict=True)]
         psi = LogPsi(jnp.ones((), x.dtype), logabs)
-        if not self.pairing and min(n_up, n - n_up) > 0:
-            mixed = self._mixed(tables)[0]
-            psi = LogPsi(jnp.sign(mixed), logabs + jnp.log(jnp.abs(mixed)))
-        for matrix in matrices:
+        if min(n_up, n - n_up) > 0:
+            mixed = self._mixed_pairs if self.pairing else self._mixed
+            factor = mixed(tables)[0]
+            psi = LogPsi(jnp.sign(factor), logabs + jnp.log(jnp.abs(factor)))
+        for matrix in tables.matrices(n_up):
             if matrix.size:
                 sign, log = jnp.linalg.slogdet(matrix)
                 psi = LogPsi(psi.sign * sign, psi.logabs + log)
@@ -135,21 +131,21 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
         # of all s_a s_b w_ab those change that know one of the two
         change = v[:n_up, None] - v[None, n_up:] + 2 * w[:n_up, n_up:]
         factor = jnp.exp(-2 * change)
+        if min(n_up, n - n_up) == 0:
+            return factor
         if not self.pairing:
-            if min(n_up, n - n_up) == 0:
-                return factor
             mixed, ratios, *replaced = self._mixed(tables)
             return factor * self._exchanged(tables, ratios, *replaced) / mixed
-        assert tables.pairs is not None
-        phi = tables.pairs(slice(None), slice(None))  # once, for all exchanges
-        whole = tables._replace(pairs=lambda a, b: phi[a][:, b])
 
-        def determinant(order):
-            return jnp.linalg.slogdet(whole.matrix(order[:n_up], order[n_up:]))
+        def determinants(order):
+            mixed, matrix = self._mixed_pairs(tables.ordered(order))
+            sign, log = jnp.linalg.slogdet(matrix)
+            return mixed * sign, log
 
-        sign, log = determinant(jnp.arange(n))
-        signs, logs = jax.vmap(jax.vmap(determinant))(_exchanged_orders(n, n_up))
-        return factor * signs * sign * jnp.exp(logs - log)
+        now, log = determinants(jnp.arange(n))
+        each = jax.vmap(jax.vmap(determinants))
+        then, logs = each(_exchanged_orders(n, n_up))
+        return factor * then / now * jnp.exp(logs - log)
 
     @nn.nowrap
     def _mixed(self, tables: "Tables") -> tuple[Array, ...]:
@@ -163,7 +159,6 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
         """
         up, down = tables.orbitals
         n_up, u = self.n_up, tables.mixing
-        assert u is not None
         of_up, of_down = (
             up @ jnp.linalg.inv(up[:n_up]),
             down @ jnp.linalg.inv(down[n_up:]),
@@ -171,6 +166,32 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
         ratios = of_up[n_up:].T * of_down[:n_up]
         mixed = 1 + jnp.sum(u[:n_up, n_up:] * (1 + ratios)) / 2
         return mixed, ratios, of_up, of_down
+
+    @nn.nowrap
+    def _mixed_pairs(self, tables: "Tables") -> tuple[Array, Array]:
+        """What the operator of singlets makes of a determinant of pairs, and of what.
+
+        An exchange of i and j replaces row i and column j of the matrix M. Of the new
+        row alone the determinant gets a factor t, of the new column alone s, of both
+
+            r_ij = t s + (M^-1)_ji (phi(j, i) - sum_ab phi(j, a) (M^-1)_ab phi(b, i)),
+
+        since their common element is phi(j, i).
+
+        Returns:
+          1 + sum_ij u_ij (1 + r_ij) / 2 over i up and j down, (), and M (n_up, n_up).
+        """
+        n_up, u, phi = self.n_up, tables.mixing, tables.pairs
+        assert phi is not None
+        n_down = len(phi) - n_up
+        (matrix,) = tables.matrices(n_up)
+        inverse = jnp.linalg.inv(matrix)
+        columns = phi[:n_up, :n_up]
+        rows = jnp.concatenate([phi[n_up:, n_up:], tables.orbitals[0][n_up:]], axis=1)
+        t = rows @ inverse
+        s = (inverse @ columns)[:n_down]
+        ratios = t * s + inverse[:n_down] * (phi[n_up:, :n_up] - t @ columns)
+        return 1 + jnp.sum(u[n_up:, :n_up] * (1 + ratios)) / 2, matrix
 
     @nn.nowrap
     def _exchanged(
@@ -182,7 +203,6 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
         ratio there is no division by a number that may vanish.
         """
         n_up, n, u = self.n_up, len(of_up), tables.mixing
-        assert u is not None
 
         def after(a, b, order):
             ups, downs = order[:n_up], order[n_up:]
@@ -226,13 +246,16 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
         hidden = f(hidden)
         apart = jnp.asarray(1 - np.eye(n), x.dtype)
         spin_factor = apart * dense(1)(hidden)[:, :, 0]
+
+        def of_pairs():
+            near = 1 + dense(self.channels, bias=True)(h)
+            g = dense(self.channels)(hidden)
+            return jnp.sum(g * near[:, None] * near[None], axis=-1)
+
         if not self.pairing:
             factors = 1 + dense(max(self.n_up, n_down), bias=True)(h)
             both = orbitals(self.n_up, factors), orbitals(n_down, factors)
-            near = 1 + dense(self.channels, bias=True)(h)
-            g = dense(self.channels)(hidden)
-            mixing = jnp.sum(g * near[:, None] * near[None], axis=-1)
-            return Tables(both, None, spin_factor, logabs, mixing)
+            return Tables(both, None, spin_factor, of_pairs(), logabs)
         if n_down > self.n_up:
             raise ValueError(
                 f"a pairing state needs n_up >= n_down, got {self.n_up} and {n_down}"
@@ -246,14 +269,9 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
         open_shell = (np.arange(len(shells)) == len(shells) - 1) & (m > n_down)
         start = jnp.asarray(np.where(open_shell, OPEN_SHELL, 1.0), x.dtype)
         c = self.param("weights", lambda _: start)[shell]
-        near = 1 + dense(self.channels, bias=True)(h)
-        g = dense(self.channels)(hidden)
-
-        def pairs(a, b):
-            local = jnp.sum(g[a][:, b] * near[a][:, None] * near[b][None], axis=-1)
-            return (c[None, :] * waves_of_pairs[a]) @ waves_of_pairs[b].T + local
-
-        return Tables((orbitals(self.n_up - n_down),), pairs, spin_factor, logabs)
+        pairs = (c[None] * waves_of_pairs) @ waves_of_pairs.T + of_pairs()
+        unpaired = (orbitals(self.n_up - n_down),)
+        return Tables(unpaired, pairs, spin_factor, of_pairs(), logabs)
 
 
 class Tables(NamedTuple):
@@ -262,25 +280,33 @@ class Tables(NamedTuple):
     Attributes:
       orbitals: of each spin at all particles, (n, n_up) and (n, n_down); in a pairing
         state those of the unpaired (n, n_up - n_down).
-      pairs: in a pairing state the function phi (a, b) of particles a and b.
+      pairs: in a pairing state the function phi (n, n) of two particles.
       spin_factor: w (n, n).
+      mixing: u (n, n) of the operator on determinants.
       logabs: () what log|psi| has besides.
-      mixing: u (n, n) of the operator on determinants of orbitals.
     """
 
     orbitals: tuple[Array, ...]
-    pairs: Callable[[Any, Any], Array] | None
+    pairs: Array | None
     spin_factor: Array
+    mixing: Array
     logabs: Array
-    mixing: Array | None = None
 
-    def matrix(self, up: Any, down: Any) -> Array:
-        """The matrix (n_up, n_up) of a pairing state, for particles up and down."""
-        assert self.pairs is not None
+    def matrices(self, n_up: int) -> list[Array]:
+        """Of a pairing state one matrix (n_up, n_up), else one for each spin."""
+        if self.pairs is None:
+            up, down = self.orbitals
+            return [up[:n_up], down[n_up:]]
         (unpaired,) = self.orbitals
-        if unpaired.shape[1] == len(unpaired):  # no spin down
-            return unpaired[up]
-        return jnp.concatenate([self.pairs(up, down), unpaired[up]], axis=1)
+        return [jnp.concatenate([self.pairs[:n_up, n_up:], unpaired[:n_up]], axis=1)]
+
+    def ordered(self, order: Array) -> "Tables":
+        """Those of the particles in another order (n,), factors of psi left alone."""
+        return self._replace(
+            orbitals=tuple(table[order] for table in self.orbitals),
+            pairs=None if self.pairs is None else self.pairs[order][:, order],
+            mixing=self.mixing[order][:, order],
+        )
 
 
 def spin_signs(n: int, n_up: int, dtype) -> Array:
