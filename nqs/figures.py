@@ -145,13 +145,18 @@ def _energy(path, metrics, references, unit) -> None:
     low, high = values.min(), values.max()
     if references:
         value = references[0].value
-        label = f"{references[0].kind}: {value:.8g}"
-        axes.axhline(value, color=ORANGE, ls="--", lw=1, label=label)
+        axes.axhline(value, **_line(references[0]))
         low, high = min(low, value), max(high, value)
     margin = 0.1 * (high - low) or 1e-6 * max(1.0, abs(high))
     axes.set_ylim(low - margin, high + margin)
     axes.legend(frameon=False)
     figure.savefig(path)
+
+
+def _line(reference: Reference) -> dict[str, Any]:
+    """How the line of a reference looks."""
+    label = f"{reference.kind.replace('_', ' ')}: {reference.value:.8g}"
+    return {"color": ORANGE, "ls": "--", "lw": 1, "label": label}
 
 
 def _acceptance(path, metrics) -> None:
@@ -173,8 +178,7 @@ def _histogram(path, local_energy, references, unit) -> None:
         axes.set_ylabel("samples")
         references = ()
     if references:
-        label = f"{references[0].kind}: {references[0].value:.8g}"
-        axes.axvline(references[0].value, color=ORANGE, ls="--", lw=1, label=label)
+        axes.axvline(references[0].value, **_line(references[0]))
         axes.legend(frameon=False)
     figure.savefig(path)
 
@@ -207,8 +211,7 @@ def _energy_variance(
         label=f"evaluated: {uncertain(energy, error)}",
     )
     if references:
-        label = f"{references[0].kind}: {references[0].value:.8g}"
-        axes.axhline(references[0].value, color=ORANGE, ls="--", lw=1, label=label)
+        axes.axhline(references[0].value, **_line(references[0]))
     axes.set_xlim(0, None)
     axes.ticklabel_format(axis="x", scilimits=(-2, 4))
     axes.ticklabel_format(axis="y", useOffset=False)
