@@ -107,9 +107,10 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
         logabs = tables.logabs + signs @ (tables.spin_factor @ signs) / 2
         psi = LogPsi(jnp.ones((), x.dtype), logabs)
         if min(n_up, n - n_up) > 0:
-            mixed = self._mixed_pairs if self.pairing else self._mixed
-            factor = mixed(tables)[0]
-            psi = LogPsi(jnp.sign(factor), logabs + jnp.log(jnp.abs(factor)))
+            if self.pairing:
+                return self._sum_of_pairings(tables, logabs)
+            mixed = self._mixed(tables)[0]
+            psi = LogPsi(jnp.sign(mixed), logabs + jnp.log(jnp.abs(mixed)))
         for matrix in tables.matrices(n_up):
             if matrix.size:
                 sign, log = jnp.linalg.slogdet(matrix)
@@ -168,6 +169,24 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
         return mixed, ratios, of_up, of_down
 
     @nn.nowrap
+    def _sum_of_pairings(self, tables: "Tables", logabs: Array) -> LogPsi:
+        """The operator on a determinant of pairs, as a sum of exchanged determinants.
+
+        The first determinant is nothing special in this sum: psi is smooth where it
+        vanishes, and so are the derivatives.
+        """
+        n_up, u, n = self.n_up, tables.mixing, len(tables.mixing)
+        orders = _exchanged_orders(n, n_up).reshape(-1, n)
+        orders = jnp.concatenate([jnp.arange(n)[None], orders])
+        matrices = jax.vmap(lambda order: tables.ordered(order).matrices(n_up)[0])
+        signs, logs = jnp.linalg.slogdet(matrices(orders))
+        of_pairs = u[:n_up, n_up:].reshape(-1) / 2
+        weights = jnp.concatenate([1 + jnp.sum(of_pairs, keepdims=True), of_pairs])
+        largest = jax.lax.stop_gradient(jnp.max(logs))
+        total = jnp.sum(weights * signs * jnp.exp(logs - largest))
+        return LogPsi(jnp.sign(total), logabs + largest + jnp.log(jnp.abs(total)))
+
+    @nn.nowrap
     def _mixed_pairs(self, tables: "Tables") -> tuple[Array, Array]:
         """What the operator of singlets makes of a determinant of pairs, and of what.
 
@@ -176,7 +195,8 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
 
             r_ij = t s + (M^-1)_ji (phi(j, i) - sum_ab phi(j, a) (M^-1)_ab phi(b, i)),
 
-        since their common element is phi(j, i).
+        since their common element is phi(j, i). Where det M vanishes the terms of r
+        cancel: its derivatives would be wrong there, its values are not.
 
         Returns:
           1 + sum_ij u_ij (1 + r_ij) / 2 over i up and j down, (), and M (n_up, n_up).
