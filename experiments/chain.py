@@ -5,6 +5,7 @@ the options of all, and a `result.json` lists the results.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -122,7 +123,7 @@ class ChainOptions(Options):
                 f"{self.along} must be one or several different, got {values}"
             )
         return {
-            f"{self.along}_{value:g}": dataclasses.replace(
+            f"{self.along}_{str(value).removesuffix('.0')}": dataclasses.replace(
                 self, **{self.along: (value,)}
             )
             for value in (values if len(values) > 1 else ())
@@ -135,7 +136,7 @@ class ChainOptions(Options):
             return super().start()
         first, *_ = members.values()
         name = first.experiment().name
-        short = self.iterations // 4 if short is None else short
+        short = math.ceil(self.iterations / 4) if short is None else short
         return Chain(name, self, members, self.finish, short).run
 
     def finish(self, parent: Path, results: list[dict[str, Any]]) -> dict[str, Any]:

@@ -78,8 +78,8 @@ class ElectronGasOptions(ChainOptions):
         """
         if self.twist != "average":
             return super().members()
-        if len(self.rs) > 1:
-            raise ValueError("an average over twists takes one rs at a time")
+        if len(self.rs) != 1:
+            raise ValueError(f"an average over twists takes one rs, got {self.rs}")
         if self.twists < 1:
             raise ValueError(f"twists must be at least 1, got {self.twists}")
         return {

@@ -87,7 +87,7 @@ class ClassicalOptions(LatticeOptions, ChainOptions):
     """Options of classical models at a temperature."""
 
     along, axis = "temperature", "temperature ($J$)"
-    figure = "free_energy.png"
+    figure = "energies.png"
 
     length: tuple[int, ...] = (8,)
     """Sites along each axis; one number for a chain, or for two equal axes."""

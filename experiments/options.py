@@ -270,7 +270,9 @@ def _resumed_options[T: Options](config: type[T], arguments: list[str]) -> T:
     saved = found.get("options")
     known = {field.name: field.default for field in dataclasses.fields(config)}
     if not isinstance(saved, dict) or set(saved) != set(known) - UNSAVED:
-        raise RunError(f"{given} is a run of another experiment, {found.get('name')!r}")
+        raise RunError(
+            f"{given} is a run of another experiment or version, {found.get('name')!r}"
+        )
     values: dict[str, Any] = {
         name: Part.parse(value) if isinstance(known[name], Part) else from_json(value)
         for name, value in saved.items()

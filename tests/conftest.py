@@ -28,10 +28,12 @@ def pytest_configure(config):
 
 @pytest.fixture
 def optimized():
-    """Compile as a user's run does."""
+    """Compile as a user's run does, in subprocesses as well."""
     before = jax.config.read(CARELESS)
-    jax.config.update(CARELESS, False)
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        jax.config.update(CARELESS, False)
+        patch.setenv(CARELESS.upper(), "False")
+        yield
     jax.config.update(CARELESS, before)
 
 

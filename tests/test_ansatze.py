@@ -139,7 +139,6 @@ def evaluator(name):
             "loop": kinetic_energy(ansatz, params, x, laplacian="loop"),
         }
 
-    # The code runs for milliseconds; optimizing it would take most of the time.
     return jax.jit(jax.vmap(at, (None, 0)))
 
 

@@ -28,10 +28,11 @@ def tiny(directory, **fields):
 
 
 def test_a_scan_has_a_member_for_every_rs():
-    members = dataclasses.replace(TINY, rs=(2.0, 5.0)).members()
+    members = dataclasses.replace(TINY, rs=(2.0, 5.0, 5.000001)).members()
     assert {name: member.rs for name, member in members.items()} == {
         "rs_2": (2.0,),
         "rs_5": (5.0,),
+        "rs_5.000001": (5.000001,),
     }
 
 
@@ -72,7 +73,8 @@ def test_twists_fill_the_zone_evenly():
     [
         ({"rs": ()}, "rs must be one or several different"),
         ({"rs": (1.0, 1.0)}, "rs must be one or several different"),
-        ({"rs": (1.0, 2.0), "twist": "average"}, "one rs at a time"),
+        ({"rs": (1.0, 2.0), "twist": "average"}, "takes one rs, got .1.0, 2.0"),
+        ({"rs": (), "twist": "average"}, "takes one rs, got"),
         ({"twist": "average", "twists": 0}, "twists must be at least 1"),
         ({"rs": (1.0, -2.0)}, "rs must be finite and positive"),
         ({"n_up": 3}, "nearest closed shells are 1 and 7"),

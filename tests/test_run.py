@@ -611,7 +611,7 @@ def test_chunks_of_walkers_change_nothing_but_rounding(tmp_path):
     assert chunked["acceptance"] == whole["acceptance"]
 
 
-def test_from_the_command_line_to_a_signal_and_on_to_the_result(tmp_path):
+def test_from_the_command_line_to_a_signal_and_on_to_the_result(tmp_path, optimized):
     directory = tmp_path / "it's here"
     command = [sys.executable, "-m", "experiments.harmonic_oscillator"]
     options = "--n 1 --ansatz rbm --sampler gibbs --sweeps 1 --iterations 1000"
