@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from nqs.box import Box
@@ -46,5 +48,18 @@ class Periodic:
         return state._replace(walkers=self.box.wrap(state.walkers)), info
 
     def adapt(self, state: State, info: dict[str, Array], /) -> State:
-        """As the inner sampler does."""
-        return self.sampler.adapt(state, info)
+        """As the inner sampler does, but for moves longer than half of the cell.
+
+        Those reach all of it. Where psi is flat, as that of two particles at rest is at
+        first, all moves are accepted and they would grow for ever.
+        """
+        state = self.sampler.adapt(state, info)
+        reach = float(np.max(np.linalg.norm(self.box.vectors, axis=1))) / 2
+        most = {"width": reach, "time_step": reach**2}
+        return state._replace(
+            **{
+                name: jnp.minimum(value, most[name])
+                for name, value in state._asdict().items()
+                if name in most
+            }
+        )
