@@ -32,28 +32,40 @@ def open_directory(
     checkpoint has been read.
 
     Raises:
+      RunError: as `check_directory` does.
+    """
+    check_directory(directory, config, resume)
+    path = _fresh(name) if directory is None else Path(directory)
+    if not resume:
+        path.mkdir(parents=True, exist_ok=True)
+        write_json(path / "config.json", config)
+    return path
+
+
+def check_directory(directory: str | None, config: dict[str, Any], resume: bool):
+    """Refuse a directory that a run cannot have, before it costs any time.
+
+    Raises:
       RunError: if the directory exists and resume is False, holds no run although it
         is True, or holds a run with another configuration (the field is named).
     """
-    if directory is None and resume:
-        raise RunError("resume needs the directory of the run to go on with")
-    path = _fresh(name) if directory is None else Path(directory)
+    if directory is None:
+        if resume:
+            raise RunError("resume needs the directory of the run to go on with")
+        return
+    path = Path(directory)
     known = path / "config.json"
     if resume and known.exists():
         check_same(read_json(known), config, path)
-        return path
-    if resume and path.exists():
+    elif resume and path.exists():
         raise RunError(f"{path} holds no config.json, so there is no run to resume")
-    if resume:
+    elif resume:
         raise RunError(f"{path} does not exist, so there is no run to resume")
-    if path.exists() and not _is_empty(path):
+    elif path.exists() and not _is_empty(path):
         raise RunError(
             f"{path} exists already; resume it with --resume (resume=True), or name "
             "another directory"
         )
-    path.mkdir(parents=True, exist_ok=True)
-    write_json(known, config)
-    return path
 
 
 @contextlib.contextmanager

@@ -26,6 +26,7 @@ from nqs.directory import (
     Metrics,
     RunError,
     alone,
+    check_directory,
     open_directory,
     read_json,
     write_json,
@@ -107,14 +108,12 @@ def run(experiment: Experiment) -> dict[str, Any]:
         not finite. Everything up to the last checkpoint is kept.
     """
     configure(experiment.precision)
+    place, config, resume = experiment.directory, experiment.config(), experiment.resume
+    with refusals(Path(place or "runs")):
+        check_directory(place, config, resume)
     started = _Run(experiment)  # before anything is written: mistakes leave no trace
-    with refusals(Path(experiment.directory or "runs")):
-        directory = open_directory(
-            experiment.directory,
-            experiment.name,
-            experiment.config(),
-            experiment.resume,
-        )
+    with refusals(Path(place or "runs")):
+        directory = open_directory(place, experiment.name, config, resume)
     print(f"run directory {directory}", flush=True)
     with refusals(directory), alone(directory), one_blas_thread(), signals() as stop:
         return started.run(directory, stop)

@@ -184,7 +184,9 @@ def check_elementwise(activation: str | Callable) -> None:
     f = named_activation(activation)
     for shape in ((), (2, 3)):
         try:
-            kept = jax.eval_shape(f, jax.ShapeDtypeStruct(shape, float)).shape == shape
+            kept = (
+                jax.eval_shape(f, jax.ShapeDtypeStruct(shape, "float32")).shape == shape
+            )
         except (TypeError, ValueError, IndexError):
             kept = False
         if not kept:
