@@ -183,10 +183,9 @@ def check_elementwise(activation: str | Callable) -> None:
     """
     f = named_activation(activation)
     for shape in ((), (2, 3)):
+        numbers = jax.ShapeDtypeStruct(shape, "float32")
         try:
-            kept = (
-                jax.eval_shape(f, jax.ShapeDtypeStruct(shape, "float32")).shape == shape
-            )
+            kept = jax.eval_shape(f, numbers).shape == shape
         except (TypeError, ValueError, IndexError):
             kept = False
         if not kept:
