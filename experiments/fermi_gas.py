@@ -29,8 +29,8 @@ class FermiGasOptions(SingletOptions):
 
     @property
     def time_step(self) -> float:
-        """A fifth of 1 / E_F, 1/E_FG."""
-        return 0.2 * 0.6 * self.n
+        """A fifth of 1 / E_F, 1/E_FG, less for ranges below 0.4, as their square is."""
+        return 0.2 * 0.6 * self.n * min(1.0, self.kf_re / 0.4) ** 2
 
     def experiment(self) -> Experiment:
         """The gas, its ansatz and its observables."""

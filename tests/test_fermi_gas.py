@@ -159,6 +159,15 @@ TINY = FermiGasOptions(
 )
 
 
+def test_a_short_range_is_learned_at_its_own_pace():
+    def rate(kf_re):
+        experiment = FermiGasOptions(kf_re=kf_re).experiment()
+        return experiment.optimizer.learning_rate
+
+    assert rate(0.2) == pytest.approx(rate(0.4) / 4)
+    assert rate(0.8) == rate(0.4)
+
+
 @pytest.mark.slow
 def test_a_run(tmp_path, compiled, without_figures):
     options = dataclasses.replace(TINY, directory=str(tmp_path / "gas"))
