@@ -1,6 +1,7 @@
 """Backflow that knows no spins: exchanges, symmetries, and its start."""
 
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ from scipy.optimize import brentq
 
 from hamiltonians.kinetic import kinetic_energy
 from nqs.ansatze import PlaneWaveSlater, SingletBackflow
+from nqs.ansatze.singlet_operator import mixed_singlets, rows_of
 from nqs.box import Box
 from nqs.exchange import exchange_ratios, total_spin
 from nqs.types import ExchangeRatios, Function
@@ -123,11 +125,12 @@ def test_both_laplacians_agree(name):
     np.testing.assert_allclose(forward, loop, rtol=1e-9)
 
 
-def test_psi_is_smooth_where_its_first_pairs_vanish():
-    ansatz, _, walkers, _, off = start("pairs")
+@pytest.mark.parametrize("name", ["pairs", "orbitals"])
+def test_psi_is_smooth_where_its_first_determinant_vanishes(name):
+    ansatz, _, walkers, _, off = start(name)
 
     @jax.jit
-    def first(t):  # determinant of pairs alone, which the operator adds to
+    def first(t):  # a determinant alone, to which the operator adds
         x = (1 - t) * walkers[0] + t * walkers[1]
         tables = ansatz.apply(off, x, method="_tables")
         return jnp.linalg.det(tables.matrices(ansatz.n_up)[0])
@@ -143,6 +146,34 @@ def test_psi_is_smooth_where_its_first_pairs_vanish():
     near = kinetic(zero + 1e-6)
     np.testing.assert_allclose(near, kinetic(zero + 1e-5), rtol=1e-2)
     np.testing.assert_allclose(near, kinetic(zero + 1e-7), rtol=1e-3)
+
+
+@pytest.mark.parametrize("n_up, n_down", [(3, 3), (3, 2), (2, 4), (2, 1)])
+def test_operator_is_the_sum_over_exchanged_determinants(n_up, n_down):
+    rng = np.random.default_rng(n_up)
+    n = n_up + n_down
+    up, down = rng.normal(size=(n, n_up)), rng.normal(size=(n, n_down))
+    u = rng.normal(size=(n_down, n_up))
+
+    def psi(*exchanged):
+        order = np.arange(n)
+        for i, j in exchanged:
+            order[[i, n_up + j]] = order[[n_up + j, i]]
+        return np.linalg.det(up[order[:n_up]]) * np.linalg.det(down[order[n_up:]])
+
+    expected = psi()
+    pairs = list(itertools.product(range(n_up), range(n_down)))
+    for i, j in pairs:
+        expected += u[j, i] * (psi() + psi((i, j))) / 2
+    for (i, j), (k, m) in itertools.product(pairs, pairs):
+        if i != k and j != m:
+            both = psi() + psi((i, j)) + psi((k, m)) + psi((i, j), (k, m))
+            expected += u[j, i] * u[m, k] * both / 8
+    of_up, det_up = rows_of(up[n_up:], up[:n_up])
+    of_down, det_down = rows_of(down[:n_up], down[n_up:])
+    found = mixed_singlets(u, of_up, of_down.transposed)
+    found *= det_up.sign * det_down.sign * np.exp(det_up.logabs + det_down.logabs)
+    np.testing.assert_allclose(found, expected, rtol=1e-10)
 
 
 @pytest.mark.parametrize(

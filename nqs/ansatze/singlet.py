@@ -10,16 +10,20 @@ a symmetric pair function, are singlets. What depends on spins is a factor of pa
 which tells opposite from equal spins.
 
 Only the even part of a pair's motion feels a force on singlets, and no factor of psi
-tells it from the odd part. With Q_ij = (1 - P_ij) / 2 the projector on singlets, P_ij
-the exchange of both spins, the determinants D of orbitals become
+tells it from the odd part. Q_ij = (1 - P_ij) / 2, the projector on singlets with P_ij
+the exchange of both spins, does: determinants D become
 
-    (1 + sum_{i<j} u_ij Q_ij) D = (1 + sum_{i up, j down} u_ij (1 + r_ij) / 2) D,
+    (1 + sum_{i<j} u_ij Q_ij + 1/2 sum u_ij u_kl Q_ij Q_kl) D,
 
-where r_ij is the ratio that the exchange of two positions makes of D, and equal spins
-drop out. The operator is a scalar of spin, and keeps a singlet one. It is the first
-order of the product of pair operators in the theory of nuclei (V. R. Pandharipande and
-R. B. Wiringa, Rev. Mod. Phys. 51, 821 (1979)), on top of a product over all pairs, the
-factor above and exp of the features of all particles.
+the last sum over pairs without a common particle, and for pairing states left out. The
+operator is a scalar of spin, and keeps a singlet one. It is the beginning of a product
+of pair operators, as in the theory of nuclei (V. R. Pandharipande and R. B. Wiringa,
+Rev. Mod. Phys. 51, 821 (1979)), on top of a product over all pairs, the factor above
+and exp of the features of all particles. To first order it is
+
+    (1 + sum_{i up, j down} u_ij (1 + r_ij) / 2) D
+
+with the ratio r_ij that the exchange of two positions makes of D: equal spins drop out.
 
 The pairing state is the determinant of phi(i, j) over i up and j down (J. P. Bouchaud,
 A. Georges and C. Lhuillier, J. Phys. France 49, 553 (1988)), here with
@@ -51,6 +55,7 @@ from nqs.ansatze.backflow import (
 from nqs.ansatze.ffnn import check_elementwise, named_activation
 from nqs.ansatze.log_derivatives import LayerwiseDerivatives
 from nqs.ansatze.plane_waves import plane_waves, real_wave_vectors
+from nqs.ansatze.singlet_operator import Rows, mixed_singlets, rows_of
 from nqs.box import Box, pair_waves
 from nqs.pairs import relative_features
 from nqs.types import LogPsi, Params
@@ -107,10 +112,9 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
         logabs = tables.logabs + signs @ (tables.spin_factor @ signs) / 2
         psi = LogPsi(jnp.ones((), x.dtype), logabs)
         if min(n_up, n - n_up) > 0:
-            if self.pairing:
-                return self._sum_of_pairings(tables, logabs)
-            mixed = self._mixed(tables)[0]
-            psi = LogPsi(jnp.sign(mixed), logabs + jnp.log(jnp.abs(mixed)))
+            mixed = self._mixed_pairings if self.pairing else self._mixed_orbitals
+            sign, log = mixed(tables)
+            return LogPsi(sign, logabs + log)
         for matrix in tables.matrices(n_up):
             if matrix.size:
                 sign, log = jnp.linalg.slogdet(matrix)
@@ -135,8 +139,7 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
         if min(n_up, n - n_up) == 0:
             return factor
         if not self.pairing:
-            mixed, ratios, *replaced = self._mixed(tables)
-            return factor * self._exchanged(tables, ratios, *replaced) / mixed
+            return factor * self._exchanged_orbitals(tables)
 
         def determinants(order):
             mixed, matrix = self._mixed_pairs(tables.ordered(order))
@@ -149,27 +152,50 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
         return factor * then / now * jnp.exp(logs - log)
 
     @nn.nowrap
-    def _mixed(self, tables: "Tables") -> tuple[Array, ...]:
-        """What the operator of singlets makes of the determinants, and of what.
-
-        Returns:
-          1 + sum_ij u_ij (1 + r_ij) / 2 over i up and j down, (); the ratios r (n_up,
-          n_down) of exchanges; and rows x of the two matrices in terms of the rows of
-          the spin, (n, n_up) and (n, n_down): a determinant whose row s becomes x is
-          multiplied by element (x, s).
-        """
+    def _mixed_orbitals(self, tables: "Tables") -> LogPsi:
+        """The operator of singlets on determinants of orbitals."""
+        n_up = self.n_up
         up, down = tables.orbitals
-        n_up, u = self.n_up, tables.mixing
-        of_up, of_down = (
-            up @ jnp.linalg.inv(up[:n_up]),
-            down @ jnp.linalg.inv(down[n_up:]),
-        )
-        ratios = of_up[n_up:].T * of_down[:n_up]
-        mixed = 1 + jnp.sum(u[:n_up, n_up:] * (1 + ratios)) / 2
-        return mixed, ratios, of_up, of_down
+        of_up, det_up = rows_of(up[n_up:], up[:n_up])
+        of_down, det_down = rows_of(down[:n_up], down[n_up:])
+        u = tables.mixing[n_up:, :n_up]
+        mixed = mixed_singlets(u, of_up, of_down.transposed)
+        sign = det_up.sign * det_down.sign * jnp.sign(mixed)
+        logabs = det_up.logabs + det_down.logabs + jnp.log(jnp.abs(mixed))
+        return LogPsi(sign, logabs)
 
     @nn.nowrap
-    def _sum_of_pairings(self, tables: "Tables", logabs: Array) -> LogPsi:
+    def _exchanged_orbitals(self, tables: "Tables") -> Array:
+        """What that becomes by each exchange, over what it was, (n_up, n_down).
+
+        A row that was replaced changes the others by a table of rank one.
+        """
+        n_up, u = self.n_up, tables.mixing
+        up, down = tables.orbitals
+        n = len(up)
+        of_up = up @ jnp.linalg.inv(up[:n_up])
+        of_down = down @ jnp.linalg.inv(down[n_up:])
+
+        def mixed(a, b, order):
+            ups, downs = order[:n_up], order[n_up:]
+
+            def rows(t, new, slot, at):  # those of `at` after slot became `new`
+                unit = jax.nn.one_hot(slot, t.shape[1], dtype=t.dtype)
+                return Rows(t[at], -t[at, slot], t[new] - unit, t[new, slot])
+
+            replaced = rows(of_down, a, b, ups).transposed
+            return mixed_singlets(
+                u[downs][:, ups], rows(of_up, n_up + b, a, downs), replaced
+            )
+
+        each = jax.vmap(jax.vmap(mixed, (None, 0, 0)), (0, None, 0))
+        up_slots, down_slots = jnp.arange(n_up), jnp.arange(n - n_up)
+        now = Rows.of(of_up[n_up:]), Rows.of(of_down[:n_up]).transposed
+        then = each(up_slots, down_slots, _exchanged_orders(n, n_up))
+        return then / mixed_singlets(u[n_up:, :n_up], *now)
+
+    @nn.nowrap
+    def _mixed_pairings(self, tables: "Tables") -> LogPsi:
         """The operator on a determinant of pairs, as a sum of exchanged determinants.
 
         The first determinant is nothing special in this sum: psi is smooth where it
@@ -184,7 +210,7 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
         weights = jnp.concatenate([1 + jnp.sum(of_pairs, keepdims=True), of_pairs])
         largest = jax.lax.stop_gradient(jnp.max(logs))
         total = jnp.sum(weights * signs * jnp.exp(logs - largest))
-        return LogPsi(jnp.sign(total), logabs + largest + jnp.log(jnp.abs(total)))
+        return LogPsi(jnp.sign(total), largest + jnp.log(jnp.abs(total)))
 
     @nn.nowrap
     def _mixed_pairs(self, tables: "Tables") -> tuple[Array, Array]:
@@ -212,33 +238,6 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
         s = (inverse @ columns)[:n_down]
         ratios = t * s + inverse[:n_down] * (phi[n_up:, :n_up] - t @ columns)
         return 1 + jnp.sum(u[n_up:, :n_up] * (1 + ratios)) / 2, matrix
-
-    @nn.nowrap
-    def _exchanged(
-        self, tables: "Tables", ratios: Array, of_up: Array, of_down: Array
-    ) -> Array:
-        """The same after each exchange, times its ratio, (n_up, n_down).
-
-        A row that was replaced changes the others by a matrix of rank one. Times the
-        ratio there is no division by a number that may vanish.
-        """
-        n_up, n, u = self.n_up, len(of_up), tables.mixing
-
-        def after(a, b, order):
-            ups, downs = order[:n_up], order[n_up:]
-
-            def rows(t, new, slot, at):  # those of `at` after slot became `new`
-                tilt = t[new] - jax.nn.one_hot(slot, t.shape[1], dtype=t.dtype)
-                return t[new, slot] * t[at] - t[at, slot][:, None] * tilt[None]
-
-            into_up = rows(of_up, n_up + b, a, downs)  # (n_down, n_up)
-            into_down = rows(of_down, a, b, ups)  # (n_up, n_down)
-            both = ratios[a, b] + into_up.T * into_down
-            return ratios[a, b] + jnp.sum(u[ups][:, downs] * both) / 2
-
-        each = jax.vmap(jax.vmap(after, (None, 0, 0)), (0, None, 0))
-        orders = _exchanged_orders(n, n_up)
-        return each(jnp.arange(n_up), jnp.arange(n - n_up), orders)
 
     @nn.compact
     def _tables(self, x: Array) -> "Tables":
