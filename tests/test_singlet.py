@@ -11,7 +11,12 @@ from scipy.optimize import brentq
 
 from hamiltonians.kinetic import kinetic_energy
 from nqs.ansatze import PlaneWaveSlater, SingletBackflow
-from nqs.ansatze.singlet_operator import mixed_singlets, rows_of
+from nqs.ansatze.singlet_operator import (
+    mixed_orbitals,
+    mixed_pairs,
+    pair_table,
+    row_table,
+)
 from nqs.box import Box
 from nqs.exchange import exchange_ratios, total_spin
 from nqs.types import ExchangeRatios, Function
@@ -148,31 +153,60 @@ def test_psi_is_smooth_where_its_first_determinant_vanishes(name):
     np.testing.assert_allclose(near, kinetic(zero + 1e-7), rtol=1e-3)
 
 
-@pytest.mark.parametrize("n_up, n_down", [(3, 3), (3, 2), (2, 4), (2, 1)])
-def test_operator_is_the_sum_over_exchanged_determinants(n_up, n_down):
-    rng = np.random.default_rng(n_up)
-    n = n_up + n_down
-    up, down = rng.normal(size=(n, n_up)), rng.normal(size=(n, n_down))
-    u = rng.normal(size=(n_down, n_up))
+def sum_over_exchanges(u, psi):
+    """The operator to second order, psi(order) of a permutation of particles."""
+    n_down, n_up = u.shape
 
-    def psi(*exchanged):
-        order = np.arange(n)
+    def after(*exchanged):
+        order = np.arange(n_up + n_down)
         for i, j in exchanged:
             order[[i, n_up + j]] = order[[n_up + j, i]]
-        return np.linalg.det(up[order[:n_up]]) * np.linalg.det(down[order[n_up:]])
+        return psi(order)
 
-    expected = psi()
+    total = after()
     pairs = list(itertools.product(range(n_up), range(n_down)))
     for i, j in pairs:
-        expected += u[j, i] * (psi() + psi((i, j))) / 2
+        total += u[j, i] * (after() + after((i, j))) / 2
     for (i, j), (k, m) in itertools.product(pairs, pairs):
         if i != k and j != m:
-            both = psi() + psi((i, j)) + psi((k, m)) + psi((i, j), (k, m))
-            expected += u[j, i] * u[m, k] * both / 8
-    of_up, det_up = rows_of(up[n_up:], up[:n_up])
-    of_down, det_down = rows_of(down[:n_up], down[n_up:])
-    found = mixed_singlets(u, of_up, of_down.transposed)
+            both = after() + after((i, j)) + after((k, m)) + after((i, j), (k, m))
+            total += u[j, i] * u[m, k] * both / 8
+    return total
+
+
+@pytest.mark.parametrize("n_up, n_down", [(3, 3), (3, 2), (2, 4), (2, 1)])
+def test_operator_on_orbitals_is_the_sum_over_exchanges(n_up, n_down):
+    rng = np.random.default_rng(n_up)
+    up = rng.normal(size=(n_up + n_down, n_up))
+    down = rng.normal(size=(n_up + n_down, n_down))
+    u = rng.normal(size=(n_down, n_up))
+
+    def psi(order):
+        return np.linalg.det(up[order[:n_up]]) * np.linalg.det(down[order[n_up:]])
+
+    of_up, det_up = row_table(up[n_up:], up[:n_up])
+    of_down, det_down = row_table(down[:n_up], down[n_up:])
+    found = mixed_orbitals(u, of_up, of_down.transposed)
     found *= det_up.sign * det_down.sign * np.exp(det_up.logabs + det_down.logabs)
+    np.testing.assert_allclose(found, sum_over_exchanges(u, psi), rtol=1e-10)
+
+
+@pytest.mark.parametrize("n_up, n_down", [(3, 3), (3, 2), (2, 1)])
+def test_operator_on_pairs_is_the_sum_over_exchanges(n_up, n_down):
+    rng = np.random.default_rng(n_up)
+    n = n_up + n_down
+    phi, unpaired = rng.normal(size=(n, n)), rng.normal(size=(n, n_up - n_down))
+    u = rng.normal(size=(n_down, n_up))
+
+    def matrix(order):
+        up, down = order[:n_up], order[n_up:]
+        return np.concatenate([phi[up][:, down], unpaired[up]], axis=1)
+
+    rows = np.concatenate([phi[n_up:, n_up:], unpaired[n_up:]], axis=1)
+    columns, corner = phi[:n_up, :n_up], phi[n_up:, :n_up]
+    table, det = pair_table(matrix(np.arange(n)), rows, columns, corner)
+    found = mixed_pairs(u, table) * det.sign * np.exp(det.logabs)
+    expected = sum_over_exchanges(u, lambda order: np.linalg.det(matrix(order)))
     np.testing.assert_allclose(found, expected, rtol=1e-10)
 
 

@@ -15,8 +15,8 @@ the exchange of both spins, does: determinants D become
 
     (1 + sum_{i<j} u_ij Q_ij + 1/2 sum u_ij u_kl Q_ij Q_kl) D,
 
-the last sum over pairs without a common particle, and for pairing states left out. The
-operator is a scalar of spin, and keeps a singlet one. It is the beginning of a product
+the last sum over pairs without a common particle (`singlet_operator`). The operator
+is a scalar of spin, and keeps a singlet one. It is the beginning of a product
 of pair operators, as in the theory of nuclei (V. R. Pandharipande and R. B. Wiringa,
 Rev. Mod. Phys. 51, 821 (1979)), on top of a product over all pairs, the factor above
 and exp of the features of all particles. To first order it is
@@ -55,7 +55,13 @@ from nqs.ansatze.backflow import (
 from nqs.ansatze.ffnn import check_elementwise, named_activation
 from nqs.ansatze.log_derivatives import LayerwiseDerivatives
 from nqs.ansatze.plane_waves import plane_waves, real_wave_vectors
-from nqs.ansatze.singlet_operator import Rows, mixed_singlets, rows_of
+from nqs.ansatze.singlet_operator import (
+    Table,
+    mixed_orbitals,
+    mixed_pairs,
+    pair_table,
+    row_table,
+)
 from nqs.box import Box, pair_waves
 from nqs.pairs import relative_features
 from nqs.types import LogPsi, Params
@@ -112,7 +118,7 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
         logabs = tables.logabs + signs @ (tables.spin_factor @ signs) / 2
         psi = LogPsi(jnp.ones((), x.dtype), logabs)
         if min(n_up, n - n_up) > 0:
-            mixed = self._mixed_pairings if self.pairing else self._mixed_orbitals
+            mixed = self._mixed_pairs if self.pairing else self._mixed_orbitals
             sign, log = mixed(tables)
             return LogPsi(sign, logabs + log)
         for matrix in tables.matrices(n_up):
@@ -141,25 +147,24 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
         if not self.pairing:
             return factor * self._exchanged_orbitals(tables)
 
-        def determinants(order):
-            mixed, matrix = self._mixed_pairs(tables.ordered(order))
-            sign, log = jnp.linalg.slogdet(matrix)
-            return mixed * sign, log
+        def mixed(order):
+            return self._mixed_pairs(tables.ordered(order))
 
-        now, log = determinants(jnp.arange(n))
-        each = jax.vmap(jax.vmap(determinants))
-        then, logs = each(_exchanged_orders(n, n_up))
-        return factor * then / now * jnp.exp(logs - log)
+        now, then = (
+            mixed(np.arange(n)),
+            jax.vmap(jax.vmap(mixed))(_exchanged_orders(n, n_up)),
+        )
+        return factor * then.sign * now.sign * jnp.exp(then.logabs - now.logabs)
 
     @nn.nowrap
     def _mixed_orbitals(self, tables: "Tables") -> LogPsi:
         """The operator of singlets on determinants of orbitals."""
         n_up = self.n_up
         up, down = tables.orbitals
-        of_up, det_up = rows_of(up[n_up:], up[:n_up])
-        of_down, det_down = rows_of(down[:n_up], down[n_up:])
+        of_up, det_up = row_table(up[n_up:], up[:n_up])
+        of_down, det_down = row_table(down[:n_up], down[n_up:])
         u = tables.mixing[n_up:, :n_up]
-        mixed = mixed_singlets(u, of_up, of_down.transposed)
+        mixed = mixed_orbitals(u, of_up, of_down.transposed)
         sign = det_up.sign * det_down.sign * jnp.sign(mixed)
         logabs = det_up.logabs + det_down.logabs + jnp.log(jnp.abs(mixed))
         return LogPsi(sign, logabs)
@@ -181,63 +186,29 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
 
             def rows(t, new, slot, at):  # those of `at` after slot became `new`
                 unit = jax.nn.one_hot(slot, t.shape[1], dtype=t.dtype)
-                return Rows(t[at], -t[at, slot], t[new] - unit, t[new, slot])
+                return Table(t[at], -t[at, slot], t[new] - unit, t[new, slot])
 
             replaced = rows(of_down, a, b, ups).transposed
-            return mixed_singlets(
+            return mixed_orbitals(
                 u[downs][:, ups], rows(of_up, n_up + b, a, downs), replaced
             )
 
         each = jax.vmap(jax.vmap(mixed, (None, 0, 0)), (0, None, 0))
         up_slots, down_slots = jnp.arange(n_up), jnp.arange(n - n_up)
-        now = Rows.of(of_up[n_up:]), Rows.of(of_down[:n_up]).transposed
+        now = Table.of(of_up[n_up:]), Table.of(of_down[:n_up]).transposed
         then = each(up_slots, down_slots, _exchanged_orders(n, n_up))
-        return then / mixed_singlets(u[n_up:, :n_up], *now)
+        return then / mixed_orbitals(u[n_up:, :n_up], *now)
 
     @nn.nowrap
-    def _mixed_pairings(self, tables: "Tables") -> LogPsi:
-        """The operator on a determinant of pairs, as a sum of exchanged determinants.
-
-        The first determinant is nothing special in this sum: psi is smooth where it
-        vanishes, and so are the derivatives.
-        """
-        n_up, u, n = self.n_up, tables.mixing, len(tables.mixing)
-        orders = _exchanged_orders(n, n_up).reshape(-1, n)
-        orders = jnp.concatenate([jnp.arange(n)[None], orders])
-        matrices = jax.vmap(lambda order: tables.ordered(order).matrices(n_up)[0])
-        signs, logs = jnp.linalg.slogdet(matrices(orders))
-        of_pairs = u[:n_up, n_up:].reshape(-1) / 2
-        weights = jnp.concatenate([1 + jnp.sum(of_pairs, keepdims=True), of_pairs])
-        largest = jax.lax.stop_gradient(jnp.max(logs))
-        total = jnp.sum(weights * signs * jnp.exp(logs - largest))
-        return LogPsi(jnp.sign(total), largest + jnp.log(jnp.abs(total)))
-
-    @nn.nowrap
-    def _mixed_pairs(self, tables: "Tables") -> tuple[Array, Array]:
-        """What the operator of singlets makes of a determinant of pairs, and of what.
-
-        An exchange of i and j replaces row i and column j of the matrix M. Of the new
-        row alone the determinant gets a factor t, of the new column alone s, of both
-
-            r_ij = t s + (M^-1)_ji (phi(j, i) - sum_ab phi(j, a) (M^-1)_ab phi(b, i)),
-
-        since their common element is phi(j, i). Where det M vanishes the terms of r
-        cancel: its derivatives would be wrong there, its values are not.
-
-        Returns:
-          1 + sum_ij u_ij (1 + r_ij) / 2 over i up and j down, (), and M (n_up, n_up).
-        """
-        n_up, u, phi = self.n_up, tables.mixing, tables.pairs
+    def _mixed_pairs(self, tables: "Tables") -> LogPsi:
+        """The operator of singlets on a determinant of pairs."""
+        n_up, phi = self.n_up, tables.pairs
         assert phi is not None
-        n_down = len(phi) - n_up
         (matrix,) = tables.matrices(n_up)
-        inverse = jnp.linalg.inv(matrix)
-        columns = phi[:n_up, :n_up]
         rows = jnp.concatenate([phi[n_up:, n_up:], tables.orbitals[0][n_up:]], axis=1)
-        t = rows @ inverse
-        s = (inverse @ columns)[:n_down]
-        ratios = t * s + inverse[:n_down] * (phi[n_up:, :n_up] - t @ columns)
-        return 1 + jnp.sum(u[n_up:, :n_up] * (1 + ratios)) / 2, matrix
+        table, det = pair_table(matrix, rows, phi[:n_up, :n_up], phi[n_up:, :n_up])
+        mixed = mixed_pairs(tables.mixing[n_up:, :n_up], table)
+        return LogPsi(det.sign * jnp.sign(mixed), det.logabs + jnp.log(jnp.abs(mixed)))
 
     @nn.compact
     def _tables(self, x: Array) -> "Tables":

@@ -1,4 +1,4 @@
-"""An operator on singlet pairs of two Slater determinants, to second order.
+"""An operator on singlet pairs, to second order, by ratios of determinants.
 
 With Q_ij = (1 - P_ij) / 2 the projector of two spins on their singlet, it is
 
@@ -11,14 +11,21 @@ Over i, k up and j, l down, i != k and j != l, there remains
     1 + sum_ij u_ij (1 + r_ij) / 2 + sum_ijkl u_ij u_kl (1 + r_ij + r_kl + r_ijkl) / 8,
 
 r_ij the ratio that the exchange of i and j makes of psi, r_ijkl that of both exchanges.
-With the rows of spins down in terms of those up, a_ji, and the other way round, b_ji
-for j down and i up, they are minors: of one determinant each
+
+Of two determinants of orbitals they are minors, one of each. With the rows of spins
+down in terms of those up, a_ji, and the other way round, b_ji for j down and i up,
 
     r_ij = a_ji b_ji,    r_ijkl = (a_ji a_lk - a_jk a_li) (b_ji b_lk - b_jk b_li).
 
-So where a determinant nearly vanishes, and its a are of rank one but for what is
-finite, a = x + outer(column, row) / fraction, psi has one such factor and no more: the
-rest cancels. It is left out here, by products of x and of a.
+Of a determinant of pairs, where an exchange replaces a row and a column, they are
+minors of one table (the determinant lemma of matrices): r_ij is the determinant of a
+block g_ji of 2 x 2, and r_ijkl that of four such blocks, by their adjugates
+
+    det g_ji det g_lk + det g_jk det g_li - tr(adj(g_ji) g_jk adj(g_lk) g_li).
+
+Where a determinant nearly vanishes its table is x + outer(column, row) / fraction, with
+a small fraction and all else finite. Minors have one such factor and no more, what has
+a second one cancels: it is left out here, and psi is smooth.
 """
 
 from typing import NamedTuple
@@ -30,27 +37,28 @@ from jax import Array
 from nqs.types import LogPsi
 
 
-class Rows(NamedTuple):
-    """A table a = rows + outer(column, row) / fraction of a determinant with others."""
+class Table(NamedTuple):
+    """The table finite + outer(column, row) / fraction."""
 
-    rows: Array
+    finite: Array
     column: Array
     row: Array
     fraction: Array
 
     @classmethod
-    def of(cls, rows: Array) -> "Rows":
+    def of(cls, finite: Array) -> "Table":
         """A table that is finite."""
-        return cls(rows, 0 * rows[:, 0], 0 * rows[0], jnp.ones((), rows.dtype))
+        zeros = jnp.zeros_like(finite)
+        return cls(finite, zeros[:, 0], zeros[0], jnp.ones((), finite.dtype))
 
     @property
-    def transposed(self) -> "Rows":
+    def transposed(self) -> "Table":
         """The transposed table."""
-        return Rows(self.rows.T, self.row, self.column, self.fraction)
+        return Table(self.finite.T, self.row, self.column, self.fraction)
 
 
-def mixed_singlets(u: Array, of_up: Rows, of_down: Rows) -> Array:
-    """What the operator makes of two determinants, in units of them, ().
+def mixed_orbitals(u: Array, of_up: Table, of_down: Table) -> Array:
+    """What the operator makes of two determinants of orbitals, in units of them, ().
 
     Args:
       u: u_ij in row j and column i, (n_down, n_up).
@@ -61,15 +69,14 @@ def mixed_singlets(u: Array, of_up: Rows, of_down: Rows) -> Array:
       This times both fractions, which is finite where they vanish.
     """
 
-    def finite(t: Rows) -> tuple[Array, Array]:
+    def finite(t: Table) -> tuple[Array, Array]:
         """Tables a * fraction, and x with what its minors need of a."""
         singular = jnp.outer(t.column, t.row)
-        a = t.fraction * t.rows + singular
-        return a, jnp.stack([t.rows, a + singular])
+        a = t.fraction * t.finite + singular
+        return a, jnp.stack([t.finite, a + singular])
 
     (a, both_a), (b, both_b) = finite(of_up), finite(of_down)
-    of_i, of_j = (jnp.sum(u, axis=axis, keepdims=True) for axis in (0, 1))
-    apart = jnp.sum(u, keepdims=True) - of_i - of_j + u  # u_kl of all other k and l
+    apart = _of_all_others(u)
     none = 1 + jnp.sum(u * (4 + apart)) / 8
     one = jnp.sum(u * (2 + apart) * a * b) / 4
     r = both_a[:, None] * both_b[None]
@@ -82,8 +89,40 @@ def mixed_singlets(u: Array, of_up: Rows, of_down: Rows) -> Array:
     return of_up.fraction * of_down.fraction * none + one + two / 16
 
 
-def rows_of(table: Array, matrix: Array) -> tuple[Rows, LogPsi]:
-    """Rows of a table (k, n) in terms of those of a matrix (n, n), and its determinant.
+def mixed_pairs(u: Array, table: Table) -> Array:
+    """What the operator makes of a determinant of pairs, in units of it, ().
+
+    Args:
+      u: u_ij in row j and column i, (n_down, n_up).
+      table: of blocks [[a, b], [c, d]] = g_ji, (2 n_down, 2 n_up), with all the a in
+        the first n_down rows and n_up columns; see `pair_table`.
+
+    Returns:
+      This times the fraction, which is finite where that vanishes.
+    """
+    n_down, n_up = u.shape
+    apart = _of_all_others(u)
+
+    def mixed(g: Array) -> Array:
+        a, b = g[:n_down, :n_up], g[:n_down, n_up:]
+        c, d = g[n_down:, :n_up], g[n_down:, n_up:]
+        r = a * d - b * c
+        swapped = u.T @ r
+        adjugates = jnp.block([[d, -c], [-b, a]])
+        chain = (jnp.tile(u, (2, 2)) * adjugates).T @ g
+        none = 1 + jnp.sum(u * (4 + apart)) / 8
+        one = jnp.sum(u * (2 + apart) * r) / 4
+        two = jnp.sum(u * r) ** 2 + jnp.sum(swapped * swapped.T)
+        return none + one + (two - jnp.sum(chain * chain.T)) / 8
+
+    # affine in what has rank one, as minors are
+    singular = jnp.outer(table.column, table.row)
+    value, slope = jax.jvp(mixed, (table.finite,), (singular,))
+    return table.fraction * value + slope
+
+
+def row_table(rows: Array, matrix: Array) -> tuple[Table, LogPsi]:
+    """Rows (k, n) in terms of those of a matrix (n, n), and its determinant.
 
     To a matrix that may be nearly singular a constant is added where its inverse is
     largest. Any constant is exact, derivatives included: det(matrix) is that of the sum
@@ -101,8 +140,43 @@ def rows_of(table: Array, matrix: Array) -> tuple[Rows, LogPsi]:
     row = jnp.sum(at, axis=1) @ inverse
     column = size * (inverse @ there)
     fraction = 1 - size * (row @ there)
-    rows = Rows(table @ inverse, table @ column, row, fraction)
-    return rows, LogPsi(*jnp.linalg.slogdet(regular))
+    table = Table(rows @ inverse, rows @ column, row, fraction)
+    return table, LogPsi(*jnp.linalg.slogdet(regular))
+
+
+def pair_table(
+    matrix: Array, rows: Array, columns: Array, corner: Array
+) -> tuple[Table, LogPsi]:
+    """What exchanges do to a determinant of pairs, and that determinant.
+
+    The block g_ji has, of particle j in row i, what that makes of the determinant; of
+    particle i in column j the same; minus the element (j, i) of the inverse; and the
+    element where new row and column meet, less what the inverse makes of both.
+
+    Args:
+      matrix: (n_up, n_up).
+      rows: of particles with spin down, as if up, (n_down, n_up).
+      columns: of particles with spin up, as if down, (n_up, n_up).
+      corner: elements (n_down, n_up) of new rows and columns.
+
+    Returns:
+      The table (2 n_down, 2 n_up), and the determinant of `row_table`.
+    """
+    n_down, n_up = corner.shape
+    slots = jnp.eye(n_down, n_up, dtype=matrix.dtype)
+    table, det = row_table(jnp.concatenate([rows, -slots]), matrix)
+    left, row = table.finite, table.row
+    right = jnp.pad(corner, ((0, n_down), (0, 0))) - left @ columns
+    finite = jnp.concatenate([left, right], axis=1)
+    return table._replace(
+        finite=finite, row=jnp.concatenate([row, -row @ columns])
+    ), det
+
+
+def _of_all_others(u: Array) -> Array:
+    """Sum over k != i and l != j of u_kl, for every i and j."""
+    of_i, of_j = (jnp.sum(u, axis=axis, keepdims=True) for axis in (0, 1))
+    return jnp.sum(u, keepdims=True) - of_i - of_j + u
 
 
 def _crossed(q: Array) -> Array:
