@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from experiments.options import Part, PartOption, main
+from experiments.options import main
 from experiments.singlets import SingletOptions
 from hamiltonians import FermiGas
 from nqs.experiment import Experiment
@@ -19,9 +19,6 @@ class FermiGasOptions(SingletOptions):
     """Fermions."""
     kf_re: float = 0.4
     """Effective range of the attraction, 1/k_F."""
-    ansatz: PartOption = Part("pairing")
-    """pairing, singlet (both with a backflow that knows no spins), backflow or slater;
-    pairing takes any number of pairs, and unpaired spins up in a closed shell."""
     iterations: int = 500
     """Training steps."""
     evaluation_steps: int = 500

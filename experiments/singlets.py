@@ -22,8 +22,8 @@ class SingletOptions(Options):
     """Fermions."""
     n_up: int | None = None
     """Those with spin up; None for half of them, or one more."""
-    ansatz: PartOption = Part("singlet")
-    """singlet, pairing (both with a backflow that knows no spins), backflow or slater;
+    ansatz: PartOption = Part("pairing")
+    """pairing, singlet (both with a backflow that knows no spins), backflow or slater;
     pairing takes any number of pairs, and unpaired spins up in a closed shell."""
     sampler: PartOption = Part("langevin", (("sweeps", 3),))
     """langevin or metropolis."""

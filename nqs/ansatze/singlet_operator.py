@@ -79,6 +79,8 @@ def mixed_orbitals(u: Array, of_up: Table, of_down: Table) -> Array:
     apart = _of_all_others(u)
     none = 1 + jnp.sum(u * (4 + apart)) / 8
     one = jnp.sum(u * (2 + apart) * a * b) / 4
+    if min(u.shape) < 2:
+        return of_up.fraction * of_down.fraction * none + one
     r = both_a[:, None] * both_b[None]
     two = (
         _crossed(jnp.einsum("ji,pqji->pq", u, r)[..., None, None])
@@ -107,11 +109,13 @@ def mixed_pairs(u: Array, table: Table) -> Array:
         a, b = g[:n_down, :n_up], g[:n_down, n_up:]
         c, d = g[n_down:, :n_up], g[n_down:, n_up:]
         r = a * d - b * c
+        none = 1 + jnp.sum(u * (4 + apart)) / 8
+        one = jnp.sum(u * (2 + apart) * r) / 4
+        if min(u.shape) < 2:
+            return none + one
         swapped = u.T @ r
         adjugates = jnp.block([[d, -c], [-b, a]])
         chain = (jnp.tile(u, (2, 2)) * adjugates).T @ g
-        none = 1 + jnp.sum(u * (4 + apart)) / 8
-        one = jnp.sum(u * (2 + apart) * r) / 4
         two = jnp.sum(u * r) ** 2 + jnp.sum(swapped * swapped.T)
         return none + one + (two - jnp.sum(chain * chain.T)) / 8
 

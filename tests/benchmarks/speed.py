@@ -61,8 +61,8 @@ STEPS = {
     "electron_gas_14_metropolis": ElectronGasOptions(
         sampler=Part("metropolis"), sweeps=10
     ).experiment(),
-    "neutrons_14": NeutronMatterOptions().experiment(),
-    "neutrons_14_pairing": NeutronMatterOptions(ansatz=Part("pairing")).experiment(),
+    "neutrons_14": NeutronMatterOptions(ansatz=Part("singlet")).experiment(),
+    "neutrons_14_pairing": NeutronMatterOptions().experiment(),
     "ising_40": Ising(length=(40,)).experiment(),
     "feed_forward_20000": bosons((128, 128), Spring(), 512),
 }
