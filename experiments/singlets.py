@@ -77,11 +77,14 @@ def singlet_ansatz(
             "slater": partial(PlaneWaveSlater, n_up, box),
         },
     )
+    shells = {"n_up": n_up, "n_down": system.n_down}
     if part.name == "pairing":
-        return ansatz
-    for name in ("n_up", "n_down"):
+        if n_up < system.n_down:
+            raise ValueError(f"n_up must be half of all or more, got {n_up}")
+        shells = {"n_up - n_down": n_up - system.n_down}
+    for name, k in shells.items():
         try:
-            box.wave_numbers(getattr(system, name))
+            box.wave_numbers(k)
         except ValueError as error:
             raise ValueError(f"{name}: {error}; pairing takes any pairs") from None
     return ansatz

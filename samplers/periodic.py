@@ -48,10 +48,10 @@ class Periodic:
         return state._replace(walkers=self.box.wrap(state.walkers)), info
 
     def adapt(self, state: State, info: dict[str, Array], /) -> State:
-        """As the inner sampler does, but for moves longer than half of the cell.
+        """As the inner sampler does, but for widths beyond half of the cell.
 
-        Those reach all of it. Where psi is flat, as that of two particles at rest is at
-        first, all moves are accepted and they would grow for ever.
+        Such moves reach all of it. Where psi is flat, as that of two particles at rest
+        is at first, all moves are accepted and they would grow for ever.
         """
         state = self.sampler.adapt(state, info)
         reach = float(np.max(np.linalg.norm(self.box.vectors, axis=1))) / 2

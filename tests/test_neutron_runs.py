@@ -38,7 +38,7 @@ def test_densities_make_a_chain(tmp_path, compiled, without_figures):
 
 
 def test_half_of_the_neutrons_have_spin_up_or_one_more():
-    for n, n_up, expected in ((4, None, 2), (5, None, 3), (4, 4, 4)):
+    for n, n_up, expected in ((4, None, 2), (5, None, 3), (7, 7, 7)):
         options = dataclasses.replace(TINY, n=n, n_up=n_up)
         assert options.experiment().hamiltonian.n_up == expected
 
@@ -63,6 +63,8 @@ def test_ansatze_by_name():
             {"ansatz": Part("singlet")},
             "closed shells are 1 and 7; pairing takes any pairs",
         ),
+        ({"n_up": 1}, "n_up must be half of all or more, got 1"),
+        ({"n_up": 3}, "n_up - n_down: 2 particles of one spin are an open shell"),
         ({"ansatz": Part("rbm")}, "unknown ansatz 'rbm'"),
         ({"r3": 1.3}, "r3 must be one of"),
     ],

@@ -130,19 +130,26 @@ def test_both_laplacians_agree(name):
     np.testing.assert_allclose(forward, loop, rtol=1e-9)
 
 
-@pytest.mark.parametrize("name", ["pairs", "orbitals"])
+@pytest.mark.parametrize("name", ["pairs", "orbitals in a plane"])
 def test_psi_is_smooth_where_its_first_determinant_vanishes(name):
     ansatz, _, walkers, _, off = start(name)
 
     @jax.jit
     def first(t):  # a determinant alone, to which the operator adds
-        x = (1 - t) * walkers[0] + t * walkers[1]
-        tables = ansatz.apply(off, x, method="_tables")
+        tables = ansatz.apply(off, at(t), method="_tables")
         return jnp.linalg.det(tables.matrices(ansatz.n_up)[0])
+
+    def at(t):
+        return (1 - t) * walkers[0] + t * walkers[1]
 
     @jax.jit
     def kinetic(t):
-        return kinetic_energy(ansatz, off, (1 - t) * walkers[0] + t * walkers[1])
+        return kinetic_energy(ansatz, off, at(t))
+
+    @jax.jit
+    def exchanges(t):
+        plain = Function(ansatz.apply)
+        return [exchange_ratios(f, off, at(t), ansatz.n_up) for f in (ansatz, plain)]
 
     grid = np.linspace(0, 1, 101)
     values = np.array([first(t) for t in grid])
@@ -151,6 +158,31 @@ def test_psi_is_smooth_where_its_first_determinant_vanishes(name):
     near = kinetic(zero + 1e-6)
     np.testing.assert_allclose(near, kinetic(zero + 1e-5), rtol=1e-2)
     np.testing.assert_allclose(near, kinetic(zero + 1e-7), rtol=1e-3)
+    np.testing.assert_allclose(*exchanges(zero + 1e-9), rtol=1e-6, atol=1e-7)
+
+
+def test_unpaired_neutrons_start_from_a_psi():
+    for n_up, n in ((1, 1), (2, 3), (8, 15)):
+        ansatz = SingletBackflow(n_up, CUBE, pairing=True, **SMALL)
+        x = jax.random.uniform(jax.random.key(0), (n, 3)) * CUBE.vectors[0, 0]
+        assert np.isfinite(jax.jit(ansatz.init_with_output)(jax.random.key(1), x)[0][1])
+
+
+def test_a_singular_matrix_has_a_table():
+    rng = np.random.default_rng(0)
+    for n in (1, 2, 4):
+        matrix = rng.integers(-3, 4, size=(n, n)).astype(float)
+        matrix[-1] = matrix[: n - 1].sum(0)
+        rows = rng.normal(size=(3, n))
+        table, det = row_table(rows, matrix)
+        assert abs(table.fraction) < 1e-14 and np.isfinite(det.logabs)
+        for i in range(n):  # times the determinant, rows are those of the adjugate
+            one = [
+                np.linalg.det(np.vstack([matrix[:i], r, matrix[i + 1 :]])) for r in rows
+            ]
+            whole = det.sign * np.exp(det.logabs)
+            found = table.fraction * table.finite + np.outer(table.column, table.row)
+            np.testing.assert_allclose(whole * found[:, i], one, atol=1e-12)
 
 
 def sum_over_exchanges(u, psi):

@@ -56,7 +56,6 @@ from nqs.ansatze.ffnn import check_elementwise, named_activation
 from nqs.ansatze.log_derivatives import LayerwiseDerivatives
 from nqs.ansatze.plane_waves import plane_waves, real_wave_vectors
 from nqs.ansatze.singlet_operator import (
-    Table,
     mixed_orbitals,
     mixed_pairs,
     pair_table,
@@ -118,8 +117,7 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
         logabs = tables.logabs + signs @ (tables.spin_factor @ signs) / 2
         psi = LogPsi(jnp.ones((), x.dtype), logabs)
         if min(n_up, n - n_up) > 0:
-            mixed = self._mixed_pairs if self.pairing else self._mixed_orbitals
-            sign, log = mixed(tables)
+            sign, log = self._mixed(tables)
             return LogPsi(sign, logabs + log)
         for matrix in tables.matrices(n_up):
             if matrix.size:
@@ -144,17 +142,14 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
         factor = jnp.exp(-2 * change)
         if min(n_up, n - n_up) == 0:
             return factor
-        if not self.pairing:
-            return factor * self._exchanged_orbitals(tables)
-
-        def mixed(order):
-            return self._mixed_pairs(tables.ordered(order))
-
-        now, then = (
-            mixed(np.arange(n)),
-            jax.vmap(jax.vmap(mixed))(_exchanged_orders(n, n_up)),
-        )
+        each = jax.vmap(jax.vmap(lambda order: self._mixed(tables.ordered(order))))
+        now, then = self._mixed(tables), each(_exchanged_orders(n, n_up))
         return factor * then.sign * now.sign * jnp.exp(then.logabs - now.logabs)
+
+    @nn.nowrap
+    def _mixed(self, tables: "Tables") -> LogPsi:
+        """The operator of singlets on determinants."""
+        return (self._mixed_pairs if self.pairing else self._mixed_orbitals)(tables)
 
     @nn.nowrap
     def _mixed_orbitals(self, tables: "Tables") -> LogPsi:
@@ -168,36 +163,6 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
         sign = det_up.sign * det_down.sign * jnp.sign(mixed)
         logabs = det_up.logabs + det_down.logabs + jnp.log(jnp.abs(mixed))
         return LogPsi(sign, logabs)
-
-    @nn.nowrap
-    def _exchanged_orbitals(self, tables: "Tables") -> Array:
-        """What that becomes by each exchange, over what it was, (n_up, n_down).
-
-        A row that was replaced changes the others by a table of rank one.
-        """
-        n_up, u = self.n_up, tables.mixing
-        up, down = tables.orbitals
-        n = len(up)
-        of_up = up @ jnp.linalg.inv(up[:n_up])
-        of_down = down @ jnp.linalg.inv(down[n_up:])
-
-        def mixed(a, b, order):
-            ups, downs = order[:n_up], order[n_up:]
-
-            def rows(t, new, slot, at):  # those of `at` after slot became `new`
-                unit = jax.nn.one_hot(slot, t.shape[1], dtype=t.dtype)
-                return Table(t[at], -t[at, slot], t[new] - unit, t[new, slot])
-
-            replaced = rows(of_down, a, b, ups).transposed
-            return mixed_orbitals(
-                u[downs][:, ups], rows(of_up, n_up + b, a, downs), replaced
-            )
-
-        each = jax.vmap(jax.vmap(mixed, (None, 0, 0)), (0, None, 0))
-        up_slots, down_slots = jnp.arange(n_up), jnp.arange(n - n_up)
-        now = Table.of(of_up[n_up:]), Table.of(of_down[:n_up]).transposed
-        then = each(up_slots, down_slots, _exchanged_orders(n, n_up))
-        return then / mixed_orbitals(u[n_up:, :n_up], *now)
 
     @nn.nowrap
     def _mixed_pairs(self, tables: "Tables") -> LogPsi:
@@ -250,7 +215,7 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
             raise ValueError(
                 f"a pairing state needs n_up >= n_down, got {self.n_up} and {n_down}"
             )
-        m = self.box.closed_shell(max(1, n_down))
+        m = self.box.closed_shell(self.n_up)  # below n_up psi would be nothing
         waves_of_pairs = orbitals(m, 1 + dense(m, bias=True)(h))
         # a weight for every shell, so that none of its waves is preferred
         squares = np.sum(real_wave_vectors(m, self.box) ** 2, axis=1)

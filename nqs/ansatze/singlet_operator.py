@@ -45,12 +45,6 @@ class Table(NamedTuple):
     row: Array
     fraction: Array
 
-    @classmethod
-    def of(cls, finite: Array) -> "Table":
-        """A table that is finite."""
-        zeros = jnp.zeros_like(finite)
-        return cls(finite, zeros[:, 0], zeros[0], jnp.ones((), finite.dtype))
-
     @property
     def transposed(self) -> "Table":
         """The transposed table."""
@@ -128,16 +122,18 @@ def mixed_pairs(u: Array, table: Table) -> Array:
 def row_table(rows: Array, matrix: Array) -> tuple[Table, LogPsi]:
     """Rows (k, n) in terms of those of a matrix (n, n), and its determinant.
 
-    To a matrix that may be nearly singular a constant is added where its inverse is
-    largest. Any constant is exact, derivatives included: det(matrix) is that of the sum
-    times the fraction, which is what is returned besides.
+    To a matrix that may be singular a constant is added where its inverse is largest,
+    or that of a matrix as near as rounding. Any constant is exact, derivatives
+    included: det(matrix) is the fraction times that of the sum, which is returned.
     """
-    values = jax.lax.stop_gradient(matrix)
-    inverse = jnp.linalg.inv(values)
     n = len(matrix)
+    values, others = jax.lax.stop_gradient((matrix, rows))
+    size = jnp.maximum(jnp.max(jnp.abs(values)), jnp.max(jnp.abs(others)))
+    tiny = size * jnp.finfo(matrix.dtype).eps
+    inverse = jnp.linalg.inv(values + tiny * jnp.eye(n, dtype=matrix.dtype))
     at = jax.nn.one_hot(jnp.argmax(jnp.abs(inverse)), n * n, dtype=matrix.dtype)
     at = at.reshape(n, n)
-    size = jnp.max(jnp.abs(values)) * jnp.sign(jnp.sum(at * inverse))
+    size = size * jnp.sign(jnp.sum(at * inverse))
     regular = matrix + size * at.T
     inverse = jnp.linalg.inv(regular)
     there = jnp.sum(at, axis=0)
