@@ -386,7 +386,10 @@ def test_only_the_steps_of_the_run_may_be_raised_not_those_of_a_part(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["a run", "a file", "a folder of somebody"])
-def test_an_existing_directory_is_refused(finished, tmp_path, kind, refused):
+def test_an_existing_directory_is_refused(
+    finished, tmp_path, kind, refused, monkeypatch
+):
+    monkeypatch.setattr("nqs.run._Run", lambda _: pytest.fail("compiled before that"))
     path = tmp_path / "a"
     if kind == "a run":
         shutil.copytree(finished, path)
