@@ -73,8 +73,9 @@ def mixed_orbitals(u: Array, of_up: Table, of_down: Table) -> Array:
     apart = _of_all_others(u)
     none = 1 + jnp.sum(u * (4 + apart)) / 8
     one = jnp.sum(u * (2 + apart) * a * b) / 4
-    if min(u.shape) < 2:
-        return of_up.fraction * of_down.fraction * none + one
+    mixed = of_up.fraction * of_down.fraction * none + one
+    if min(u.shape) < 2:  # no two pairs
+        return mixed
     r = both_a[:, None] * both_b[None]
     two = (
         _crossed(jnp.einsum("ji,pqji->pq", u, r)[..., None, None])
@@ -82,7 +83,7 @@ def mixed_orbitals(u: Array, of_up: Table, of_down: Table) -> Array:
         - _crossed(jnp.einsum("pji,qjk->pqik", u[None] * both_a, both_b))
         - _crossed(jnp.einsum("qji,pjk->pqik", u[None] * both_b, both_a))
     )
-    return of_up.fraction * of_down.fraction * none + one + two / 16
+    return mixed + two / 16
 
 
 def mixed_pairs(u: Array, table: Table) -> Array:
@@ -105,7 +106,7 @@ def mixed_pairs(u: Array, table: Table) -> Array:
         r = a * d - b * c
         none = 1 + jnp.sum(u * (4 + apart)) / 8
         one = jnp.sum(u * (2 + apart) * r) / 4
-        if min(u.shape) < 2:
+        if min(u.shape) < 2:  # no two pairs
             return none + one
         swapped = u.T @ r
         adjugates = jnp.block([[d, -c], [-b, a]])
@@ -133,7 +134,7 @@ def row_table(rows: Array, matrix: Array) -> tuple[Table, LogPsi]:
     inverse = jnp.linalg.inv(values + tiny * jnp.eye(n, dtype=matrix.dtype))
     at = jax.nn.one_hot(jnp.argmax(jnp.abs(inverse)), n * n, dtype=matrix.dtype)
     at = at.reshape(n, n)
-    size = size * jnp.sign(jnp.sum(at * inverse))
+    size *= jnp.sign(jnp.sum(at * inverse))
     regular = matrix + size * at.T
     inverse = jnp.linalg.inv(regular)
     there = jnp.sum(at, axis=0)
