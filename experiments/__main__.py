@@ -14,7 +14,7 @@ def listing() -> list[str]:
     return [
         f"{name:20} {ast.get_docstring(ast.parse((folder / f'{name}.py').read_text()))}"
         for name in names
-        if name not in (*experiments.SHARED, "__main__")
+        if name not in ("command_line", "__main__")
     ]
 
 

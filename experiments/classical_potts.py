@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from experiments.lattices import ClassicalOptions
-from experiments.options import main
+from experiments.command_line.lattices import ClassicalOptions
+from experiments.command_line.options import main
 from hamiltonians import ClassicalPotts as Model
 from samplers import Recolour
 

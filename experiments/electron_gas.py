@@ -8,17 +8,17 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from experiments.chain import ChainOptions
-from experiments.options import Part, PartOption, main
+from experiments.command_line.chain import ChainOptions
+from experiments.command_line.options import Part, PartOption, main
 from hamiltonians import ElectronGas
 from nqs.ansatze import Backflow, PadeJastrow, PlaneWaveSlater, Product
-from nqs.experiment import Experiment
-from nqs.periodic_observables import (
+from nqs.observables.periodic import (
     MomentumDistribution,
     PairDistribution,
     StructureFactor,
 )
-from nqs.progress import uncertain
+from nqs.runs.experiment import Experiment
+from nqs.runs.progress import uncertain
 from samplers import Periodic
 
 RANGES = (0.5, 1.0, 2.0)  # of what the network knows of close electrons, rs

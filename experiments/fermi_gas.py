@@ -2,10 +2,10 @@
 
 import dataclasses
 
-from experiments.options import main
-from experiments.singlets import SingletOptions
+from experiments.command_line.options import main
+from experiments.command_line.singlets import SingletOptions
 from hamiltonians import FermiGas
-from nqs.experiment import Experiment
+from nqs.runs.experiment import Experiment
 
 # Of the Gaussians among the features of a pair, in effective ranges.
 RANGES = (0.5, 1.0, 2.0, 4.0)

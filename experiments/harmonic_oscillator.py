@@ -3,10 +3,9 @@
 import dataclasses
 from typing import Literal
 
-from experiments.options import Options, Part, PartOption, main
-from experiments.trap_ansatze import trap_ansatz
+from experiments.command_line.options import Options, Part, PartOption, main
+from experiments.command_line.traps import trap_ansatz
 from hamiltonians import Coulomb, Gaussian, HarmonicPairs, HarmonicTrap, InverseSquare
-from nqs.experiment import Experiment
 from nqs.observables import (
     Density,
     MeanSquareRadius,
@@ -14,6 +13,7 @@ from nqs.observables import (
     RadialDensity,
     SpinSquared,
 )
+from nqs.runs.experiment import Experiment
 
 INTERACTIONS = {
     "none": lambda: None,

@@ -2,13 +2,13 @@
 
 import dataclasses
 
-from experiments.lattices import LatticeOptions, lattice_ansatz
-from experiments.options import main
+from experiments.command_line.lattices import LatticeOptions, lattice_ansatz
+from experiments.command_line.options import main
 from hamiltonians import J1J2
 from hamiltonians import Heisenberg as Model
-from nqs.experiment import Experiment
-from nqs.lattice_observables import SiteStructureFactor
 from nqs.observables import Observable
+from nqs.observables.lattice import SiteStructureFactor
+from nqs.runs.experiment import Experiment
 from samplers import Exchange
 
 

@@ -2,10 +2,10 @@
 
 import dataclasses
 
-from experiments.lattices import LatticeOptions, lattice_ansatz
-from experiments.options import main
+from experiments.command_line.lattices import LatticeOptions, lattice_ansatz
+from experiments.command_line.options import main
 from hamiltonians import TransverseFieldIsing
-from nqs.experiment import Experiment
+from nqs.runs.experiment import Experiment
 from samplers import Flip
 
 

@@ -3,12 +3,12 @@
 import dataclasses
 import math
 
-from experiments.chain import ChainOptions
-from experiments.options import main
-from experiments.singlets import SingletOptions
+from experiments.command_line.chain import ChainOptions
+from experiments.command_line.options import main
+from experiments.command_line.singlets import SingletOptions
 from hamiltonians import NeutronMatter
 from hamiltonians.neutron_matter import HBAR_SQUARED_OVER_M, RANGE
-from nqs.experiment import Experiment
+from nqs.runs.experiment import Experiment
 
 # Of the Gaussians among the features of a pair, fm: the forces of three and of two,
 # and the tail of a pair.

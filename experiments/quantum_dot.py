@@ -2,10 +2,9 @@
 
 import dataclasses
 
-from experiments.options import Options, Part, PartOption, main
-from experiments.trap_ansatze import trap_ansatz
+from experiments.command_line.options import Options, Part, PartOption, main
+from experiments.command_line.traps import trap_ansatz
 from hamiltonians import Coulomb, HarmonicTrap
-from nqs.experiment import Experiment
 from nqs.observables import (
     Density,
     MeanSquareRadius,
@@ -13,6 +12,7 @@ from nqs.observables import (
     RadialDensity,
     SpinSquared,
 )
+from nqs.runs.experiment import Experiment
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -3,14 +3,19 @@
 from hamiltonians.classical import ClassicalIsing, ClassicalPotts
 from hamiltonians.electron_gas import ElectronGas
 from hamiltonians.fermi_gas import FermiGas
+from hamiltonians.forces.pair_potentials import (
+    Coulomb,
+    Gaussian,
+    HarmonicPairs,
+    InverseSquare,
+)
 from hamiltonians.heisenberg import J1J2, Heisenberg
-from hamiltonians.interactions import Coulomb, Gaussian, HarmonicPairs, InverseSquare
 from hamiltonians.ising import TransverseFieldIsing
-from hamiltonians.kinetic import kinetic_energy
 from hamiltonians.neutron_matter import NeutronMatter
-from hamiltonians.oscillator import oscillator_levels
 from hamiltonians.potts import Potts
 from hamiltonians.trap import HarmonicTrap
+from nqs.laplacian.kinetic import kinetic_energy
+from nqs.space.oscillator import oscillator_levels
 
 __all__ = [
     "J1J2",

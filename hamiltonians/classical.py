@@ -15,10 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from hamiltonians.classical_references import Thermal, kaufman, transfer_matrix
 from hamiltonians.lattice_model import OnLattice, check_finite
-from nqs.lattice import Lattice, Sites
-from nqs.types import Ansatz, DirectSampling, Params, Reference
+from hamiltonians.references.classical import Thermal, kaufman, transfer_matrix
+from nqs.capabilities import DirectSampling
+from nqs.space.lattice import Lattice, Sites
+from nqs.types import Ansatz, Params, Reference
 
 
 class ClassicalModel(OnLattice):

@@ -6,7 +6,7 @@ for every rs. With energies in hartree
 
     H = -(1 / 2 rs^2) sum_i nabla_i^2 + (1 / rs) (sum_{i<j} psi(x_i - x_j) + n xi / 2)
 
-with the Ewald potential psi and the Madelung constant xi of `hamiltonians.ewald`.
+with the Ewald potential psi and the Madelung constant xi (`hamiltonians.forces`).
 """
 
 import dataclasses
@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from jax import Array
 
-from hamiltonians.ewald import Ewald
-from hamiltonians.gas_references import cubic_gas_references
-from hamiltonians.kinetic import kinetic_energy
-from nqs.box import Box, reduced, spread_out
+from hamiltonians.forces.ewald import Ewald
+from hamiltonians.references.gas import cubic_gas_references
+from nqs.laplacian.kinetic import kinetic_energy
+from nqs.space.box import Box, reduced, spread_out
 from nqs.types import Ansatz, Hamiltonian, Params, Reference
 
 DEFAULT_CELL = {2: "square", 3: "cubic"}
@@ -36,8 +36,8 @@ class ElectronGas(Hamiltonian):
       n_down: electrons with spin down, likewise.
       rs: density parameter, bohr.
       d: dimensions, 2 or 3.
-      cell: its shape, a name of `nqs.box.SHAPES` or lattice vectors of any size; None
-        for a square or a cube.
+      cell: its shape, a name in `nqs.space.box.SHAPES` or lattice vectors of any
+        size; None for a square or a cube.
       twist: d fractions of reciprocal lattice vectors, which the wave vectors have
         more than a periodic function; None for zeros.
 

@@ -23,10 +23,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from hamiltonians import two_in_a_cube
-from hamiltonians.kinetic import kinetic_energy
-from nqs.box import Box, spread_out
-from nqs.exchange import opposite_pairs
+from hamiltonians.references import two_in_a_cube
+from nqs.laplacian.kinetic import kinetic_energy
+from nqs.ratios.exchange import opposite_pairs
+from nqs.space.box import Box, spread_out
 from nqs.types import Ansatz, Hamiltonian, Params, Reference
 
 # 1 / cosh^2 beyond this argument counts as zero, 1e-8.

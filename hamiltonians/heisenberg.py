@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from hamiltonians.chain_references import heisenberg_ring
-from hamiltonians.exact import diagonalized
 from hamiltonians.lattice_model import Connected, LatticeModel, check_finite
-from nqs.lattice import Lattice, Sites, spins, sublattices
+from hamiltonians.references.chains import heisenberg_ring
+from hamiltonians.references.lanczos import diagonalized
+from nqs.space.lattice import Lattice, Sites, spins, sublattices
 from nqs.types import Reference
 
 

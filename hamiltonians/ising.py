@@ -6,10 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from hamiltonians.chain_references import ising_ring
-from hamiltonians.exact import diagonalized
 from hamiltonians.lattice_model import Connected, LatticeModel, check_finite
-from nqs.lattice import Lattice, Sites, spins
+from hamiltonians.references.chains import ising_ring
+from hamiltonians.references.lanczos import diagonalized
+from nqs.space.lattice import Lattice, Sites, spins
 from nqs.types import Reference
 
 

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from nqs.lattice import Sites
-from nqs.site_ratios import site_ratios_of
+from nqs.ratios.sites import site_ratios_of
+from nqs.space.lattice import Sites
 from nqs.types import Ansatz, Hamiltonian, Params
 
 

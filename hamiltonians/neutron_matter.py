@@ -17,7 +17,7 @@ of i and j exchanged back, that is, minus psi with their positions exchanged:
     V_ij psi = C (psi + P_r psi) / 2 for opposite spins, 0 for equal ones,
 
 with the exchange P_r of positions. Only singlets feel it. The same forces act on
-configurations that name all spins (`nqs.spins`), where P is simply that exchange.
+configurations that name all spins (`nqs.space.spins`), where P is simply that exchange.
 """
 
 import dataclasses
@@ -32,12 +32,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from hamiltonians import two_in_a_cube
-from hamiltonians.kinetic import kinetic_energy
-from hamiltonians.neutron_references import coupled_cluster, four_neutrons
-from nqs.box import Box, spread_out
-from nqs.exchange import exchange_ratios, opposite_pairs
-from nqs.spins import SpinPositions, labels, sorted_by_spin
+from hamiltonians.references import two_in_a_cube
+from hamiltonians.references.neutrons import coupled_cluster, four_neutrons
+from nqs.laplacian.kinetic import kinetic_energy
+from nqs.ratios.exchange import exchange_ratios, opposite_pairs
+from nqs.space.box import Box, spread_out
+from nqs.space.spins import SpinPositions, labels, sorted_by_spin
 from nqs.types import Ansatz, Function, Hamiltonian, Params, Reference
 
 HBAR_C = 197.32697  # MeV fm
@@ -94,8 +94,8 @@ class NeutronMatter(Hamiltonian):
       density: fm^-3.
       three_body: whether the repulsion of three neutrons is there.
       r3: its range R3, fm, a key of `THREE_BODY`.
-      spin_explicit: whether walkers are `nqs.spins.SpinPositions`, for an ansatz such
-        as `SpinExplicit`, instead of labelled positions.
+      spin_explicit: whether walkers are `SpinPositions`, for an ansatz such as
+        `SpinExplicit`, instead of labelled positions.
 
     Raises:
       ValueError: if a field makes no sense.

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from hamiltonians.exact import diagonalized
 from hamiltonians.lattice_model import Connected, LatticeModel, check_finite
-from nqs.lattice import Sites
+from hamiltonians.references.lanczos import diagonalized
+from nqs.space.lattice import Sites
 from nqs.types import Reference
 
 

@@ -19,11 +19,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from hamiltonians.dot_references import dot_references
-from hamiltonians.interactions import Coulomb, HarmonicPairs, InverseSquare
-from hamiltonians.kinetic import kinetic_energy
-from hamiltonians.oscillator import filled_levels, level_energy
-from hamiltonians.two_body import two_body_energy
+from hamiltonians.forces.pair_potentials import Coulomb, HarmonicPairs, InverseSquare
+from hamiltonians.references.dots import dot_references
+from hamiltonians.references.two_in_a_trap import two_body_energy
+from nqs.laplacian.kinetic import kinetic_energy
+from nqs.space.oscillator import filled_levels, level_energy
 from nqs.types import Ansatz, Hamiltonian, Params, Reference
 
 
@@ -36,7 +36,7 @@ class HarmonicTrap(Hamiltonian):
       d: dimensions, 1 to 3.
       omega: frequency, hartree; one for all axes, or a tuple of d.
       interaction: pair potential V(r), hartree, called with distances in bohr; one of
-        `hamiltonians.interactions` or any such function. None for free particles.
+        `hamiltonians.forces` or any such function. None for free particles.
       n_up: fermions with spin up, the first n_up of the n; None for bosons. It decides
         the references and the spread of the first walkers, not the terms.
 

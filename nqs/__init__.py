@@ -1,6 +1,6 @@
 """Neural quantum states: ansätze, Hamiltonians, samplers and optimizers, composed.
 
-    from nqs.run import Experiment, run
+    from nqs.runs.run import Experiment, run
 
 The rest of the namespace is loaded when it is first used, so that `import nqs` costs
 little more than `import jax`.
@@ -12,17 +12,17 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Experiment": "nqs.run",
+    "Experiment": "nqs.runs.experiment",
     "Function": "nqs.types",
     "Hamiltonian": "nqs.types",
     "LogPsi": "nqs.types",
     "Reference": "nqs.types",
     "VMC": "nqs.vmc",
     "chunked_map": "nqs.batching",
-    "configure": "nqs.run",
+    "configure": "nqs.runs.run",
     "energy_gradient": "nqs.vmc",
     "estimate": "nqs.statistics",
-    "load": "nqs.run",
+    "load": "nqs.runs.run",
 }
 
 __all__ = [*_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]

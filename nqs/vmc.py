@@ -9,8 +9,8 @@ import optax
 from jax import Array
 
 from nqs.batching import check_chunk_size, chunked_map, chunked_sum
+from nqs.capabilities import implemented_by
 from nqs.types import (
-    IMPLEMENTED_BY,
     Ansatz,
     Hamiltonian,
     LogPsi,
@@ -68,7 +68,7 @@ class VMC:
             raise ValueError(
                 f"{type(self.sampler).__name__} needs an ansatz with a "
                 f"{needed.__name__}, such as "
-                f"{' or '.join(IMPLEMENTED_BY.get(needed, ())) or 'one of your own'}; "
+                f"{' or '.join(implemented_by(needed)) or 'one of your own'}; "
                 f"{type(self.ansatz).__name__} has none"
             )
         check_chunk_size(self.chunk_size)

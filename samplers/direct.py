@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from nqs.batching import chunked_map
-from nqs.types import Ansatz, DirectSampling, Params, Walkers
+from nqs.capabilities import DirectSampling
+from nqs.types import Ansatz, Params, Walkers
 
 
 class DirectState(NamedTuple):

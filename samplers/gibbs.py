@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from nqs.types import Ansatz, HiddenLayer, Params, Walkers
+from nqs.capabilities import HiddenLayer
+from nqs.types import Ansatz, Params, Walkers
 from samplers.metropolis import check_settings
 
 

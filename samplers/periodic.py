@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from nqs.box import Box
+from nqs.space.box import Box
 from nqs.types import Ansatz, Params, Sampler, State, Walkers
 
 

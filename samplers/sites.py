@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from nqs.batching import chunked_map
-from nqs.lattice import Sites
-from nqs.site_ratios import site_ratios_of
+from nqs.ratios.sites import site_ratios_of
+from nqs.space.lattice import Sites
 from nqs.types import Ansatz, Params
 from samplers.metropolis import check_settings, where
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from nqs.spins import SpinPositions
+from nqs.space.spins import SpinPositions
 from samplers.metropolis import AllParticles, Move
 
 

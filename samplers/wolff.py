@@ -13,7 +13,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from nqs.batching import chunked_map
-from nqs.types import Ansatz, Clusters, Params
+from nqs.capabilities import Clusters
+from nqs.types import Ansatz, Params
 from samplers.metropolis import check_settings
 from samplers.sites import SiteState
 

@@ -51,7 +51,7 @@ def compiled(tmp_path_factory):
             jax.config.update(name, value)
             patch.setenv(name.upper(), str(value))
         compilation_cache.reset_cache()  # JAX looks for a folder only once
-        jax.devices()  # four of them: `nqs.run.configure` would ask for all cores
+        jax.devices()  # four of them: `nqs.runs.run.configure` would ask for all cores
         yield
     jax.config.update("jax_compilation_cache_dir", None)
     compilation_cache.reset_cache()
@@ -65,7 +65,7 @@ def without_figures(monkeypatch):
         directory.mkdir(exist_ok=True)
         (directory / "energy.png").write_bytes(b"no figure" * 20)
 
-    monkeypatch.setattr("nqs.result.draw_figures", draw_nothing)
+    monkeypatch.setattr("nqs.runs.result.draw_figures", draw_nothing)
 
 
 @pytest.fixture

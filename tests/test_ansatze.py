@@ -17,8 +17,7 @@ from hamiltonians import (
     InverseSquare,
     oscillator_levels,
 )
-from hamiltonians.kinetic import kinetic_energy
-from nqs import ansatze, settings
+from nqs import ansatze
 from nqs.ansatze import (
     Backflow,
     DeepSets,
@@ -34,6 +33,8 @@ from nqs.ansatze import (
 )
 from nqs.ansatze.ffnn import INITIALIZERS, KINKED, silu
 from nqs.ansatze.slater import hermite_orbitals, lowest_orbitals
+from nqs.laplacian.kinetic import kinetic_energy
+from nqs.runs import config as settings
 from nqs.types import LogPsi
 
 W = 8

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hamiltonians.kinetic import kinetic_energy
 from nqs.ansatze import Backflow, Slater
+from nqs.laplacian.kinetic import kinetic_energy
 
 CASES = {
     "closed shell": (Backflow(3, layers=2, width=4), 6, 2),

@@ -13,15 +13,15 @@ import sys
 import jax.numpy as jnp
 import pytest
 
-from experiments import options
+from experiments.command_line import options
+from experiments.command_line.options import Part
 from experiments.harmonic_oscillator import HarmonicOscillator
-from experiments.options import Part
 from experiments.quantum_dot import QuantumDot
-from nqs import checkpoints, result
-from nqs import directory as directory_module
-from nqs.directory import Metrics, alone, read_json, write_json
 from nqs.optimizers import FirstOrder
-from nqs.run import RunError, evaluate_again, evaluate_main, load, run
+from nqs.runs import checkpoints, result
+from nqs.runs import directory as directory_module
+from nqs.runs.directory import Metrics, alone, read_json, write_json
+from nqs.runs.run import RunError, evaluate_again, evaluate_main, load, run
 from nqs.types import Function, LogPsi
 from tests import tiny
 from tests.tiny import FULL_DISK, SAMPLERS, Still, Well, gaussian, narrow, process
@@ -389,7 +389,7 @@ def test_only_the_steps_of_the_run_may_be_raised_not_those_of_a_part(tmp_path):
 def test_an_existing_directory_is_refused(
     finished, tmp_path, kind, refused, monkeypatch
 ):
-    monkeypatch.setattr("nqs.run._Run", lambda _: pytest.fail("compiled before that"))
+    monkeypatch.setattr("nqs.runs.run._Run", lambda _: pytest.fail("compiled"))
     path = tmp_path / "a"
     if kind == "a run":
         shutil.copytree(finished, path)

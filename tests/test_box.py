@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nqs.box import SHAPES, Box, reduced
+from nqs.space.box import SHAPES, Box, reduced
 
 SKEW = Box(((1.0, 0.2, 0.1), (0.7, 1.3, -0.2), (-0.4, 0.5, 0.9)))
 SLANTED = Box(((1.0, 0.0), (3.3, 0.8)))  # its shortest vectors are not these

@@ -5,11 +5,11 @@ import json
 
 import pytest
 
-from experiments.chain import Chain
-from experiments.options import Options
-from nqs.directory import RunError
-from nqs.figures import draw_energies
-from nqs.run import Experiment, load
+from experiments.command_line.chain import Chain
+from experiments.command_line.options import Options
+from nqs.runs.directory import RunError
+from nqs.runs.figures import draw_energies
+from nqs.runs.run import Experiment, load
 from nqs.types import Function
 from tests.tiny import Well, gaussian, narrow
 

@@ -18,8 +18,8 @@ import optax
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from nqs import checkpoints
-from nqs.checkpoints import ANY_SHAPE, CheckpointError
+from nqs.runs import checkpoints
+from nqs.runs.checkpoints import ANY_SHAPE, CheckpointError
 
 ROOT = Path(__file__).parents[1]
 
@@ -275,7 +275,7 @@ def test_a_full_disk_leaves_the_earlier_checkpoint(tmp_path, noticed_by):
     program = """
 import resource, sys, numpy as np
 from pathlib import Path
-from nqs import checkpoints
+from nqs.runs import checkpoints
 directory = Path(sys.argv[1])
 small = {"walkers": np.full((4, 2), 1.0), "empty": np.zeros(0)}
 checkpoints.save(directory, 1, small, identity="dot")
@@ -359,7 +359,7 @@ def test_kill_9_leaves_a_complete_checkpoint(tmp_path, kills):
     program = """
 import itertools, sys, numpy as np
 from pathlib import Path
-from nqs.checkpoints import save
+from nqs.runs.checkpoints import save
 for step in itertools.count(1):
     walkers = np.full((4, 2), float(step))
     tree = {"walkers": walkers, "empty": np.zeros(0)}

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from hamiltonians import ClassicalIsing, ClassicalPotts
-from hamiltonians.classical_references import kaufman
+from hamiltonians.references.classical import kaufman
 from nqs.ansatze import BinaryRBM, Boltzmann, RecurrentGRU
-from nqs.evaluate import summary
-from nqs.lattice import Graph, Lattice
+from nqs.capabilities import Clusters
 from nqs.optimizers import FirstOrder
-from nqs.types import Clusters
+from nqs.space.lattice import Graph, Lattice
+from nqs.statistics.evaluation import summary
 from nqs.vmc import VMC
 from samplers import Flip, Recolour, SiteMetropolis, Wolff
 from tests.chi_square import p_value

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hamiltonians import ElectronGas
-from hamiltonians.ewald import Ewald
+from hamiltonians.forces.ewald import Ewald
 from nqs.types import Function, LogPsi
 
 SKEW = ((1.0, 0.2, 0.1), (0.7, 1.3, -0.2), (-0.4, 0.5, 0.9))

@@ -6,10 +6,10 @@ import json
 import numpy as np
 import pytest
 
-from experiments.chain import Chain
+from experiments.command_line.chain import Chain
+from experiments.command_line.options import Part
 from experiments.electron_gas import ElectronGasOptions, spread_twists
-from experiments.options import Part
-from nqs.run import load
+from nqs.runs.run import load
 
 TINY = ElectronGasOptions(
     n_up=1,

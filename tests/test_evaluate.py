@@ -15,7 +15,9 @@ from hamiltonians import (
     InverseSquare,
 )
 from nqs.batching import chunked_map
-from nqs.evaluate import (
+from nqs.observables import Density, MeanSquareRadius, RadialDensity
+from nqs.statistics.estimates import estimate
+from nqs.statistics.evaluation import (
     N_GROUPS,
     Evaluation,
     carriers,
@@ -25,8 +27,6 @@ from nqs.evaluate import (
     stack,
     summary,
 )
-from nqs.observables import Density, MeanSquareRadius, RadialDensity
-from nqs.statistics import estimate
 from nqs.types import Function, LogPsi
 from samplers import Metropolis
 from tests.tiny import Still, StillState, Well, exact, gaussian

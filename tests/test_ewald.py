@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.special import erfc
 
-from hamiltonians.ewald import Ewald
-from nqs.box import Box
+from hamiltonians.forces.ewald import Ewald
+from nqs.space.box import Box
 
 SKEW = ((1.0, 0.2, 0.1), (0.7, 1.3, -0.2), (-0.4, 0.5, 0.9))
 SLANTED = ((1.0, 0.0), (3.3, 0.8))  # its shortest vectors are not these

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nqs.extrapolation import Blocks, blocks, extrapolate
+from nqs.statistics.extrapolation import Blocks, blocks, extrapolate
 
 WALKERS = 500
 

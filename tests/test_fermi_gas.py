@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments.command_line.options import Part
 from experiments.fermi_gas import FermiGasOptions
-from experiments.options import Part
 from hamiltonians import FermiGas
 from hamiltonians.fermi_gas import TWO, PoeschlTeller
-from hamiltonians.two_in_a_cube import ground_state
+from hamiltonians.references.two_in_a_cube import ground_state
 from nqs.types import Function, LogPsi
 
 

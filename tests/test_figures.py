@@ -4,10 +4,10 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from nqs.extrapolation import blocks, extrapolate
-from nqs.figures import Profile, draw_figures, labelled
 from nqs.observables import Density, PairCorrelation, RadialDensity
-from nqs.progress import uncertain
+from nqs.runs.figures import Profile, draw_figures, labelled
+from nqs.runs.progress import uncertain
+from nqs.statistics.extrapolation import blocks, extrapolate
 from nqs.types import Reference
 
 EXACT = (Reference(3.0, 0.0, "exact", "textbook"),)

@@ -27,7 +27,7 @@ def test_importing_nqs_costs_little_more_than_importing_jax():
 def test_importing_nqs_touches_no_device_and_loads_no_heavy_package():
     code = """
 import sys
-import nqs, nqs.types, nqs.batching, nqs.statistics, hamiltonians, samplers
+import nqs, nqs.types, nqs.batching, nqs.statistics.estimates, hamiltonians, samplers
 from jax._src import xla_bridge
 assert not xla_bridge.backends_are_initialized()
 heavy = {"flax", "folx", "orbax", "tyro", "matplotlib"} & set(sys.modules)

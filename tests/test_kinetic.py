@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hamiltonians import message_rule, pair_rule, wave_rule
-from hamiltonians.kinetic import LAPLACIANS, kinetic_energy
 from nqs.ansatze.ffnn import silu
-from nqs.box import sin_and_cos
-from nqs.pairs import message_sum, relative_features
+from nqs.laplacian import message_rule, pair_rule, wave_rule
+from nqs.laplacian.kinetic import LAPLACIANS, kinetic_energy
+from nqs.laplacian.pairs import message_sum, relative_features
+from nqs.space.box import sin_and_cos
 from nqs.types import Function, LogPsi
 
 WAVE_VECTORS = np.array([[0.3, -1.2], [2.0, 0.7], [-0.4, 0.1]])

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from nqs.lattice import Graph, Lattice, sublattices
+from nqs.space.lattice import Graph, Lattice, sublattices
 
 LATTICES = [
     Lattice((5,)),

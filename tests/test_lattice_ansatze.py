@@ -11,7 +11,7 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from hamiltonians import Heisenberg, Potts, TransverseFieldIsing
-from hamiltonians.exact import configurations
+from hamiltonians.references.lanczos import configurations
 from nqs.ansatze import (
     BinaryRBM,
     FeedForward,
@@ -22,10 +22,10 @@ from nqs.ansatze import (
 )
 from nqs.ansatze.recurrent import gated
 from nqs.ansatze.site_features import product
-from nqs.lattice import Graph, Lattice
+from nqs.capabilities import LogDerivatives, SiteRatios
 from nqs.optimizers.derivatives import CenteredDerivatives
-from nqs.site_ratios import EvaluatedRatios, site_ratios_of
-from nqs.types import LogDerivatives, SiteRatios
+from nqs.ratios.sites import EvaluatedRatios, site_ratios_of
+from nqs.space.lattice import Graph, Lattice
 from nqs.vmc import energy_gradient
 from tests.chi_square import p_value
 

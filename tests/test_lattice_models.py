@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from hamiltonians import J1J2, Heisenberg, Potts, TransverseFieldIsing
-from hamiltonians.chain_references import heisenberg_ring, ising_ring
-from hamiltonians.exact import configurations, ground_state, operator
-from nqs.lattice import Graph, Lattice, sublattices
+from hamiltonians.references.chains import heisenberg_ring, ising_ring
+from hamiltonians.references.lanczos import configurations, ground_state, operator
+from nqs.space.lattice import Graph, Lattice, sublattices
 from nqs.types import Function, LogPsi
 
 RING, SQUARE = Lattice((4,)), Lattice((3, 2), "square", periodic=False)

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nqs.lattice import Lattice
-from nqs.lattice_observables import Magnetisation, SiteStructureFactor
+from nqs.observables.lattice import Magnetisation, SiteStructureFactor
+from nqs.space.lattice import Lattice
 from nqs.types import Function, LogPsi
 
 NOTHING = Function(lambda params, x: LogPsi(jnp.ones(()), jnp.zeros(())))

@@ -7,16 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.chain import Chain
 from experiments.classical_ising import ClassicalIsing
 from experiments.classical_potts import ClassicalPotts
+from experiments.command_line.chain import Chain
+from experiments.command_line.options import Part
 from experiments.heisenberg import Heisenberg
 from experiments.ising import Ising
-from experiments.options import Part
 from experiments.potts import Potts
 from nqs.ansatze import Symmetrized
-from nqs.evaluate import evaluate
-from nqs.lattice import Lattice
+from nqs.space.lattice import Lattice
+from nqs.statistics.evaluation import evaluate
 from samplers import Exchange, Flip, Recolour
 
 QUICK = {"n_walkers": 32, "optimizer": Part("sgd"), "iterations": 2}

@@ -20,9 +20,10 @@ from nqs.ansatze import (
     SlaterJastrow,
 )
 from nqs.ansatze.log_derivatives import LayerwiseDerivatives
+from nqs.capabilities import LogDerivatives
 from nqs.optimizers import MinSR
 from nqs.optimizers.derivatives import CenteredDerivatives, n_parameters
-from nqs.types import Function, LogDerivatives, LogPsi
+from nqs.types import Function, LogPsi
 
 W, N, D = 7, 3, 2
 

@@ -5,8 +5,8 @@ import math
 
 import pytest
 
+from experiments.command_line.options import Part
 from experiments.neutron_matter import NeutronMatterOptions
-from experiments.options import Part
 from nqs.ansatze import Backflow, SingletBackflow
 
 TINY = NeutronMatterOptions(

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from nqs import settings
 from nqs.observables import (
     Density,
     MeanSquareRadius,
@@ -14,6 +13,7 @@ from nqs.observables import (
     RadialDensity,
     SpinSquared,
 )
+from nqs.runs import config as settings
 from nqs.types import Function, LogPsi
 
 OBSERVABLES = [

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hamiltonians.kinetic import kinetic_energy
 from nqs.ansatze import Backflow, PadeJastrow, PlaneWaveSlater, Product
-from nqs.box import Box
+from nqs.laplacian.kinetic import kinetic_energy
+from nqs.space.box import Box
 
 CUBE = Box.shaped("cubic", 14.0, 3)
 SKEW = Box(((2.5, 0.3, 0.1), (-0.4, 2.2, 0.5), (0.2, -0.3, 2.8)))

@@ -12,9 +12,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from nqs import settings
-from nqs.box import Box
-from nqs.periodic_observables import (
+from nqs.observables.periodic import (
     MomentumDistribution,
     OneBodyDensity,
     PairDistribution,
@@ -22,6 +20,8 @@ from nqs.periodic_observables import (
     displacement,
     hashed_key,
 )
+from nqs.runs import config as settings
+from nqs.space.box import Box
 from nqs.types import Function, LogPsi
 
 CUBE = Box.shaped("cubic", 7.0, 3)

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from nqs import settings
-from nqs.box import Box
-from nqs.types import Function, HiddenLayer, LogPsi
+from nqs.capabilities import HiddenLayer
+from nqs.runs import config as settings
+from nqs.space.box import Box
+from nqs.types import Function, LogPsi
 from nqs.vmc import VMC
 from samplers import Gibbs, Langevin, Metropolis, OneParticle, Periodic
 from tests.tiny import Well

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from nqs import progress
-from nqs.progress import Progress, uncertain
+from nqs.runs import progress
+from nqs.runs.progress import Progress, uncertain
 
 
 @pytest.mark.parametrize(

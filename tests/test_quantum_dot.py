@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments.options import Part
+from experiments.command_line.options import Part
 from experiments.quantum_dot import QuantumDot
 from nqs.ansatze import Backflow, PadeJastrow
 from nqs.observables import SpinSquared

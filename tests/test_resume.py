@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nqs import checkpoints, saved
-from nqs.directory import read_json
-from nqs.run import RunError, load, run
+from nqs.runs import checkpoints, saved
+from nqs.runs.directory import read_json
+from nqs.runs.run import RunError, load, run
 from nqs.vmc import VMC
 from tests.tiny import (
     OPTIMIZERS,

@@ -19,11 +19,11 @@ from jax.sharding import PartitionSpec
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import nqs
-from nqs import saved
-from nqs.directory import Metrics, read_json, write_json
 from nqs.observables import MeanSquareRadius, RadialDensity
-from nqs.progress import uncertain
-from nqs.run import (
+from nqs.runs import saved
+from nqs.runs.directory import Metrics, read_json, write_json
+from nqs.runs.progress import uncertain
+from nqs.runs.run import (
     RunError,
     configure,
     evaluate_again,
@@ -297,13 +297,13 @@ def test_what_is_measured_and_handed_on_is_the_average_over_training(tmp_path):
         directory = str(tmp_path / str(iterations))
         run(experiment(iterations=iterations, directory=directory, **settings))
     one, average = (float(load(tmp_path / name).params["a"]) for name in "12")
-    last = float(nqs.run._load(tmp_path / "2", {})[1]["vmc"].params["a"])
+    last = float(nqs.runs.run._load(tmp_path / "2", {})[1]["vmc"].params["a"])
     assert last != one and average == pytest.approx((one + last) / 2, rel=1e-12)
     terms = read_json(tmp_path / "2" / "result.json")["terms"]
     kinetic, trap = terms["kinetic"][0], terms["trap"][0]
     assert kinetic == pytest.approx(average / 2 - average**2 * trap, rel=1e-12)
     started = experiment(start_from=str(tmp_path / "2"), **settings)
-    state = nqs.run._Run(started).state
+    state = nqs.runs.run._Run(started).state
     assert float(state.params["a"]) == float(state.average["a"]) == average
 
 
@@ -318,10 +318,10 @@ def test_start_from_takes_parameters_and_rescales_walkers(finished, tmp_path):
     config = read_json(tmp_path / "a" / "config.json")
     assert config["start_from"] == str(finished)
     # before the first step: lengths double when omega falls to a quarter
-    state = nqs.run._Run(dataclasses.replace(start, directory=None)).state
+    state = nqs.runs.run._Run(dataclasses.replace(start, directory=None)).state
     np.testing.assert_array_equal(state.sampler.walkers, 2 * source.walkers)
     more = dataclasses.replace(start, directory=None, n_walkers=40)
-    walkers = nqs.run._Run(more).state.sampler.walkers
+    walkers = nqs.runs.run._Run(more).state.sampler.walkers
     np.testing.assert_array_equal(walkers[16:32], walkers[:16])
     np.testing.assert_array_equal(walkers[32:], walkers[:8])
 

@@ -19,10 +19,11 @@ import scipy.special
 import scipy.stats
 from flax import linen
 
-from nqs import ansatze, settings
 from nqs.ansatze import FeedForward, GaussianBinaryRBM, SlaterJastrow
+from nqs.capabilities import DirectSampling, HiddenLayer, SiteRatios, implemented_by
 from nqs.optimizers import FirstOrder
-from nqs.types import IMPLEMENTED_BY, Function, LogPsi
+from nqs.runs import config as settings
+from nqs.types import Function, LogPsi
 from nqs.vmc import VMC
 from samplers import AllParticles, Gibbs, Langevin, Metropolis, OneParticle, langevin
 from samplers.langevin import LangevinState, log_green_ratio
@@ -621,12 +622,7 @@ def test_a_capability_of_ones_own_is_asked_for_too():
         VMC(FeedForward(), None, Medium(), FirstOrder())
 
 
-@pytest.mark.parametrize("capability", IMPLEMENTED_BY, ids=lambda c: c.__name__)
-def test_error_messages_list_the_ansatze_with_a_capability(capability):
-    parts = [getattr(ansatze, name) for name in ansatze.__all__]
-    found = [
-        part.__name__
-        for part in parts
-        if isinstance(part, type) and issubclass(part, capability)
-    ]
-    assert sorted(IMPLEMENTED_BY[capability]) == sorted(found)
+def test_error_messages_list_the_ansatze_with_a_capability():
+    assert implemented_by(HiddenLayer) == ["GaussianBinaryRBM"]
+    assert implemented_by(DirectSampling) == ["RecurrentGRU"]
+    assert "BinaryRBM" in implemented_by(SiteRatios)

@@ -16,7 +16,7 @@ import pytest
 from hamiltonians import Coulomb, HarmonicTrap
 from nqs.ansatze import FeedForward, GaussianBinaryRBM
 from nqs.optimizers import FirstOrder, Schedule
-from nqs.settings import NotImportable, differences, from_json, to_json
+from nqs.runs.config import NotImportable, differences, from_json, to_json
 from nqs.types import Function
 from samplers import Gibbs, Langevin, Metropolis, OneParticle
 from tests.tiny import ROOT, Well, experiment, gaussian, narrow
@@ -109,7 +109,7 @@ def test_a_class_that_is_gone_is_named():
 
 def test_a_module_run_as_a_program_is_found_under_its_name():
     program = """
-from nqs.settings import to_json
+from nqs.runs.config import to_json
 from tests.tiny import Well
 class Mine: pass
 print(to_json(Well)["function"], to_json(Mine)["function"])

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 
-from hamiltonians.kinetic import kinetic_energy
 from nqs.ansatze import PlaneWaveSlater, SingletBackflow
 from nqs.ansatze.singlet_operator import (
     mixed_orbitals,
@@ -17,9 +16,11 @@ from nqs.ansatze.singlet_operator import (
     pair_table,
     row_table,
 )
-from nqs.box import Box
-from nqs.exchange import exchange_ratios, total_spin
-from nqs.types import ExchangeRatios, Function
+from nqs.capabilities import ExchangeRatios
+from nqs.laplacian.kinetic import kinetic_energy
+from nqs.ratios.exchange import exchange_ratios, total_spin
+from nqs.space.box import Box
+from nqs.types import Function
 
 SMALL = {"layers": 2, "width": 4, "channels": 2}
 CUBE = Box.shaped("cubic", 60.0, 3)

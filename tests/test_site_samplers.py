@@ -12,10 +12,10 @@ from jax.flatten_util import ravel_pytree
 
 from hamiltonians import TransverseFieldIsing
 from nqs.ansatze import BinaryRBM, FeedForward, RecurrentGRU, SpinJastrow, Symmetrized
-from nqs.lattice import Lattice
+from nqs.capabilities import DirectSampling
 from nqs.optimizers import FirstOrder
-from nqs.site_ratios import EvaluatedRatios
-from nqs.types import DirectSampling
+from nqs.ratios.sites import EvaluatedRatios
+from nqs.space.lattice import Lattice
 from nqs.vmc import VMC
 from samplers import Direct, Exchange, Flip, Recolour, SiteMetropolis
 from tests.chi_square import p_value

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from nqs.ansatze import PlaneWaveSlater
-from nqs.box import Box
-from nqs.periodic_observables import PairDistribution
-from nqs.spin_observables import SpinPairDistribution, TotalSpin
+from nqs.observables.periodic import PairDistribution
+from nqs.observables.spin import SpinPairDistribution, TotalSpin
+from nqs.space.box import Box
 from nqs.types import Function, LogPsi
 
 CUBE = Box.shaped("cubic", 40.0, 3)

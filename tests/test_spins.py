@@ -10,7 +10,7 @@ import pytest
 from hamiltonians import NeutronMatter
 from nqs.ansatze import SingletBackflow, SpinExplicit
 from nqs.optimizers import FirstOrder
-from nqs.spins import SpinPositions, labels, sorted_by_spin
+from nqs.space.spins import SpinPositions, labels, sorted_by_spin
 from nqs.types import Function, LogPsi
 from nqs.vmc import VMC
 from samplers import Metropolis, SpinsAndPositions

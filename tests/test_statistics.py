@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from nqs.statistics import Estimate, TooFewSamples, estimate
+from nqs.statistics.estimates import Estimate, TooFewSamples, estimate
 
 SHAPES = [(16, 63), (16, 512), (64, 16), (1024, 8), (1, 4096)]  # (chains, steps)
 REPLICATES = 200

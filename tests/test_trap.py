@@ -13,7 +13,7 @@ from hamiltonians import (
     InverseSquare,
     oscillator_levels,
 )
-from hamiltonians.two_body import two_body_energy
+from hamiltonians.references.two_in_a_trap import two_body_energy
 from nqs.types import Function, LogPsi
 
 

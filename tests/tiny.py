@@ -21,7 +21,7 @@ import jax.numpy as jnp
 
 from nqs.observables import MeanSquareRadius, RadialDensity
 from nqs.optimizers import METHODS, SR, FirstOrder, MinSR, Spring
-from nqs.run import Experiment, RunError, run
+from nqs.runs.run import Experiment, RunError, run
 from nqs.types import Function, Hamiltonian, LogPsi, Reference
 from samplers import Gibbs, Langevin, Metropolis
 

@@ -24,8 +24,8 @@ from nqs.ansatze.jastrow import squared_length
 from nqs.ansatze.log_derivatives import LayerwiseDerivatives
 from nqs.ansatze.plane_waves import plane_waves
 from nqs.ansatze.slater import log_determinants, oscillator_orbitals
-from nqs.box import Box, pair_waves
-from nqs.pairs import message_sum, relative_features
+from nqs.laplacian.pairs import message_sum, relative_features
+from nqs.space.box import Box, pair_waves
 from nqs.types import LogPsi
 
 

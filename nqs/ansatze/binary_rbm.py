@@ -10,8 +10,9 @@ from jax import Array
 
 from nqs.ansatze.log_derivatives import of_layer, of_parameter
 from nqs.ansatze.site_features import check_integers, n_features, product, site_features
-from nqs.lattice import Lattice
-from nqs.types import LogPsi, OuterProducts, Params
+from nqs.capabilities import OuterProducts
+from nqs.space.lattice import Lattice
+from nqs.types import LogPsi, Params
 
 
 class Machine(NamedTuple):

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from nqs.lattice import Sites
-from nqs.types import Bonds, LogPsi, Params
+from nqs.capabilities import Bonds
+from nqs.space.lattice import Sites
+from nqs.types import LogPsi, Params
 
 
 class Model(Protocol):

@@ -8,7 +8,7 @@ from jax import Array
 
 from nqs.ansatze.ffnn import check_network, log_psi, named_activation, named_initializer
 from nqs.ansatze.site_features import check_integers, site_features
-from nqs.lattice import Lattice
+from nqs.space.lattice import Lattice
 from nqs.types import LogPsi
 
 

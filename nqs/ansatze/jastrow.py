@@ -9,8 +9,8 @@ import numpy as np
 from jax import Array
 
 from nqs.ansatze.log_derivatives import LayerwiseDerivatives
-from nqs.box import Box, pair_waves
-from nqs.pairs import relative_features
+from nqs.laplacian.pairs import relative_features
+from nqs.space.box import Box, pair_waves
 from nqs.types import LogPsi
 
 
@@ -126,7 +126,7 @@ def pair_distances(x: Array, box: Box | None = None) -> Array:
     """Distances (n, n) of the pairs of x (n, d), periodic in a box; 1 of i with i.
 
     x must be the positions themselves or a linear function of them, as
-    `nqs.pairs.relative_features` asks.
+    `nqs.laplacian.pairs.relative_features` asks.
     """
     if box is None:
         return _distances(x.shape[0], None)(x)[..., 0]

@@ -16,7 +16,8 @@ from flax.core.tracers import current_trace
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jax import Array
 
-from nqs.types import Configuration, LogPsi, OuterProducts, Params
+from nqs.capabilities import OuterProducts
+from nqs.types import Configuration, LogPsi, Params
 
 
 class LayerwiseDerivatives:

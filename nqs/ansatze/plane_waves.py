@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 
 from nqs.ansatze.slater import log_determinants
-from nqs.box import Box, sin_and_cos
+from nqs.space.box import Box, sin_and_cos
 from nqs.types import LogPsi
 
 

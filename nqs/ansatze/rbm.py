@@ -6,7 +6,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from nqs.ansatze.log_derivatives import of_layer, of_parameter
-from nqs.types import LogPsi, OuterProducts, Params
+from nqs.capabilities import OuterProducts
+from nqs.types import LogPsi, Params
 
 
 class GaussianBinaryRBM(nn.Module):

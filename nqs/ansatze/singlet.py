@@ -61,8 +61,8 @@ from nqs.ansatze.singlet_operator import (
     pair_table,
     row_table,
 )
-from nqs.box import Box, pair_waves
-from nqs.pairs import relative_features
+from nqs.laplacian.pairs import relative_features
+from nqs.space.box import Box, pair_waves
 from nqs.types import LogPsi, Params
 
 OPEN_SHELL = 0.3  # first weight of the waves of an open shell in a pair

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from nqs.lattice import spins
+from nqs.space.lattice import spins
 
 
 def n_features(levels: int) -> int:

@@ -2,7 +2,7 @@
 
 import flax.linen as nn
 
-from nqs.spins import SpinPositions, sorted_by_spin
+from nqs.space.spins import SpinPositions, sorted_by_spin
 from nqs.types import LogPsi
 
 

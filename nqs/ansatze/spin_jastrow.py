@@ -9,7 +9,8 @@ from jax import Array
 
 from nqs.ansatze.log_derivatives import of_parameter
 from nqs.ansatze.site_features import check_integers, n_features, site_features
-from nqs.types import LogPsi, OuterProducts, Params
+from nqs.capabilities import OuterProducts
+from nqs.types import LogPsi, Params
 
 
 class Tables(NamedTuple):

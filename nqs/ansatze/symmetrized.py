@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from nqs.lattice import Lattice
-from nqs.site_ratios import site_ratios_of
+from nqs.ratios.sites import site_ratios_of
+from nqs.space.lattice import Lattice
 from nqs.types import Ansatz, LogPsi, Params
 
 

@@ -22,14 +22,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from nqs.batching import chunked_map, chunked_sum
-from nqs.types import (
-    Ansatz,
-    Configuration,
-    LogDerivatives,
-    OuterProducts,
-    Params,
-    Walkers,
-)
+from nqs.capabilities import LogDerivatives, OuterProducts
+from nqs.types import Ansatz, Configuration, Params, Walkers
 
 
 @dataclasses.dataclass(frozen=True)

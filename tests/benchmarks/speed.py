@@ -23,19 +23,19 @@ import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 from jax.flatten_util import ravel_pytree  # noqa: E402
 
+from experiments.command_line.options import Part  # noqa: E402
 from experiments.electron_gas import ElectronGasOptions  # noqa: E402
 from experiments.ising import Ising  # noqa: E402
 from experiments.neutron_matter import NeutronMatterOptions  # noqa: E402
-from experiments.options import Part  # noqa: E402
 from experiments.quantum_dot import QuantumDot  # noqa: E402
 from hamiltonians import HarmonicTrap  # noqa: E402
-from hamiltonians.kinetic import kinetic_energy  # noqa: E402
 from nqs.ansatze import FeedForward  # noqa: E402
-from nqs.experiment import Experiment  # noqa: E402
+from nqs.laplacian.kinetic import kinetic_energy  # noqa: E402
 from nqs.optimizers import FirstOrder, Spring  # noqa: E402
 from nqs.optimizers.derivatives import CenteredDerivatives  # noqa: E402
 from nqs.optimizers.natural import solve  # noqa: E402
-from nqs.run import configure  # noqa: E402
+from nqs.runs.experiment import Experiment  # noqa: E402
+from nqs.runs.run import configure  # noqa: E402
 from nqs.types import sum_of_terms  # noqa: E402
 from nqs.vmc import energy_gradient, local_terms  # noqa: E402
 from samplers import Metropolis  # noqa: E402

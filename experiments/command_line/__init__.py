@@ -1,0 +1,1 @@
+"""Options, parts and series shared by the experiments' command lines."""

@@ -1,0 +1,173 @@
+"""What the experiments on lattices have in common: lattice, ansätze and samplers."""
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+from typing import Any, ClassVar, Literal
+
+from experiments.command_line.chain import ChainOptions
+from experiments.command_line.options import Options, Part, PartOption
+from hamiltonians.classical import ClassicalModel
+from nqs.ansatze import (
+    BinaryRBM,
+    Boltzmann,
+    FeedForward,
+    LatticeConv,
+    RecurrentGRU,
+    SpinJastrow,
+    Symmetrized,
+)
+from nqs.observables.lattice import Magnetisation, SiteStructureFactor
+from nqs.observables.trap import Observable
+from nqs.runs.experiment import Experiment
+from nqs.space.lattice import Lattice
+from samplers import Direct, SiteMetropolis, SiteMove, Wolff
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LatticeOptions(Options):
+    """Options of every experiment on a lattice."""
+
+    q: ClassVar[int] = 2
+    length: tuple[int, ...] = (16,)
+    """Sites along each axis; one number for a chain, or for two equal axes."""
+    lattice: Literal["chain", "square", "triangular"] = "chain"
+    """Which lattice."""
+    open_ends: bool = False
+    """No bonds around the torus."""
+    ansatz: PartOption = Part("rbm")
+    """rbm(alpha=1), rbm(symmetric=True), jastrow, ffnn, conv or gru; with
+    symmetrized=True any of them is averaged over the symmetries of the lattice."""
+    sampler: PartOption = Part("metropolis")
+    """metropolis; direct for gru."""
+    optimizer: PartOption = Part("spring")
+    """spring, sr, minsr, or any of optax's by name: adam(learning_rate=0.01), say."""
+    iterations: int = 300
+    """Training steps."""
+    n_walkers: int = 1024
+    """Markov chains."""
+    clip: float | None = None
+    """For gradients local energies are pulled into a window of so many mean deviations
+    on either side of their median; None for no window, as rare large ones may be all
+    that tells of signs that psi lacks."""
+    evaluation_steps: int = 500
+    """Sampler steps with frozen parameters, which give the result."""
+
+    @property
+    def time_step(self) -> float:
+        """A tenth of 1/J, with J = 1."""
+        return 0.1
+
+    @property
+    def sites(self) -> Lattice:
+        """The lattice that these options describe."""
+        axes = 1 if self.lattice == "chain" else 2
+        length = self.length * axes if len(self.length) == 1 else self.length
+        return Lattice(length, self.lattice, not self.open_ends)
+
+    def observables(self) -> tuple[Observable, ...]:
+        """The order, with the powers that Binder's cumulant takes."""
+        powers = tuple(Magnetisation(self.q, power) for power in (1, 2, 4))
+        return (*powers, SiteStructureFactor(self.sites, self.q))
+
+    def settings(self) -> dict[str, Any]:
+        """The fields of `Experiment` that the options of a lattice fix."""
+        return super().settings() | {"observables": self.observables()}
+
+    def move(self) -> SiteMove:
+        """How Metropolis changes a configuration."""
+        raise TypeError(f"{type(self).__name__} must say how its sites change")
+
+    def _samplers(self) -> dict[str, Callable]:
+        return {"metropolis": partial(SiteMetropolis, self.move()), "direct": Direct}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClassicalOptions(LatticeOptions, ChainOptions):
+    """Options of classical models at a temperature."""
+
+    along, axis = "temperature", "temperature ($J$)"
+    figure = "energies.png"
+
+    length: tuple[int, ...] = (8,)
+    """Sites along each axis; one number for a chain, or for two equal axes."""
+    lattice: Literal["chain", "square", "triangular"] = "square"
+    """Which lattice."""
+    name: ClassVar[str]
+    j: float = 1.0
+    """Coupling J of neighbours, ferromagnetic where positive."""
+    ansatz: PartOption = Part("gru")
+    """gru(hidden=32), whose free energy is minimised; or boltzmann, whose energy is
+    sampled, without training."""
+    sampler: PartOption = Part("direct")
+    """direct or metropolis for gru; metropolis or wolff for boltzmann."""
+
+    def model(self, sampled: bool) -> ClassicalModel:
+        """The system, of which E alone is wanted if it is only sampled."""
+        raise TypeError(f"{type(self).__name__} must say what its model is")
+
+    def experiment(self) -> Experiment:
+        """The model with a trained free energy, or Boltzmann's density as it is."""
+        settings = self.settings()
+        sampled = self.ansatz.name == "boltzmann"
+        model = self.model(sampled)
+        if sampled:
+            ansatz = self.ansatz.build(
+                "ansatz", {"boltzmann": lambda: Boltzmann(model)}
+            )
+            settings["iterations"] = 0
+        else:
+            ansatz = lattice_ansatz(self.ansatz, self.sites, self.q, cyclic=True)
+        return Experiment(name=self.name, hamiltonian=model, ansatz=ansatz, **settings)
+
+    def _samplers(self) -> dict[str, Callable]:
+        return super()._samplers() | {"wolff": Wolff}
+
+
+def lattice_ansatz(
+    part: Part,
+    lattice: Lattice,
+    levels: int = 2,
+    cyclic: bool = False,
+    fixed: tuple[int, ...] | None = None,
+) -> Any:
+    """Build the ansatz that was named.
+
+    Args:
+      part: name and settings.
+      lattice: where it lives.
+      levels: q of each site.
+      cyclic: whether gru, which sees all sites before its own, treats all levels alike,
+        if nothing else is said.
+      fixed: how many sites gru puts into each level, likewise; None for any number.
+
+    Raises:
+      ValueError: for an unknown name or field.
+    """
+
+    def averaged(make, symmetrized=False, **settings):
+        ansatz = make(**settings)
+        return Symmetrized(ansatz, lattice) if symmetrized else ansatz
+
+    def rbm(symmetric=False, **settings):
+        if not symmetric:
+            return BinaryRBM(levels=levels, **settings)
+        return BinaryRBM(levels=levels, lattice=lattice, point_group=True, **settings)
+
+    known = {
+        "rbm": rbm,
+        "jastrow": partial(SpinJastrow, levels),
+        "ffnn": partial(FeedForward, levels=levels),
+        "conv": partial(LatticeConv, lattice, levels=levels),
+        "gru": partial(
+            RecurrentGRU,
+            lattice.n,
+            window=lattice.n,
+            levels=levels,
+            cyclic=cyclic,
+            fixed=fixed,
+        ),
+    }
+    return part.build(
+        "ansatz", {k: partial(averaged, make) for k, make in known.items()}
+    )

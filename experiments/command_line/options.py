@@ -1,0 +1,296 @@
+"""What every experiment's command line has in common: options, parts and errors."""
+
+import ast
+import dataclasses
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import tyro
+
+from nqs.optimizers import METHODS, SR, FirstOrder, MinSR, Schedule, Spring
+from nqs.runs.config import from_json
+from nqs.runs.directory import RunError, read_json
+from nqs.runs.experiment import Experiment
+from nqs.runs.run import run
+from nqs.types import Optimizer, Sampler
+from samplers import AllParticles, Gibbs, Langevin, Metropolis, OneParticle
+
+UNSAVED = {"directory", "resume"}  # options that are no part of the configuration
+NATURAL = {"sr": SR, "minsr": MinSR, "spring": Spring}
+NATURAL_STEPS = 100  # after so many the learning rate of a natural gradient is halved
+MOVES = {"all_particles": AllParticles(), "one_particle": OneParticle()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A part named on the command line with its settings, `ffnn(hidden=(32, 32))`."""
+
+    name: str
+    settings: tuple[tuple[str, Any], ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `NAME` or `NAME(FIELD=VALUE, ...)`, with literals as values.
+
+        Raises:
+          ValueError: if the text is anything else.
+        """
+        mistake = ValueError(
+            "a part is written NAME or NAME(FIELD=VALUE, ...) with numbers, text or "
+            f"tuples as values, got {text!r}"
+        )
+        try:
+            match ast.parse(text.strip(), mode="eval").body:
+                case ast.Name(name):
+                    return cls(name)
+                case ast.Call(ast.Name(name), [], fields) if all(k.arg for k in fields):
+                    pairs = [(k.arg, ast.literal_eval(k.value)) for k in fields]
+                    return cls(name, tuple((str(k), _tuples(v)) for k, v in pairs))
+        except (SyntaxError, TypeError, ValueError):
+            raise mistake from None
+        raise mistake
+
+    def __str__(self) -> str:
+        settings = ", ".join(f"{name}={value!r}" for name, value in self.settings)
+        return f"{self.name}({settings})" if settings else self.name
+
+    def build(self, kind: str, known: Mapping[str, Callable]) -> Any:
+        """Call the known part of that name with the settings.
+
+        Raises:
+          ValueError: for a name or a field that is not known, listing those that are.
+        """
+        if self.name not in known:
+            raise ValueError(
+                f"unknown {kind} {self.name!r}; known are {', '.join(known)}"
+            )
+        parameters = inspect.signature(known[self.name]).parameters
+        hidden = ("parent", "name", "method")
+        fields = [name for name in parameters if name not in hidden]
+        open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+        for name, _ in self.settings:
+            if name not in fields and not open_ended:
+                raise ValueError(
+                    f"{kind} {self.name} has no field {name!r}; it has "
+                    f"{', '.join(fields) or 'none'}"
+                )
+        try:
+            return known[self.name](**dict(self.settings))
+        except TypeError as error:
+            raise ValueError(f"{kind} {self}: {error}") from None
+
+
+PartOption = Annotated[
+    Part,
+    tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="NAME[(FIELD=VALUE, ...)]",
+        instance_from_str=lambda texts: Part.parse(texts[0]),
+        is_instance=lambda value: isinstance(value, Part),
+        str_from_instance=lambda part: [str(part)],
+    ),
+]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options that every experiment has; an experiment adds its own and its parts."""
+
+    ansatz: PartOption = Part("ffnn")
+    """Wave function."""
+    sampler: PartOption = Part("metropolis")
+    """metropolis, langevin or gibbs."""
+    optimizer: PartOption = Part("adam")
+    """spring, sr, minsr, or any of optax's by name: adam(learning_rate=0.01), say."""
+    iterations: int = 1000
+    """Training steps."""
+    burn_in: int = 100
+    """Sampler steps before training, which tune the step width."""
+    sweeps: int | None = None
+    """Sweeps per step; None for the sampler's own default."""
+    n_walkers: int = 1024
+    """Markov chains."""
+    evaluation_steps: int = 1000
+    """Sampler steps with frozen parameters, which give the result."""
+    seed: int = 0
+    """Seed of all randomness."""
+    precision: Literal["float64", "float32"] = "float64"
+    """Floating-point precision."""
+    chunk_size: int | None = None
+    """Walkers whose energies are computed at a time; None for all at once."""
+    clip: float | None = 5.0
+    """For gradients local energies are pulled into a window of so many mean deviations
+    on either side of their median; None for no window."""
+    averaging: float = 0.0
+    """Last part of training over which parameters are averaged for the evaluation; 0
+    for the last ones."""
+    checkpoint_every: float = 60.0
+    """Seconds between checkpoints."""
+    observe_every: int | None = None
+    """Training steps between measurements of the observables, which `observables.jsonl`
+    then holds; None for none in training."""
+    directory: str | None = None
+    """Run directory; None for a fresh one under runs/."""
+    resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Go on with the run in the directory; options left out are taken from it."""
+    start_from: str | None = None
+    """Run directory whose parameters and rescaled walkers to start from."""
+
+    @property
+    def time_step(self) -> float:
+        """Learning rate of a natural gradient that is given none, 1/energy."""
+        return 0.05
+
+    def experiment(self) -> Experiment:
+        """The experiment that these options describe."""
+        raise TypeError(f"{type(self).__name__} must say what its experiment is")
+
+    def start(self) -> Callable[[], Any]:
+        """What runs the experiment, checked and ready; some options ask for several.
+
+        Raises:
+          ValueError: if an option makes no sense.
+        """
+        return partial(run, self.experiment())
+
+    def settings(self) -> dict[str, Any]:
+        """The fields of `Experiment` that the common options fix."""
+        return {
+            "sampler": self._sampler(),
+            "optimizer": self._optimizer(),
+            "iterations": self.iterations,
+            "burn_in": self.burn_in,
+            "n_walkers": self.n_walkers,
+            "evaluation_steps": self.evaluation_steps,
+            "seed": self.seed,
+            "precision": self.precision,
+            "chunk_size": self.chunk_size,
+            "clip": self.clip,
+            "averaging": self.averaging,
+            "checkpoint_every": self.checkpoint_every,
+            "observe_every": self.observe_every,
+            "directory": self.directory,
+            "resume": self.resume,
+            "start_from": self.start_from,
+            "options": self.as_plain(),
+        }
+
+    def as_plain(self) -> dict[str, Any]:
+        """The options as JSON types, parts as text; without directory and resume."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return {
+            name: str(value) if isinstance(value, Part) else value
+            for name, value in values.items()
+            if name not in UNSAVED
+        }
+
+    def _sampler(self) -> Sampler:
+        sampler = self.sampler.build("sampler", self._samplers())
+        if self.sweeps is None:
+            return sampler
+        if "sweeps" not in {field.name for field in dataclasses.fields(sampler)}:
+            raise ValueError(f"sampler {self.sampler.name} makes no sweeps")
+        return dataclasses.replace(sampler, sweeps=self.sweeps)
+
+    def _samplers(self) -> dict[str, Callable]:
+        """What makes a sampler, by name."""
+        return {"metropolis": metropolis, "langevin": Langevin, "gibbs": Gibbs}
+
+    def _optimizer(self) -> Optimizer:
+        def first_order(method, learning_rate=0.01, schedule="constant", steps=None,
+                        final=0.1, warmup=0, max_norm=None, weight_decay=None,
+                        **options):  # fmt: skip
+            rates = self._schedule(schedule, steps, final, warmup)
+            pairs = tuple(options.items())
+            return FirstOrder(
+                method, learning_rate, rates, max_norm, weight_decay, pairs
+            )
+
+        def natural(method, learning_rate=self.time_step, schedule="inverse_time",
+                    steps=NATURAL_STEPS, final=0.1, warmup=0, **settings):  # fmt: skip
+            rates = self._schedule(schedule, steps, final, warmup)
+            return method(learning_rate=learning_rate, schedule=rates, **settings)
+
+        known = {name: partial(first_order, name) for name in METHODS} | {
+            name: partial(natural, method) for name, method in NATURAL.items()
+        }
+        return self.optimizer.build("optimizer", known)
+
+    def _schedule(self, shape: str, steps: int | None, final: float, warmup: int):
+        """A schedule that lasts for the whole training, unless `steps` is given."""
+        if shape != "constant" and steps is None:
+            steps = max(1, self.iterations - warmup)
+        return Schedule(shape, steps, final, warmup)
+
+
+def metropolis(move="all_particles", **settings) -> Metropolis:
+    """Metropolis with its move by name."""
+    if move not in MOVES:
+        raise ValueError(f"move must be one of {', '.join(MOVES)}, got {move!r}")
+    return Metropolis(move=MOVES[move], **settings)
+
+
+def main(config: type[Options]) -> None:
+    """Read the command line, run the experiment, and end with 0, 1 or 2.
+
+    A mistake of the user ends with one sentence on standard error and no traceback.
+    """
+    try:
+        default = _resumed_options(config, sys.argv[1:])
+        spec = getattr(sys.modules["__main__"], "__spec__", None)
+        prog = f"python -m {spec.name}" if spec else None
+        options = tyro.cli(config, default=default, prog=prog)
+        start = options.start()
+    except (RunError, ValueError) as error:
+        _fail(error, 2)
+    try:
+        start()
+    except RunError as error:
+        _fail(error, 1)
+
+
+def _fail(error: Exception, code: int):
+    print(f"error: {error}", file=sys.stderr)
+    raise SystemExit(code) from None
+
+
+def _resumed_options[T: Options](config: type[T], arguments: list[str]) -> T:
+    """Defaults: those of the run to be resumed, else the experiment's own."""
+    given = _directory(arguments)
+    if "--resume" not in arguments or given is None:
+        return config()
+    path = Path(given) / "config.json"
+    if not path.exists():
+        return config()
+    found = read_json(path)
+    saved = found.get("options")
+    known = {field.name: field.default for field in dataclasses.fields(config)}
+    if not isinstance(saved, dict) or set(saved) != set(known) - UNSAVED:
+        raise RunError(
+            f"{given} is a run of another experiment or version, {found.get('name')!r}"
+        )
+    values: dict[str, Any] = {
+        name: Part.parse(value) if isinstance(known[name], Part) else from_json(value)
+        for name, value in saved.items()
+    }
+    return config(**values)
+
+
+def _directory(arguments: list[str]) -> str | None:
+    for i, argument in enumerate(arguments):
+        if argument.startswith("--directory="):
+            return argument.partition("=")[2]
+        if argument == "--directory" and i + 1 < len(arguments):
+            return arguments[i + 1]
+    return None
+
+
+def _tuples(value: Any) -> Any:
+    """Lists as tuples, so that a part stays hashable."""
+    if isinstance(value, list | tuple):
+        return tuple(_tuples(item) for item in value)
+    return value

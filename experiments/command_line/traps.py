@@ -1,0 +1,82 @@
+"""The ansätze that suit particles in a trap, by name, with the trap's own defaults."""
+
+import dataclasses
+from functools import partial
+from typing import Any
+
+from experiments.command_line.options import Part
+from hamiltonians import Coulomb, HarmonicTrap, InverseSquare
+from nqs.ansatze import (
+    Backflow,
+    DeepSets,
+    FeedForward,
+    GaussianBinaryRBM,
+    GaussianJastrow,
+    PadeJastrow,
+    PowerJastrow,
+    Product,
+    Slater,
+)
+
+
+def trap_ansatz(part: Part, trap: HarmonicTrap) -> Any:
+    """Build the ansatz that was named; `jastrow=True` multiplies any with a Jastrow.
+
+    slater_jastrow, and backflow of interacting particles, have one without being asked.
+
+    Raises:
+      ValueError: for an unknown name or field, a determinant of bosons, fermions of one
+        spin without a determinant, or a Jastrow factor for free particles.
+    """
+    settings = dict(part.settings)
+    interacting_backflow = part.name == "backflow" and trap.interaction is not None
+    cusped = part.name == "slater_jastrow" or interacting_backflow
+    jastrow = settings.pop("jastrow", cusped)
+    omega = trap.omega
+    width = min(trap.omegas) ** -0.5
+    if part.name == "rbm":  # |psi|^2 has the oscillator's width in both cases
+        settings.setdefault("sigma", width * (0.5**0.5 if settings.get("root") else 1))
+    known = {
+        "backflow": partial(Backflow, trap.n_up, omega),
+        "rbm": GaussianBinaryRBM,
+        "ffnn": partial(FeedForward, omega=omega),
+        "deep_sets": partial(DeepSets, omega=omega),
+    }
+    if trap.n_up is not None:
+        known["slater"] = partial(Slater, trap.n_up, omega)
+        known["slater_jastrow"] = partial(Slater, trap.n_up, omega)
+    elif part.name.startswith("slater"):
+        raise ValueError(f"ansatz {part.name} is antisymmetric, but these are bosons")
+    _check_exchange(part.name, trap)
+    ansatz = dataclasses.replace(part, settings=tuple(settings.items())).build(
+        "ansatz", known
+    )
+    if jastrow:
+        ansatz = Product((ansatz, jastrow_factor(trap)))
+    return ansatz
+
+
+def _check_exchange(name: str, trap: HarmonicTrap) -> None:
+    """Refuse fermions of one spin without a determinant: they would be bosons."""
+    most = max(trap.n_up or 0, trap.n_down or 0)
+    if most > 1 and name in ("rbm", "ffnn", "deep_sets"):
+        raise ValueError(
+            f"ansatz {name} is not antisymmetric, but {most} of these fermions have "
+            "the same spin; slater, slater_jastrow and backflow are"
+        )
+
+
+def jastrow_factor(trap: HarmonicTrap) -> PadeJastrow | PowerJastrow | GaussianJastrow:
+    """The factor that suits the interaction where two particles meet.
+
+    Raises:
+      ValueError: if there is no interaction.
+    """
+    interaction = trap.interaction
+    if isinstance(interaction, Coulomb):
+        return PadeJastrow(trap.n_up, interaction.strength, min(trap.omegas) ** 0.5)
+    if isinstance(interaction, InverseSquare):
+        return PowerJastrow(interaction.exponent, trap.n_up)
+    if interaction is None:
+        raise ValueError("free particles have no use for a Jastrow factor")
+    return GaussianJastrow()

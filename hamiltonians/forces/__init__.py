@@ -1,0 +1,1 @@
+"""Pair potentials, Ewald sums and sums over periodic images."""

@@ -1,0 +1,1 @@
+"""Exact solvers and published energies."""

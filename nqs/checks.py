@@ -1,0 +1,60 @@
+"""Checks of settings: each returns a plain number or raises a ValueError.
+
+The message names the field, the condition and the value that was found. Python, NumPy
+and JAX scalars are all numbers.
+"""
+
+import math
+import numbers
+from collections.abc import Iterable
+from typing import Any
+
+
+def plain(value: Any) -> Any:
+    """A NumPy or JAX scalar as a Python number, anything else as it is."""
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):
+        return value.item()
+    return value
+
+
+def whole(name: str, value: Any, least: int = 1, most: float = math.inf) -> int:
+    """An integer from `least` to `most`."""
+    found = plain(value)
+    is_whole = isinstance(found, numbers.Integral) and not isinstance(found, bool)
+    if not (is_whole and least <= found <= most):
+        upper = "" if most == math.inf else f" and <= {most}"
+        raise ValueError(f"{name} must be an integer >= {least}{upper}, got {value!r}")
+    return int(found)
+
+
+def finite(name: str, value: Any) -> float:
+    """A finite real number."""
+    found = plain(value)
+    is_real = isinstance(found, numbers.Real) and not isinstance(found, bool)
+    if not (is_real and math.isfinite(found)):
+        raise ValueError(f"{name} must be a finite number, got {value!r}")
+    return found  # pyright: ignore[reportReturnType]
+
+
+def positive(name: str, value: Any, zero: bool = False) -> float:
+    """A finite number above zero, or at least zero with `zero=True`."""
+    found = plain(value)
+    is_real = isinstance(found, numbers.Real) and not isinstance(found, bool)
+    condition = "finite and >= 0" if zero else "finite and positive"
+    if not (is_real and math.isfinite(found) and (found > 0 or (zero and found == 0))):
+        raise ValueError(f"{name} must be {condition}, got {value!r}")
+    return found  # pyright: ignore[reportReturnType]
+
+
+def one_of(name: str, value: Any, choices: Iterable[Any]) -> Any:
+    """One of the choices."""
+    if value not in (known := list(choices)):
+        listed = ", ".join(map(str, known))
+        raise ValueError(f"{name} must be one of {listed}, got {value!r}")
+    return value
+
+
+def settle(part: Any, **values: Any) -> None:
+    """Store checked values in the fields of a frozen dataclass."""
+    for name, value in values.items():
+        object.__setattr__(part, name, value)

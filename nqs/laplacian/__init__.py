@@ -1,0 +1,1 @@
+"""The forward Laplacian and its rules for pairs, messages and plane waves."""

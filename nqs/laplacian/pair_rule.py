@@ -1,0 +1,116 @@
+"""The forward Laplacian of features of pairs that depend on differences alone.
+
+For e_ij = f(v_i, v_j), where v_i depends on particle i and e_ij on x_i - x_j,
+
+    d e_ij / d x_i = f'(v_i, v_j) [d v_i / d x_i, 0] = -d e_ij / d x_j,
+
+which d tangents give for all pairs at once, and the Laplacian by all coordinates is
+twice that by x_i.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from nqs.laplacian.pairs import RELATIVE_FEATURES
+
+
+def register() -> None:
+    """Tell folx the rule for all functions that have been named by now."""
+    import folx
+    from folx.wrapped_functions import is_registered
+
+    for name, function in RELATIVE_FEATURES.items():
+        if not is_registered(name):
+            folx.register_function(name, rule(function))
+
+
+def rule(f: Callable[[Array, Array], Array]) -> Callable:
+    """What folx is to call in place of f of all pairs."""
+
+    def forward(arguments: Any, kwargs: Any, sparsity_threshold: int) -> Any:
+        import folx
+        from folx.api import FwdJacobian, FwdLaplArray
+
+        (v,) = arguments
+        tangents = _tangents(v)
+        if tangents is None:
+            plain = folx.forward_laplacian(
+                lambda v: f(v[:, None, :], v[None, :, :]), sparsity_threshold, True
+            )
+            return plain(v)
+        e, by_one, laplacian = differentiated(f, v.x, tangents, v.laplacian)
+        d, n = by_one.shape[:2]
+        coordinates = np.arange(n * d).reshape(n, d).T  # (d, n)
+        both = np.concatenate(
+            [
+                np.broadcast_to(coordinates[:, :, None], (d, n, n)),
+                np.broadcast_to(coordinates[:, None, :], (d, n, n)),
+            ]
+        )
+        both = np.where(np.eye(n, dtype=bool), -1, both)
+        mask = np.broadcast_to(both[..., None], (*both.shape, e.shape[-1]))
+        jacobian = FwdJacobian(jnp.concatenate([by_one, -by_one]), mask)
+        return FwdLaplArray(e, jacobian, laplacian)
+
+    return forward
+
+
+def differentiated(
+    f: Callable[[Array, Array], Array], v: Array, tangents: Array, laplacian: Array
+) -> tuple[Array, Array, Array]:
+    """Features e (n, n, m), their gradient by x_i (d, n, n, m) and Laplacian (n, n, m).
+
+    Args:
+      f: of one (n, 1, k) and the other (1, n, k).
+      v: (n, k).
+      tangents: of v_i by each coordinate of x_i, (d, n, k).
+      laplacian: of v_i by x_i, (n, k).
+    """
+    n = v.shape[0]
+    apart = jnp.asarray(1 - np.eye(n), v.dtype)[:, :, None]
+
+    def along(tangent):
+        def of_one(one):
+            return f(one, v[None, :, :])
+
+        def first(one):
+            return jax.jvp(of_one, (one,), (tangent[:, None, :],))
+
+        return jax.jvp(first, (v[:, None, :],), (tangent[:, None, :],))
+
+    e, total = jax.jvp(
+        lambda one: f(one, v[None, :, :]), (v[:, None, :],), (laplacian[:, None, :],)
+    )
+    gradient = []
+    for tangent in tangents:
+        (_, slope), (_, curvature) = along(tangent)
+        gradient.append(apart * slope)
+        total = total + curvature
+    return e, jnp.stack(gradient), 2 * apart * total
+
+
+def _tangents(v: Any) -> Array | None:
+    """Derivatives (d, n, k) of v_i by x_i; None if there are others."""
+    if not v.jacobian.weak:
+        return None
+    n = v.x.shape[0]
+    mask = v.jacobian.mask  # (entries, n, k): the coordinate that each is of
+    size = int(np.max(mask)) + 1
+    d = size // n
+    own = np.arange(n)[:, None]
+    if size % n or np.any((mask >= 0) & (mask // d != own)):
+        return None
+    tangents = []
+    for axis in range(d):
+        there = mask == own * d + axis
+        if not np.all(np.any(there, axis=(0, 2))):
+            return None  # not an axis that all particles have: d is not what it seems
+        tangents.append(
+            jnp.sum(jnp.asarray(there, v.x.dtype) * v.jacobian.data, axis=0)
+        )
+    return jnp.stack(tangents)

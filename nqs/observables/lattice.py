@@ -1,0 +1,125 @@
+"""Observables of a lattice: magnetisation and structure factor of levels.
+
+Level x of q counts as the unit root exp(2 pi i x / q); for q = 2 that is sigma^z = 1 -
+2 x, and the average over sites is the magnetisation per spin, for more levels the order
+parameter of a clock.
+"""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from nqs.space.lattice import Lattice
+from nqs.types import Ansatz, Params
+
+
+def _check_levels(levels: int) -> None:
+    if not (isinstance(levels, int) and levels >= 2):
+        raise ValueError(f"levels must be an integer >= 2, got {levels!r}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Magnetisation:
+    """<|m|^power> of the order parameter m = (1/s) sum_j exp(2 pi i x_j / q).
+
+    m itself averages to zero in a state that knows no level from another. Binder's
+    cumulant is 1 - <|m|^4> / 3 <|m|^2>^2.
+
+    Attributes:
+      levels: q.
+      power: of |m|.
+
+    Raises:
+      ValueError: if there are fewer than two levels, or the power is not positive.
+    """
+
+    levels: int = 2
+    power: int = 1
+
+    def __post_init__(self):
+        _check_levels(self.levels)
+        if not (isinstance(self.power, int) and self.power >= 1):
+            raise ValueError(f"power must be an integer >= 1, got {self.power!r}")
+
+    @property
+    def name(self) -> str:
+        """The key in the results."""
+        return "magnetisation" + (f"_{self.power}" if self.power > 1 else "")
+
+    @property
+    def grid(self) -> None:
+        """A scalar."""
+        return None
+
+    def __call__(self, ansatz: Ansatz, params: Params, x: Array) -> Array:
+        """|m|^power () of levels x (s,)."""
+        return jnp.abs(jnp.mean(roots(x, self.levels))) ** self.power
+
+
+@dataclasses.dataclass(frozen=True)
+class SiteStructureFactor:
+    """S(k) = (1/s) <|sum_j exp(-i k r_j) exp(2 pi i x_j / q)|^2>, the mean of k and -k.
+
+    Its sum over all k is s. A ferromagnet has S(0) = s, the Neel state S(pi) = s.
+
+    Attributes:
+      lattice: where the sites are.
+      levels: q of each.
+
+    Raises:
+      ValueError: if there are fewer than two levels.
+    """
+
+    lattice: Lattice
+    levels: int = 2
+
+    label = "structure factor S(k)"
+
+    def __post_init__(self):
+        _check_levels(self.levels)
+
+    @property
+    def name(self) -> str:
+        """The key in the results."""
+        return "structure_factor"
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Texts along the axes of the figure."""
+        if len(self.lattice.extent) == 1:
+            return (r"wave number k / $\pi$",)
+        return r"$k_1$ / $2 \pi$", r"$k_2$ / $2 \pi$"
+
+    @property
+    def grid(self) -> np.ndarray:
+        """Wave numbers 0 to 1 in units of pi (k,), or both of them in 2 pi (a, b, 2).
+
+        In two dimensions k_a belongs to the reciprocal vector of axis a, and runs from
+        about -1/2 to 1/2.
+        """
+        if len(self.lattice.extent) == 1:
+            return 2 * np.fft.rfftfreq(self.lattice.n)
+        axes = [np.fft.fftshift(np.fft.fftfreq(n)) for n in self.lattice.extent]
+        return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+
+    def __call__(self, ansatz: Ansatz, params: Params, x: Array) -> Array:
+        """Values on the grid for levels x (s,)."""
+        phases = roots(x, self.levels).reshape(self.lattice.extent)
+        square = jnp.abs(jnp.fft.fftn(phases)) ** 2 / self.lattice.n
+        opposite = jnp.roll(jnp.flip(square), 1, tuple(range(square.ndim)))
+        mean = (square + opposite) / 2
+        if square.ndim == 1:
+            return mean[: self.lattice.n // 2 + 1]
+        return jnp.fft.fftshift(mean)
+
+
+def roots(x: Array, levels: int) -> Array:
+    """exp(2 pi i x / q) (s,) of levels x (s,), real for two of them."""
+    if levels == 2:
+        values = np.array([1.0, -1.0])
+    else:
+        values = np.exp(2j * np.pi * np.arange(levels) / levels)
+    kind = jnp.result_type(float) if levels == 2 else jnp.result_type(complex)
+    return jnp.asarray(values, kind)[x]

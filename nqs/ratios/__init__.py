@@ -1,0 +1,1 @@
+"""Ratios psi(x') / psi(x) for changed sites and for exchanged particles."""

@@ -1,0 +1,1 @@
+"""Running experiments: precision, compilation, devices, files and results."""

@@ -1,0 +1,62 @@
+"""How a run stops before its end: signals, files that fail, and what a person reads."""
+
+import contextlib
+import shlex
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from nqs.runs.checkpoints import CheckpointError
+from nqs.runs.directory import RunError
+
+
+def warn(message: str) -> None:
+    """Tell a person on standard error."""
+    print(f"warning: {message}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def refusals(directory: Path) -> Iterator[None]:
+    """Turn what files can do to a run into a RunError."""
+    try:
+        yield
+    except CheckpointError as error:
+        raise RunError(str(error)) from None
+    except OSError as error:
+        raise RunError(
+            f"cannot write to {directory}: {error.strerror or error}; what was saved "
+            "before is untouched"
+        ) from error
+
+
+@contextlib.contextmanager
+def signals() -> Iterator[list[int]]:
+    """Note SIGINT and SIGTERM in a list, instead of dying of them."""
+    caught: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield caught
+        return
+
+    def note(number, frame):
+        if not caught:  # a step, or compiling, may take minutes
+            name = signal.Signals(number).name
+            print(f"{name}: the run stops after this step", file=sys.stderr)
+        caught.append(number)
+
+    old = {n: signal.signal(n, note) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield caught
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+def resume_command(directory: Path) -> str:
+    """How a person goes on with the run of this process."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    if spec is not None and spec.name.startswith("experiments."):
+        name = shlex.quote(str(directory))
+        return f"python -m {spec.name} --directory {name} --resume"
+    return f"the same script with directory={str(directory)!r}, resume=True"

@@ -1,0 +1,1 @@
+"""Geometry as values: boxes, lattices, spins, oscillator levels."""

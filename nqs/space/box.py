@@ -1,0 +1,375 @@
+"""A periodic box, the one value that a part needs to know to be periodic.
+
+Rows a_1 ... a_d of its cell are lattice vectors, rows b_1 ... b_d of `reciprocal` those
+of the reciprocal lattice, a_i . b_j = 2 pi delta_ij. The plane waves that fit have the
+wave vectors sum_a (m_a + twist_a) b_a with integers m_a: psi gains the factor
+exp(2 pi i twist_a) when a particle moves by a_a.
+"""
+
+import dataclasses
+import itertools
+import math
+from functools import cached_property
+from typing import NamedTuple, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+# Cells by name; rows are lattice vectors, whose length does not matter.
+SHAPES: dict[int, dict[str, tuple[tuple[float, ...], ...]]] = {
+    1: {"line": ((1.0,),)},
+    2: {
+        "square": ((1.0, 0.0), (0.0, 1.0)),
+        "triangular": ((1.0, 0.0), (0.5, math.sqrt(3) / 2)),
+    },
+    3: {
+        "cubic": ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
+        "bcc": ((-0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0.5, 0.5, -0.5)),
+        "fcc": ((0.0, 0.5, 0.5), (0.5, 0.0, 0.5), (0.5, 0.5, 0.0)),
+    },
+}
+CLOSEST = 0.3  # of the radius that each has: the least distance of `spread_out`
+DEGENERATE = 1e-9  # relative difference of |k|^2 within one shell
+
+
+def nqs_sin_and_cos(phases: Array) -> tuple[Array, Array]:
+    """Sin and cos of phases (...).
+
+    By its name in a program, which nobody else should give, `nqs.laplacian.wave_rule`
+    knows that each is the derivative of the other and need not be evaluated again.
+    """
+    return jnp.sin(phases), jnp.cos(phases)
+
+
+sin_and_cos = jax.jit(nqs_sin_and_cos)  # for its name alone
+
+
+class Waves(NamedTuple):
+    """Sin and cos (..., d) of half the phases, b_a . x / 2.
+
+    A lattice vector changes the signs of both, and no product of two of them.
+    """
+
+    sin: Array
+    cos: Array
+
+    def minus(self, other: "Waves") -> "Waves":
+        """Those of the difference of the phases, from products alone."""
+        return Waves(
+            self.sin * other.cos - self.cos * other.sin,
+            self.cos * other.cos + self.sin * other.sin,
+        )
+
+
+def pair_waves(one: Array, other: Array) -> Waves:
+    """Waves of the difference of two positions from theirs, sin and cos in (..., 2 d).
+
+    Behind the barrier their gradients are sums over pairs, as quick as sums are; within
+    a concatenation of both they take ten times as long on a CPU.
+    """
+    apart = jax.lax.optimization_barrier
+    first, second = (Waves(*apart(jnp.split(v, 2, -1))) for v in (one, other))
+    return first.minus(second)
+
+
+@dataclasses.dataclass(frozen=True)
+class Box:
+    """A periodic cell in 1, 2 or 3 dimensions.
+
+    Attributes:
+      cell: d lattice vectors of d numbers, in length units.
+
+    Raises:
+      ValueError: if they are not finite or span no volume.
+    """
+
+    cell: tuple[tuple[float, ...], ...]
+
+    def __post_init__(self):
+        lengths = {len(row) for row in self.cell}
+        if lengths != {len(self.cell)} or len(self.cell) not in (1, 2, 3):
+            raise ValueError(
+                "cell must be d lattice vectors of d numbers, d = 1, 2 or 3, "
+                f"got {self.cell!r}"
+            )
+        size = float(np.prod(np.linalg.norm(self.vectors, axis=1)))
+        if not (np.isfinite(size) and self.volume > 1e-6 * size):
+            raise ValueError(f"cell must span a volume, got {self.cell!r}")
+
+    @classmethod
+    def shaped(
+        cls, shape: str | tuple[tuple[float, ...], ...], volume: float, d: int
+    ) -> Self:
+        """A box of a volume, by the name of its shape or by lattice vectors to scale.
+
+        Raises:
+          ValueError: for an unknown name, lattice vectors that are not d, or a volume
+            that is not positive.
+        """
+        known = SHAPES.get(d, {})
+        if isinstance(shape, str) and shape not in known:
+            raise ValueError(
+                f"cell must be d={d} lattice vectors or one of {', '.join(known)}, "
+                f"got {shape!r}"
+            )
+        if not 0 < volume < math.inf:
+            raise ValueError(f"volume must be positive, got {volume!r}")
+        unit = cls(known[shape] if isinstance(shape, str) else shape)
+        if unit.d != d:
+            raise ValueError(f"cell must be d={d} lattice vectors, got {shape!r}")
+        scaled = unit.vectors * (volume / unit.volume) ** (1 / d)
+        return cls(tuple(tuple(row) for row in scaled.tolist()))
+
+    @property
+    def d(self) -> int:
+        """Dimensions."""
+        return len(self.cell)
+
+    @cached_property
+    def vectors(self) -> np.ndarray:
+        """Lattice vectors, rows of (d, d)."""
+        return np.asarray(self.cell, float)
+
+    @cached_property
+    def volume(self) -> float:
+        """Of the cell; an area in two dimensions."""
+        return float(abs(np.linalg.det(self.vectors)))
+
+    @cached_property
+    def reciprocal(self) -> np.ndarray:
+        """Reciprocal lattice vectors, rows of (d, d), a_i . b_j = 2 pi delta_ij."""
+        return 2 * math.pi * np.linalg.inv(self.vectors).T
+
+    @cached_property
+    def inradius(self) -> float:
+        """Radius of the largest sphere in which the nearest image is the only one."""
+        return float(np.min(np.linalg.norm(self._neighbours[1:], axis=1))) / 2
+
+    @cached_property
+    def _shortest(self) -> np.ndarray:
+        return reduced(self.vectors)
+
+    @cached_property
+    def _neighbours(self) -> np.ndarray:
+        """Lattice vectors (k, d), zero first, among which the nearest image lies.
+
+        A difference r within the cell of reduced vectors is no longer than half of its
+        diagonal, and so is its nearest image: no R longer than the diagonal can lead
+        to it.
+        """
+        basis = self._shortest
+        steps = np.array(sorted(itertools.product((-1, 0, 1), repeat=self.d), key=norm))
+        corners = steps[np.all(steps != 0, axis=1)] @ basis / 2
+        longest = 2 * np.max(np.linalg.norm(corners, axis=1))
+        reach = np.ceil(
+            longest * np.linalg.norm(np.linalg.inv(basis), axis=0) + 1e-9
+        ).astype(int)
+        grid = itertools.product(*(range(-m, m + 1) for m in reach))
+        vectors = np.array(sorted(grid, key=norm)) @ basis
+        keep = np.linalg.norm(vectors, axis=1) <= longest * (1 + 1e-9)
+        return vectors[keep]
+
+    def wrap(self, x: Array) -> Array:
+        """Positions (..., d) moved by lattice vectors into the cell."""
+        inverse = jnp.asarray(np.linalg.inv(self.vectors), x.dtype)
+        vectors = jnp.asarray(self.vectors, x.dtype)
+        return x - jnp.floor(x @ inverse) @ vectors
+
+    def nearest_image(self, r: Array) -> Array:
+        """Differences (..., d) moved by lattice vectors to their shortest image."""
+        basis = self._shortest
+        inverse = jnp.asarray(np.linalg.inv(basis), r.dtype)
+        r = r - jnp.round(r @ inverse) @ jnp.asarray(basis, r.dtype)
+        if _is_diagonal(basis):
+            return r
+        shifts = jnp.asarray(self._neighbours, r.dtype)
+        images = r[..., None, :] + shifts.reshape(*(1,) * (r.ndim - 1), -1, self.d)
+        nearest = jnp.argmin(jnp.sum(images * images, axis=-1), axis=-1)
+        return jnp.take_along_axis(images, nearest[..., None, None], axis=-2)[..., 0, :]
+
+    def waves(self, x: Array) -> Waves:
+        """Waves at positions x (..., d).
+
+        b_a belong to the shortest lattice vectors, in whatever way the cell is given.
+        """
+        halves = x @ jnp.asarray(math.pi * np.linalg.inv(self._shortest), x.dtype)
+        return Waves(*sin_and_cos(halves))
+
+    def squared_distance(self, waves: Waves) -> Array:
+        """A smooth periodic square (...) of the distance with these waves.
+
+        With the phases u_a of a difference r,
+
+            sum_ab (a_a . a_b) / 4 pi^2 [sin u_a sin u_b + (1 - cos u_a)(1 - cos u_b)]
+
+        is |r|^2 up to the fourth order in r, so that a cusp in its root is one in |r|,
+        and positive away from lattice points. G. Cassella et al., Phys. Rev. Lett. 130,
+        036401 (2023), here for any cell and in half phases, which leave a = b one term.
+        """
+        metric = self._shortest @ self._shortest.T / math.pi**2
+        sin, cos = waves
+        total = None
+        for a, b in itertools.combinations_with_replacement(range(self.d), 2):
+            if abs(metric[a, b]) < 1e-14 * np.max(metric):
+                continue
+            term = metric[a, b] * sin[..., a] * sin[..., b]
+            if a != b:
+                overlap = cos[..., a] * cos[..., b] + sin[..., a] * sin[..., b]
+                term = 2 * term * overlap
+            total = term if total is None else total + term
+        assert total is not None  # the diagonal of a metric is positive
+        return total
+
+    def wave_numbers(
+        self, n: int, twist: tuple[float, ...] | None = None
+    ) -> np.ndarray:
+        """Integers m (n, d) of the n plane waves of lowest |k|, a closed shell.
+
+        Raises:
+          ValueError: if the shell is open, or the twist is not d numbers.
+        """
+        twists = self.checked_twist(twist)
+        if n == 0:
+            return np.zeros((0, self.d), int)
+        numbers, squares = self._lowest(n, twists)
+        gaps = np.diff(squares) > DEGENERATE * squares[-1]
+        closed = [0, *(int(k) + 1 for k in np.flatnonzero(gaps))]
+        if n not in closed:
+            below = max(k for k in closed if k < n)
+            above = min(k for k in closed if k > n)
+            raise ValueError(
+                f"{n} particles of one spin are an open shell at twist {twists}; the "
+                f"nearest closed shells are {below} and {above}"
+            )
+        return numbers[:n]
+
+    def closed_shell(self, n: int) -> int:
+        """The smallest closed shell of n or more plane waves."""
+        while True:
+            try:
+                self.wave_numbers(n)
+            except ValueError:
+                n += 1
+            else:
+                return n
+
+    def _lowest(
+        self, n: int, twists: tuple[float, ...]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Integers m (k, d) and |k|^2 (k,), ascending, to beyond the shell of the n-th.
+
+        All waves within a cutoff are there: |m_a + twist_a| = |k . a_a| / 2 pi is at
+        most |a_a| / 2 pi times it.
+        """
+        shift = np.asarray(twists) @ self.reciprocal
+        cutoff = 2 * math.pi * (n / self.volume) ** (1 / self.d)
+        while True:
+            reach = cutoff * np.linalg.norm(self.vectors, axis=1) / (2 * math.pi)
+            limits = np.ceil(reach + np.abs(twists)).astype(int)
+            ranges = (range(-limit, limit + 1) for limit in limits)
+            numbers = np.array(list(itertools.product(*ranges)))
+            squares = np.sum((numbers @ self.reciprocal + shift) ** 2, axis=1)
+            inside = np.flatnonzero(squares <= cutoff**2)
+            order = inside[np.argsort(squares[inside], kind="stable")]
+            numbers, squares = numbers[order], squares[order]
+            if len(order) > n and squares[-1] > squares[n - 1] + DEGENERATE * cutoff**2:
+                return numbers, squares
+            cutoff *= 1.3
+
+    def wave_vectors(
+        self, n: int, twist: tuple[float, ...] | None = None
+    ) -> np.ndarray:
+        """Wave vectors (n, d) of the closed shell of `wave_numbers`."""
+        twists = np.asarray(self.checked_twist(twist))
+        return (self.wave_numbers(n, twist) + twists) @ self.reciprocal
+
+    def checked_twist(self, twist: tuple[float, ...] | None) -> tuple[float, ...]:
+        """The twist as d numbers, zeros for None.
+
+        Raises:
+          ValueError: if it is not d finite numbers.
+        """
+        if twist is None:
+            return (0.0,) * self.d
+        if len(twist) != self.d or not np.all(np.isfinite(twist)):
+            raise ValueError(
+                f"twist must be d={self.d} numbers, fractions of the reciprocal "
+                f"lattice vectors, got {twist!r}"
+            )
+        return tuple(float(t) for t in twist)
+
+
+def spread_out(box: Box, key: Array, n_walkers: int, n: int) -> Array:
+    """Uniform positions (w, n, d) in the cell, no two particles close.
+
+    Each particle is somewhere in its own block of a grid that lies anywhere; the blocks
+    are chosen at random, and their walls are not entered. They keep particles of
+    different blocks apart by `CLOSEST` times the radius of the ball that each has.
+
+    Raises:
+      ValueError: if n_walkers is below 1.
+    """
+    if n_walkers < 1:
+        raise ValueError(f"n_walkers must be at least 1, got {n_walkers}")
+    ball = math.pi ** (box.d / 2) / math.gamma(box.d / 2 + 1)
+    closest = CLOSEST * (box.volume / (n * ball)) ** (1 / box.d)
+    basis = reduced(box.vectors)
+    blocks, room = _blocks(basis, n, closest)
+    grid = np.stack(np.unravel_index(np.arange(np.prod(blocks)), blocks), axis=-1)
+    key_choice, key_inside, key_origin = jax.random.split(key, 3)
+    choices = jax.vmap(lambda key: jax.random.permutation(key, len(grid)))(
+        jax.random.split(key_choice, n_walkers)
+    )
+    inside = jax.random.uniform(key_inside, (n_walkers, n, box.d))
+    origin = jax.random.uniform(key_origin, (n_walkers, 1, box.d))
+    dtype = inside.dtype
+    corners = jnp.asarray(grid / blocks, dtype)[choices[:, :n]]
+    fractions = origin + corners + inside * jnp.asarray(room, dtype)[None, None, :]
+    return box.wrap(fractions @ jnp.asarray(basis, dtype))
+
+
+def _blocks(basis: np.ndarray, n: int, closest: float) -> tuple[np.ndarray, np.ndarray]:
+    """How many blocks (d,) divide each axis for n particles, and the room in one.
+
+    The room is in fractions of the axes, what walls of that thickness leave.
+    """
+    thickness = 1 / np.linalg.norm(np.linalg.inv(basis), axis=0)  # between faces
+    blocks = np.ones(len(basis), int)
+    while np.prod(blocks) < n:
+        blocks[np.argmax(thickness / (blocks + 1))] += 1
+    walls = np.where(blocks > 1, closest / thickness, 0.0)
+    return blocks, 1 / blocks - walls
+
+
+def norm(v) -> float:
+    """Length of a vector of numbers."""
+    return math.sqrt(sum(float(x) ** 2 for x in v))
+
+
+def reduced(vectors: np.ndarray) -> np.ndarray:
+    """Short vectors (d, d) of the same lattice, shortest first (Minkowski, d <= 3).
+
+    Each is made shorter by sums of the others until none can be.
+    """
+    basis = np.array(sorted(vectors.tolist(), key=norm))
+    d = len(basis)
+    while True:
+        for i, m in itertools.product(
+            reversed(range(d)), itertools.product((-1, 0, 1), repeat=d)
+        ):
+            step = np.array(m)
+            step[i] = 0
+            shorter = basis[i] + step @ basis
+            if norm(shorter) < norm(basis[i]) * (1 - 1e-12):
+                basis[i] = shorter
+                break
+        else:
+            return np.array(sorted(basis.tolist(), key=norm))
+
+
+def _is_diagonal(basis: np.ndarray) -> bool:
+    """Whether the vectors are orthogonal, so that rounding finds the nearest image."""
+    gram = basis @ basis.T
+    return bool(np.all(np.abs(gram - np.diag(np.diag(gram))) < 1e-12 * np.max(gram)))
