@@ -19,7 +19,7 @@ def plain(value: Any) -> Any:
 
 def whole(name: str, value: Any, least: int = 1, most: float = math.inf) -> int:
     """An integer from `least` to `most`."""
-    found = plain(value)
+    found: Any = plain(value)
     is_whole = isinstance(found, numbers.Integral) and not isinstance(found, bool)
     if not (is_whole and least <= found <= most):
         upper = "" if most == math.inf else f" and <= {most}"
@@ -29,21 +29,21 @@ def whole(name: str, value: Any, least: int = 1, most: float = math.inf) -> int:
 
 def finite(name: str, value: Any) -> float:
     """A finite real number."""
-    found = plain(value)
+    found: Any = plain(value)
     is_real = isinstance(found, numbers.Real) and not isinstance(found, bool)
     if not (is_real and math.isfinite(found)):
         raise ValueError(f"{name} must be a finite number, got {value!r}")
-    return found  # pyright: ignore[reportReturnType]
+    return found
 
 
 def positive(name: str, value: Any, zero: bool = False) -> float:
     """A finite number above zero, or at least zero with `zero=True`."""
-    found = plain(value)
+    found: Any = plain(value)
     is_real = isinstance(found, numbers.Real) and not isinstance(found, bool)
     condition = "finite and >= 0" if zero else "finite and positive"
     if not (is_real and math.isfinite(found) and (found > 0 or (zero and found == 0))):
         raise ValueError(f"{name} must be {condition}, got {value!r}")
-    return found  # pyright: ignore[reportReturnType]
+    return found
 
 
 def one_of(name: str, value: Any, choices: Iterable[Any]) -> Any:
