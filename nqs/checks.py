@@ -17,11 +17,14 @@ def plain(value: Any) -> Any:
     return value
 
 
+def _is(kind: type, value: Any) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
 def whole(name: str, value: Any, least: int = 1, most: float = math.inf) -> int:
     """An integer from `least` to `most`."""
     found: Any = plain(value)
-    is_whole = isinstance(found, numbers.Integral) and not isinstance(found, bool)
-    if not (is_whole and least <= found <= most):
+    if not (_is(numbers.Integral, found) and least <= found <= most):
         upper = "" if most == math.inf else f" and <= {most}"
         raise ValueError(f"{name} must be an integer >= {least}{upper}, got {value!r}")
     return int(found)
@@ -30,8 +33,7 @@ def whole(name: str, value: Any, least: int = 1, most: float = math.inf) -> int:
 def finite(name: str, value: Any) -> float:
     """A finite real number."""
     found: Any = plain(value)
-    is_real = isinstance(found, numbers.Real) and not isinstance(found, bool)
-    if not (is_real and math.isfinite(found)):
+    if not (_is(numbers.Real, found) and math.isfinite(found)):
         raise ValueError(f"{name} must be a finite number, got {value!r}")
     return found
 
@@ -39,9 +41,12 @@ def finite(name: str, value: Any) -> float:
 def positive(name: str, value: Any, zero: bool = False) -> float:
     """A finite number above zero, or at least zero with `zero=True`."""
     found: Any = plain(value)
-    is_real = isinstance(found, numbers.Real) and not isinstance(found, bool)
     condition = "finite and >= 0" if zero else "finite and positive"
-    if not (is_real and math.isfinite(found) and (found > 0 or (zero and found == 0))):
+    if not (
+        _is(numbers.Real, found)
+        and math.isfinite(found)
+        and (found > 0 or (zero and found == 0))
+    ):
         raise ValueError(f"{name} must be {condition}, got {value!r}")
     return found
 
