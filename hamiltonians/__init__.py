@@ -11,6 +11,7 @@ from hamiltonians.forces.pair_potentials import (
 )
 from hamiltonians.heisenberg import J1J2, Heisenberg
 from hamiltonians.ising import TransverseFieldIsing
+from hamiltonians.lattice_model import Connected, LatticeModel
 from hamiltonians.neutron_matter import NeutronMatter
 from hamiltonians.potts import Potts
 from hamiltonians.trap import HarmonicTrap
@@ -21,6 +22,7 @@ __all__ = [
     "J1J2",
     "ClassicalIsing",
     "ClassicalPotts",
+    "Connected",
     "Coulomb",
     "ElectronGas",
     "FermiGas",
@@ -29,6 +31,7 @@ __all__ = [
     "HarmonicTrap",
     "Heisenberg",
     "InverseSquare",
+    "LatticeModel",
     "NeutronMatter",
     "Potts",
     "TransverseFieldIsing",

@@ -139,8 +139,12 @@ class SiteMetropolis:
                 ratio, moved = ratios.site_move(tables, cache, x, sites, values)
                 density = jnp.abs(ratio) ** 2 * jnp.exp(log_q_ratio)
                 accept = 1 - u[1] < density  # in (0, 1]: a node is never entered
+                # Fused into all that depends on it, XLA's code for a move of two sites
+                # calls itself without end, see tests/test_jax.py.
+                accept = jax.lax.optimization_barrier(accept)
                 new = x.at[sites].set(values), moved
-                count = n_accepted + accept, n_broken + ~(density < jnp.inf)
+                changed = accept & jnp.any(values != x[sites])
+                count = n_accepted + changed, n_broken + ~(density < jnp.inf)
                 return (*where(accept, new, (x, cache)), *count), None
 
             zero = jnp.zeros((), int)

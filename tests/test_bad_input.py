@@ -17,11 +17,12 @@ from experiments.command_line import options
 from experiments.command_line.options import Part
 from experiments.harmonic_oscillator import HarmonicOscillator
 from experiments.quantum_dot import QuantumDot
+from nqs.evaluate import main as evaluate_main
 from nqs.optimizers import FirstOrder
 from nqs.runs import checkpoints, result
 from nqs.runs import directory as directory_module
 from nqs.runs.directory import Metrics, alone, read_json, write_json
-from nqs.runs.run import RunError, evaluate_again, evaluate_main, load, run
+from nqs.runs.run import RunError, evaluate_again, load, run
 from nqs.types import Function, LogPsi
 from tests import tiny
 from tests.tiny import FULL_DISK, SAMPLERS, Still, Well, gaussian, narrow, process

@@ -19,6 +19,7 @@ from jax.sharding import PartitionSpec
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import nqs
+from nqs.evaluate import main as evaluate_main
 from nqs.observables import MeanSquareRadius, RadialDensity
 from nqs.runs import saved
 from nqs.runs.directory import Metrics, read_json, write_json
@@ -27,7 +28,6 @@ from nqs.runs.run import (
     RunError,
     configure,
     evaluate_again,
-    evaluate_main,
     load,
     run,
     shardings,

@@ -139,6 +139,59 @@ def test_acceptance_counts_the_moves():
     assert info["acceptance"] == 1 and np.all(state.walkers == 1)  # every site once
 
 
+def test_exchange_of_equal_levels_is_no_accepted_move():
+    sampler, ansatz = SiteMetropolis(Exchange(RING), 2), BinaryRBM(1)
+    params = ansatz.init(jax.random.key(0), jnp.zeros(8, int))
+    state = sampler.init(jnp.zeros((16, 8), int))  # no exchange changes anything
+    _, info = jax.jit(lambda key: sampler.step(key, ansatz, params, state))(
+        jax.random.key(1)
+    )
+    assert info["acceptance"] == 0
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_rbm_with_large_weights_is_sampled_exactly(precision):
+    """|theta| reaches 50, where tanh(theta) rounds to 1; psi itself is nearly flat.
+
+    Pairs of hidden units of opposite bias make a bump at few configurations.
+    """
+    with jax.enable_x64(precision == "float64"):
+        ansatz, sampler = BinaryRBM(2), SiteMetropolis(Flip(), 6)
+        weights = np.zeros((3, 1, 6))
+        weights[:, 0, 0], weights[:, 0, 1] = 10.0, (10.0, -10.0, 10.0)
+        weights[:, 0, 2], weights[:, 0, 3] = (0.0, 12.0, 9.0), 0.05
+        visible = np.array([[-0.3], [0.2], [0.4]])
+        hidden = np.array([20.0, -10.0, 20.5, 0.1, -0.2, 0.3])
+        params = {"params": {"visible_bias": jnp.asarray(visible),
+                             "hidden_bias": jnp.asarray(hidden),
+                             "weights": jnp.asarray(weights)}}  # fmt: skip
+        x = np.array([*itertools.product((0, 1), repeat=3)])
+        log = jax.vmap(lambda x: ansatz.apply(params, x).logabs)(jnp.asarray(x))
+        log = np.asarray(log, float)
+        # divide |psi|^2 out but for a mild part: only the ratios matter here
+        p = np.exp(2 * (log - log.max()))
+        start = jnp.asarray(x)[jnp.arange(4096) % 8]
+        state = sampler.init(start)
+        state, _ = jax.jit(lambda key: sampler.step(key, ansatz, params, state))(
+            jax.random.key(3)
+        )
+        ratios = EvaluatedRatios(ansatz)
+        for row in x:  # every ratio, before and after a move far away
+            row = jnp.asarray(row)
+            there = jnp.asarray(1 - row)
+            sites = jnp.arange(3)
+            tables = ansatz.site_tables(params)
+            _, cache = ansatz.site_move(
+                tables, ansatz.site_cache(tables, row), row, sites, there
+            )
+            ratio, _ = ansatz.site_move(tables, cache, there, sites[:1], row[:1])
+            cache = ratios.site_cache(params, there)
+            wanted, _ = ratios.site_move(params, cache, there, sites[:1], row[:1])
+            rtol = 1e-10 if precision == "float64" else 1e-3
+            np.testing.assert_allclose(ratio, wanted, rtol=rtol)
+    assert p_value(np.asarray(state.walkers), x, p) > 1e-4
+
+
 def test_direct_needs_a_normalised_ansatz():
     with pytest.raises(ValueError, match="DirectSampling, such as RecurrentGRU"):
         VMC(BinaryRBM(), TransverseFieldIsing(RING), Direct(), FirstOrder())

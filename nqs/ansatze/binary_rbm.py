@@ -1,5 +1,6 @@
 """The restricted Boltzmann machine of lattice sites."""
 
+import math
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -30,17 +31,42 @@ class Machine(NamedTuple):
 
 
 class Tables(NamedTuple):
-    """What a change of one site does, shared by all walkers.
+    """Changes of one site, shared by all walkers.
 
-    With two levels it is that of a step by one from level 0 to 1, as the step back only
-    changes the sign of the sinh: bias (s,), cosh and sinh (s, m). With q levels it is
-    that of the step from each to each other: (s, q, q) and (s, q, q, m).
+    With two levels the step from level 0 to 1: bias (s,) and theta (s, m). With q
+    levels the steps from each level to each other: (s, q, q) and (s, q, q, m).
     """
 
     machine: Machine
     bias: Array
-    cosh: Array
-    sinh: Array
+    theta: Array
+    grow: Array  # exp(theta)
+    shrink: Array  # exp(-theta)
+    moderate: Array  # () whether no power of a theta overflows, in any configuration
+
+
+class Hidden(NamedTuple):
+    """Hidden units (m,) of one walker.
+
+    `up` and `down` are the probabilities exp(+-theta) / 2 cosh(theta) of the hidden
+    spins, so that cosh(theta + step) / cosh(theta) = exp(step) up + exp(-step) down,
+    without cancellation where theta is real.
+    """
+
+    theta: Array
+    up: Array
+    down: Array
+
+
+def hidden_units(theta: Array) -> Hidden:
+    """The probabilities of the hidden spins at theta."""
+    return Hidden(theta, *(1 / (1 + jnp.exp(-2 * t)) for t in (theta, -theta)))
+
+
+def large_part(theta: Array) -> tuple[Array, Array]:
+    """2 cosh(theta) = exp(large) small, where neither factor overflows."""
+    large = jnp.where(jnp.real(theta) < 0, -theta, theta)
+    return large, 1 + jnp.exp(-2 * large)
 
 
 class BinaryRBM(nn.Module):
@@ -50,13 +76,10 @@ class BinaryRBM(nn.Module):
     has one unit a level, 1 for the level that it is in and else 0. The hidden units are
     summed over in closed form.
 
-    A change of one site turns cosh(theta) into
-
-        cosh(theta + delta) = cosh(theta) (cosh(delta) + tanh(theta) sinh(delta)),
-
-    whose delta depends on the site alone, so that ratios of psi take no more than a
-    table of cosh(delta) and sinh(delta) and the tanh(theta_j) of a walker, which follow
-    a change by the addition formula in turn.
+    A change of one site adds a step to theta that depends on the site alone, so that
+    ratios of psi take a table of exp(+-step) and the `Hidden` units of a walker. Where
+    an exponential could overflow, they are computed from theta, which is exact for
+    weights of every size and takes about four times as long.
 
     Attributes:
       alpha: hidden units a site; with a lattice, filters (see there).
@@ -107,7 +130,7 @@ class BinaryRBM(nn.Module):
 
     @nn.nowrap
     def site_tables(self, params: Params) -> Tables:
-        """The cosh and sinh of every change of one site."""
+        """Steps of the visible bias and of theta for every change of one site."""
         machine = self._machine(params["params"])
         if self.levels == 2:
             bias, step = -2 * machine.visible[:, 0], -2 * machine.weights[:, 0]
@@ -115,32 +138,86 @@ class BinaryRBM(nn.Module):
             a, w = machine.visible, machine.weights
             bias = a[:, None, :] - a[:, :, None]  # to the last from the one before
             step = w[:, None] - w[:, :, None]
-        return Tables(machine, bias, jnp.cosh(step), jnp.sinh(step))
+        reach = jnp.sum(jnp.max(jnp.abs(jnp.real(machine.weights)), axis=1), axis=0)
+        reach = jnp.max(reach + jnp.abs(jnp.real(machine.hidden)))
+        growth = jnp.max(jnp.sum(jnp.abs(jnp.real(step)), axis=-1))
+        limit = 0.4 * math.log(float(jnp.finfo(step.dtype).max))
+        moderate = jnp.maximum(reach, growth) < limit
+        exponentials = jnp.exp(step), jnp.exp(-step)
+        return Tables(machine, bias, step, *exponentials, moderate)
 
     @nn.nowrap
-    def site_cache(self, tables: Tables, x: Array) -> Array:
-        """The tanh(theta) (m,) of the hidden units."""
-        return jnp.tanh(self._theta(tables.machine, x))
+    def site_cache(self, tables: Tables, x: Array) -> Hidden:
+        """The hidden units of one walker."""
+        return hidden_units(self._theta(tables.machine, x))
 
     @nn.nowrap
     def site_ratios(
-        self, tables: Tables, cache: Array, x: Array, sites: Array, values: Array
+        self, tables: Tables, cache: Hidden, x: Array, sites: Array, values: Array
     ) -> Array:
         """(c,) ratios for changes (c, k)."""
 
-        def change(sites, values):
-            log_visible, cosh, _ = self._changed(tables, cache, x, sites, values)
-            return jnp.exp(log_visible) * product(cosh)
+        def quick(sites, values):
+            return self._quick_move(tables, cache, x, sites, values)[0]
 
-        return jax.vmap(change)(sites, values)
+        def exact(sites, values):
+            return self._exact_move(tables, cache, x, sites, values)[0]
+
+        return jax.lax.cond(
+            tables.moderate, jax.vmap(quick), jax.vmap(exact), sites, values
+        )
 
     @nn.nowrap
     def site_move(
-        self, tables: Tables, cache: Array, x: Array, sites: Array, values: Array
-    ) -> tuple[Array, Array]:
-        """The ratio () of one change (k,), and tanh(theta) after it."""
-        log_visible, cosh, sinh = self._changed(tables, cache, x, sites, values)
-        return jnp.exp(log_visible) * product(cosh), sinh / cosh
+        self, tables: Tables, cache: Hidden, x: Array, sites: Array, values: Array
+    ) -> tuple[Array, Hidden]:
+        """The ratio () of one change (k,), and the hidden units after it."""
+        moves = self._quick_move, self._exact_move
+        return jax.lax.cond(tables.moderate, *moves, tables, cache, x, sites, values)
+
+    @nn.nowrap
+    def _quick_move(
+        self, tables: Tables, cache: Hidden, x: Array, sites: Array, values: Array
+    ) -> tuple[Array, Hidden]:
+        """The same from tables of exponentials."""
+        log_visible, (theta, up, down) = jnp.zeros((), cache.theta.dtype), cache
+        for k in range(sites.shape[0]):
+            site, old, new = sites[k], x[sites[k]], values[k]
+            if self.levels == 2:
+                step = (new - old).astype(jnp.real(theta).dtype)  # 0, 1 or -1
+                log_visible = log_visible + step * tables.bias[site]
+                grow, shrink = tables.grow[site], tables.shrink[site]
+                forward = jnp.where(step > 0, grow, shrink)
+                back = jnp.where(step > 0, shrink, grow)
+                up = jnp.where(step == 0, up, up * forward)
+                down = jnp.where(step == 0, down, down * back)
+            else:
+                log_visible = log_visible + tables.bias[site, old, new]
+                up = up * tables.grow[site, old, new]
+                down = down * tables.shrink[site, old, new]
+        ratios = up + down
+        moved = Hidden(theta, up / ratios, down / ratios)
+        return jnp.exp(log_visible) * product(ratios), moved
+
+    @nn.nowrap
+    def _exact_move(
+        self, tables: Tables, cache: Hidden, x: Array, sites: Array, values: Array
+    ) -> tuple[Array, Hidden]:
+        """The same from theta, which a change adds to."""
+        log_visible, theta = jnp.zeros((), cache.theta.dtype), cache.theta
+        for k in range(sites.shape[0]):
+            site, old, new = sites[k], x[sites[k]], values[k]
+            if self.levels == 2:
+                step = (new - old).astype(jnp.real(theta).dtype)
+                log_visible = log_visible + step * tables.bias[site]
+                theta = theta + step * tables.theta[site]
+            else:
+                log_visible = log_visible + tables.bias[site, old, new]
+                theta = theta + tables.theta[site, old, new]
+        (large, small), (large_0, small_0) = map(large_part, (theta, cache.theta))
+        log_large = log_visible + jnp.sum(large - large_0)
+        ratio = jnp.exp(log_large) * product(small / small_0)
+        return ratio, cache._replace(theta=theta)
 
     @nn.nowrap
     def log_derivatives(self, params: Params, x: Array) -> tuple[OuterProducts, ...]:
@@ -187,27 +264,6 @@ class BinaryRBM(nn.Module):
     def _theta(self, machine: Machine, x: Array) -> Array:
         features = site_features(x, self.levels).astype(machine.weights.dtype)
         return machine.hidden + jnp.tensordot(features, machine.weights, axes=2)
-
-    @nn.nowrap
-    def _changed(
-        self, tables: Tables, cache: Array, x: Array, sites: Array, values: Array
-    ) -> tuple[Array, Array, Array]:
-        """Log of the visible ratio, and cosh and sinh (m,) over cosh(theta)."""
-        log_visible = jnp.zeros((), cache.dtype)
-        cosh, sinh = jnp.ones_like(cache), cache
-        for k in range(sites.shape[0]):
-            site, old, new = sites[k], x[sites[k]], values[k]
-            if self.levels == 2:
-                step = (new - old).astype(jnp.real(cache).dtype)  # 0, 1 or -1
-                bias = step * tables.bias[site]
-                c = 1 + step**2 * (tables.cosh[site] - 1)
-                s = step * tables.sinh[site]
-            else:
-                bias = tables.bias[site, old, new]
-                c, s = tables.cosh[site, old, new], tables.sinh[site, old, new]
-            log_visible = log_visible + bias
-            cosh, sinh = cosh * c + sinh * s, sinh * c + cosh * s
-        return log_visible, cosh, sinh
 
     @property
     def _group(self) -> np.ndarray:
