@@ -1,6 +1,8 @@
 """Variational Monte Carlo: one pure step from walkers and parameters to better ones."""
 
 import dataclasses
+import warnings
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -10,6 +12,7 @@ from jax import Array
 
 from nqs.batching import check_chunk_size, chunked_map, chunked_sum
 from nqs.capabilities import implemented_by
+from nqs.contracts import check_fields, check_symmetry
 from nqs.types import (
     Ansatz,
     Hamiltonian,
@@ -24,7 +27,7 @@ from nqs.types import (
 
 
 class VMCState(NamedTuple):
-    """All that a run carries from step to step."""
+    """Training state."""
 
     step: Array  # () integer, steps done
     params: Params
@@ -48,6 +51,7 @@ class VMC:
         gradient, in mean absolute deviations from the median; None for no clipping.
       averaging: the last part of training, 0 to 1, over which parameters are averaged
         for the evaluation; 0 for the last ones. See `running_average`.
+      check: whether the ansatz is compared with the Hamiltonian, see `nqs.contracts`.
 
     Raises:
       ValueError: if the sampler needs what the ansatz does not have, or a number is
@@ -61,8 +65,18 @@ class VMC:
     chunk_size: int | None = None
     clip: float | None = 5.0
     averaging: float = 0.0
+    check: bool = True
 
     def __post_init__(self):
+        if not (hasattr(self.ansatz, "init") and hasattr(self.ansatz, "apply")):
+            raise ValueError(
+                "ansatz must have init(key, x) and apply(params, x), got "
+                f"{_name(self.ansatz)}; wrap a function f(params, x) -> LogPsi as "
+                "nqs.Function(f, initial), an NNX module as nqs.from_nnx(module)"
+            )
+        if self.check:
+            check_fields(self.ansatz, self.hamiltonian)
+        transformation(self.optimizer)
         needed = self.sampler.requires
         if needed is not None and not isinstance(self.ansatz, needed):
             raise ValueError(
@@ -84,9 +98,13 @@ class VMC:
           ValueError: if the ansatz does not give a LogPsi of two scalars.
         """
         x = jax.tree.map(lambda leaf: leaf[0], walkers)
+        check_kind(self.sampler, self.hamiltonian, x)
         params = jax.tree.map(strong, self.ansatz.init(key, x))
         check_log_psi(self.ansatz, params, x)
-        opt_state = self.optimizer.build().init(params)
+        check_parameters(self.ansatz, params, x)
+        if self.check:
+            check_symmetry(self.ansatz, self.hamiltonian, params, walkers)
+        opt_state = transformation(self.optimizer).init(params)
         average = jax.tree.map(jnp.copy, params)  # steps may donate both
         step, sampler = jnp.zeros((), int), self.sampler.init(walkers)
         return VMCState(step, params, average, opt_state, sampler)
@@ -113,30 +131,33 @@ class VMC:
         clipped = local_energy
         if self.clip is not None:
             clipped = clip_local_energy(local_energy, self.clip)
-        gradient = energy_gradient(
-            self.ansatz, params, walkers, clipped, chunk_size=self.chunk_size
-        )
-        updates, opt_state = self.optimizer.build().update(
-            gradient,
-            state.opt_state,
-            params,
-            ansatz=self.ansatz,
-            walkers=walkers,
-            local_energy=clipped,
-            weights=None,
-            chunk_size=self.chunk_size,
-        )
+        gradient = updates = params
+        opt_state = state.opt_state
+        if jax.tree.leaves(params):  # else there is nothing to train
+            gradient = energy_gradient(
+                self.ansatz, params, walkers, clipped, chunk_size=self.chunk_size
+            )
+            updates, opt_state = transformation(self.optimizer).update(
+                gradient,
+                state.opt_state,
+                params,
+                ansatz=self.ansatz,
+                walkers=walkers,
+                local_energy=clipped,
+                weights=None,
+                chunk_size=self.chunk_size,
+            )
         broken = jnp.sum(~jnp.isfinite(local_energy)) + info.pop("non_finite", 0)
         info = (
             energy_info(local_energy, terms)
             | info
             | {
-                "update_norm": optax.tree.norm(updates),
+                "update_norm": jnp.asarray(optax.tree.norm(updates)),
                 "non_finite": broken,
             }
         )
         if getattr(self.optimizer, "uses_gradient", True):  # else it is never computed
-            info["gradient_norm"] = optax.tree.norm(gradient)
+            info["gradient_norm"] = jnp.asarray(optax.tree.norm(gradient))
         sampler = self.sampler.adapt(sampler, info)
         params = optax.apply_updates(params, updates)
         average = running_average(state.average, params, state.step, self.averaging)
@@ -290,14 +311,79 @@ def energy_info(local_energy: Array, terms: dict[str, Array]) -> dict[str, Array
 
 
 def strong(leaf: Any) -> Array:
-    """A number as an array of a definite dtype, lest the second step compile anew."""
+    """An array of a definite dtype, so that the second step does not recompile."""
     return jnp.asarray(leaf, jnp.result_type(leaf))
+
+
+def transformation(optimizer: Any) -> optax.GradientTransformationExtraArgs:
+    """The optax transformation of an optimizer, which may be one itself.
+
+    Raises:
+      ValueError: if it is neither.
+    """
+    if hasattr(optimizer, "build"):
+        return optimizer.build()
+    if isinstance(optimizer, optax.GradientTransformation):
+        return optax.with_extra_args_support(optimizer)
+    raise ValueError(
+        "optimizer must have build() or be an optax transformation, got "
+        f"{_name(optimizer)}"
+    )
+
+
+def check_kind(sampler: Sampler, hamiltonian: Hamiltonian, x: Any) -> None:
+    """Refuse a sampler of particles on a lattice, and the other way around."""
+    found = "lattice"
+    if any(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(x)):
+        found = "particles"
+    wanted = getattr(sampler, "kind", found)
+    if wanted != found:
+        fitting = "SiteMetropolis" if found == "lattice" else "Metropolis or Langevin"
+        raise ValueError(
+            f"sampler must be one of {found}, such as {fitting}, for "
+            f"{type(hamiltonian).__name__}; got {type(sampler).__name__}, which "
+            f"samples {wanted}"
+        )
+
+
+def check_parameters(ansatz: Ansatz, params: Params, x: Any) -> None:
+    """Refuse Flax collections that are not parameters; warn of a lower precision."""
+    name = type(ansatz).__name__
+    if isinstance(params, Mapping) and "params" in params and len(params) > 1:
+        others = ", ".join(repr(key) for key in params if key != "params")
+        raise ValueError(
+            f"{name} must have no Flax collection but 'params', got {others}: psi may "
+            "depend on its parameters and one configuration only"
+        )
+    here = {leaf.dtype for leaf in jax.tree.leaves(params)}
+    leaves = [leaf.dtype for leaf in jax.tree.leaves(x)]
+    floating = [kind for kind in leaves if jnp.issubdtype(kind, jnp.floating)]
+    wanted = floating[0] if floating else jnp.result_type(float)
+    bits = jnp.finfo(wanted).bits
+    if lower := [kind for kind in here if jnp.finfo(kind).bits < bits]:
+        warnings.warn(
+            f"parameters of {name} are {lower[0]} in a {wanted} run; set "
+            f"param_dtype={wanted} in its layers for full precision",
+            stacklevel=2,
+        )
+
+
+def _name(thing: Any) -> str:
+    return getattr(thing, "__name__", type(thing).__name__)
 
 
 def check_log_psi(ansatz: Ansatz, params: Params, x: Any) -> None:
     """Refuse an ansatz whose output is not a LogPsi, before anything compiles."""
-    found: Any = jax.eval_shape(ansatz.apply, params, x)
     name = type(ansatz).__name__
+    try:
+        found: Any = jax.eval_shape(ansatz.apply, params, x)
+    except Exception as error:
+        if type(error).__name__ != "InvalidRngError":
+            raise
+        raise ValueError(
+            f"psi of {name} must be deterministic, but it draws random numbers, as "
+            "Dropout does"
+        ) from None
     wanted = "it must return LogPsi(sign, logabs), both of shape ()"
     if not isinstance(found, LogPsi):
         shown = jax.tree.map(lambda leaf: f"{leaf.dtype}{[*leaf.shape]}", found)

@@ -45,6 +45,7 @@ class Langevin:
     time_step: float = 0.1
     acceptance: float = 0.7
     requires: ClassVar[type | None] = None
+    kind: ClassVar[str] = "particles"
 
     def __post_init__(self):
         check_settings(self)

@@ -93,6 +93,7 @@ class Metropolis:
     move: Move = AllParticles()
     acceptance: float = 0.5
     requires: ClassVar[type | None] = None
+    kind: ClassVar[str] = "particles"
 
     def __post_init__(self):
         check_settings(self)

@@ -108,6 +108,7 @@ class SiteMetropolis:
     move: SiteMove = Flip()
     sweeps: int = 1
     requires: ClassVar[type | None] = None
+    kind: ClassVar[str] = "lattice"
 
     def __post_init__(self):
         check_settings(self)

@@ -29,6 +29,7 @@ class Wolff:
 
     sweeps: int = 1
     requires: ClassVar[type | None] = Clusters
+    kind: ClassVar[str] = "lattice"
 
     def __post_init__(self):
         check_settings(self)

@@ -22,11 +22,11 @@ LAYERS = {
     "hamiltonians": 2,
     "samplers": 2,
     "nqs.contracts": 3,
-    "nqs.vmc": 3,
-    "nqs.statistics": 4,
-    "nqs.runs": 5,
-    "nqs": 6,  # the public names, and the command nqs.evaluate
-    "experiments": 6,
+    "nqs.vmc": 4,
+    "nqs.statistics": 5,
+    "nqs.runs": 6,
+    "nqs": 7,  # the public names, and the command nqs.evaluate
+    "experiments": 7,
 }
 # Modules of layer 0 that others of layer 0 use.
 SHARED = {"nqs.types", "nqs.checks", "nqs.space"}

@@ -169,9 +169,15 @@ def test_step_i_uses_rate_i():
     [
         ({"method": "adem"}, "one of .*adam.* got 'adem'"),
         ({"method": "chain"}, "got 'chain'"),
-        ({"learning_rate": 0.0}, "learning_rate must be positive, got 0.0"),
-        ({"learning_rate": float("nan")}, "learning_rate must be positive, got nan"),
-        ({"learning_rate": float("inf")}, "learning_rate must be positive, got inf"),
+        ({"learning_rate": 0.0}, "learning_rate must be finite and positive, got 0.0"),
+        (
+            {"learning_rate": float("nan")},
+            "learning_rate must be finite and positive, got nan",
+        ),
+        (
+            {"learning_rate": float("inf")},
+            "learning_rate must be finite and positive, got inf",
+        ),
         ({"max_norm": 0.0}, "max_norm must be positive or None, got 0.0"),
         ({"weight_decay": -0.1}, "weight_decay must not be negative, got -0.1"),
         ({"options": (("b3", 0.9),)}, "adam has no option 'b3', it has b1, b2, eps"),

@@ -460,7 +460,7 @@ def test_single_precision_is_kept_through_a_step(name):
     """Traced only, with float64 allowed, so that any promotion shows."""
     ansatz, sampler = PRECISION_CASES[name]
     trap = HarmonicTrap(2, 2, interaction=Coulomb())
-    vmc = VMC(ansatz, trap, sampler, FirstOrder(), chunk_size=3)
+    vmc = VMC(ansatz, trap, sampler, FirstOrder(), chunk_size=3, check=False)
 
     def start_and_step(key, walkers):
         return vmc.step(key, vmc.init(key, walkers))

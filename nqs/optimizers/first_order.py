@@ -6,7 +6,7 @@ from typing import Any
 
 import optax
 
-from nqs.optimizers.schedules import Schedule
+from nqs.optimizers.schedules import Schedule, check_rate
 
 # optax names of optimizers that need nothing but the gradient; sm3 is not among them
 # because it fails for scalar parameters, which many ansätze have.
@@ -26,7 +26,7 @@ class FirstOrder:
 
     Attributes:
       method: optax's name, or "momentum" for sgd(momentum=0.9).
-      learning_rate: the peak learning rate.
+      learning_rate: the peak learning rate, or an optax schedule.
       schedule: how it changes from step to step.
       max_norm: largest global norm of a gradient, larger ones are scaled; None for any.
       weight_decay: decay of the parameters, in units of the learning rate; None for
@@ -38,7 +38,7 @@ class FirstOrder:
     """
 
     method: str = "adam"
-    learning_rate: float = 0.01
+    learning_rate: float | optax.Schedule = 0.01
     schedule: Schedule = Schedule()
     max_norm: float | None = None
     weight_decay: float | None = None
@@ -49,10 +49,7 @@ class FirstOrder:
             raise ValueError(
                 f"optimizer must be one of {', '.join(METHODS)}, got {self.method!r}"
             )
-        if not 0 < self.learning_rate < float("inf"):
-            raise ValueError(
-                f"learning_rate must be positive, got {self.learning_rate!r}"
-            )
+        check_rate(self.learning_rate, self.schedule)
         if self.max_norm is not None and not self.max_norm > 0:
             raise ValueError(
                 f"max_norm must be positive or None, got {self.max_norm!r}"

@@ -31,7 +31,7 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 
 from nqs.optimizers.derivatives import CenteredDerivatives, n_parameters
-from nqs.optimizers.schedules import Schedule
+from nqs.optimizers.schedules import Schedule, check_rate
 from nqs.types import Params
 
 SPACES = ("auto", "parameters", "samples")
@@ -49,7 +49,8 @@ class NaturalGradient:
     """Settings of SR, minSR and SPRING.
 
     Attributes:
-      learning_rate: peak step in imaginary time, 1/energy.
+      learning_rate: peak step in imaginary time, 1/energy, or an optax schedule, whose
+        value at each step then stands for the peak.
       schedule: how it changes from step to step.
       damping: multiple of the identity that is added to O^T O or O O^T, whose trace is
         the sum of the variances of all derivatives.
@@ -69,7 +70,7 @@ class NaturalGradient:
       ValueError: for a number out of range or an unknown space.
     """
 
-    learning_rate: float = 0.05
+    learning_rate: float | optax.Schedule = 0.05
     schedule: Schedule = Schedule()
     damping: float = 1e-4
     noise: float = 3.0
@@ -81,7 +82,8 @@ class NaturalGradient:
     uses_gradient = False
 
     def __post_init__(self):
-        for field in ("learning_rate", "damping", "memory"):
+        check_rate(self.learning_rate, self.schedule)
+        for field in ("damping", "memory"):
             value = getattr(self, field)
             if not 0 < value < float("inf"):
                 raise ValueError(f"{field} must be positive, got {value!r}")
@@ -117,7 +119,10 @@ class NaturalGradient:
                 self.memory,
             )
             step = jnp.asarray(rate(state.count), energy.real.dtype)
-            direction, length = self._direction(derivatives, energy, state.direction)
+            peak = step if callable(self.learning_rate) else self.learning_rate
+            direction, length = self._direction(
+                derivatives, energy, state.direction, peak
+            )
             scale = jnp.ones((), length.dtype)
             if self.max_step is not None:
                 scale = jnp.minimum(scale, self.max_step / (step * length))
@@ -132,6 +137,7 @@ class NaturalGradient:
         derivatives: CenteredDerivatives,
         local_energy: Array,
         last: Params,
+        peak: Array | float,
     ) -> tuple[Params, Array]:
         """The direction phi and its length ||O phi||.
 
@@ -140,13 +146,14 @@ class NaturalGradient:
 
             O phi = eps - damping alpha,    O^T O phi = O^T eps - damping delta.
         """
-        gram_is_smaller = n_parameters(last) > local_energy.shape[0]
+        rows = derivatives.n_parts * local_energy.shape[0]
+        gram_is_smaller = n_parameters(last) > rows
         in_samples = self.space == "samples" or (
             self.space == "auto" and gram_is_smaller
         )
         parts = [local_energy.real, local_energy.imag][: derivatives.n_parts]
         eps = derivatives.center(jnp.stack(parts, axis=1))
-        damping = self.damping + self.noise * jnp.sum((self.learning_rate * eps) ** 2)
+        damping = self.damping + self.noise * jnp.sum((peak * eps) ** 2)
         remembered = jax.tree.map(lambda leaf: self.momentum * leaf, last)
         if in_samples:
             residual = eps

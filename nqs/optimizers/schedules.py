@@ -4,7 +4,25 @@ import dataclasses
 
 import optax
 
+from nqs.checks import positive
+
 SHAPES = ("constant", "cosine", "exponential", "inverse_time", "linear")
+
+
+def check_rate(rate: float | optax.Schedule, schedule: "Schedule") -> None:
+    """Refuse a learning rate that is neither positive nor a lone optax schedule.
+
+    Raises:
+      ValueError: if it is neither.
+    """
+    if callable(rate):
+        if schedule != Schedule():
+            raise ValueError(
+                "schedule must be the default where learning_rate is an optax "
+                f"schedule, got {schedule!r}"
+            )
+    else:
+        positive("learning_rate", rate)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,8 +64,13 @@ class Schedule:
         if self.warmup < 0:
             raise ValueError(f"warmup must not be negative, got {self.warmup!r}")
 
-    def build(self, peak: float) -> optax.Schedule:
-        """The function from the step to the learning rate, which peaks at `peak`."""
+    def build(self, peak: float | optax.Schedule) -> optax.Schedule:
+        """The function from the step to the learning rate, which peaks at `peak`.
+
+        An optax schedule in place of `peak` is that function already.
+        """
+        if callable(peak):
+            return peak
         steps = self.steps or 1
         decay = {
             "constant": lambda: optax.constant_schedule(peak),

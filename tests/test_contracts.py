@@ -1,0 +1,189 @@
+"""A wave function that contradicts its Hamiltonian is refused before compiling."""
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from hamiltonians import (
+    Coulomb,
+    ElectronGas,
+    HarmonicTrap,
+    NeutronMatter,
+    TransverseFieldIsing,
+)
+from nqs.ansatze import FeedForward, PlaneWaveSlater, Product, Slater, SlaterJastrow
+from nqs.optimizers import SR, FirstOrder, MinSR, Spring
+from nqs.space.lattice import Lattice
+from nqs.types import Function, LogPsi
+from nqs.vmc import VMC
+from samplers import Metropolis, SiteMetropolis
+
+DOT = HarmonicTrap(4, 2, 1.0, Coulomb(), n_up=2)
+ADAM, WALK = FirstOrder("adam"), Metropolis()
+
+
+def started(ansatz, hamiltonian=DOT, sampler=WALK, optimizer=ADAM, **settings):
+    vmc = VMC(ansatz, hamiltonian, sampler, optimizer, **settings)
+    walkers = hamiltonian.initial_walkers(jax.random.key(0), 8)
+    return vmc, vmc.init(jax.random.key(1), walkers)
+
+
+@pytest.mark.parametrize(
+    "ansatz, field",
+    [
+        (SlaterJastrow(n_up=1, omega=1.0), "n_up of Slater"),
+        (SlaterJastrow(n_up=2, omega=5.0), "omega of Slater"),
+        (Product((Slater(n_up=1, omega=1.0), FeedForward())), "n_up of Slater"),
+    ],
+)
+def test_fields_that_differ_are_refused_by_name(ansatz, field):
+    with pytest.raises(ValueError, match=f"{field}.* must equal"):
+        started(ansatz)
+    started(ansatz, check=False)
+
+
+def test_bosonic_network_is_refused_for_fermions():
+    with pytest.raises(ValueError, match="factor -1 under an exchange of the equal"):
+        started(FeedForward())
+    started(FeedForward(), HarmonicTrap(4, 2, 1.0))  # bosons
+
+
+def test_matching_ansatz_is_accepted():
+    started(SlaterJastrow(n_up=2, omega=1.0))
+
+
+GAS = ElectronGas(7, 7, rs=1.0)
+TWISTED = ElectronGas(1, 1, rs=1.0, twist=(0.1, 0.2, 0.3))
+
+
+@dataclasses.dataclass(frozen=True)
+class Waves:
+    """A determinant-free psi with the phase exp(i k . x) of a twist, or without."""
+
+    twist: tuple[float, ...]
+    box: object
+    sign: float = 1.0
+
+    def init(self, key, x):
+        return {}
+
+    def apply(self, params, x):
+        k = jnp.asarray(np.asarray(self.twist) @ self.box.reciprocal)
+        phase = self.sign * jnp.sum(x @ k)
+        return LogPsi(jax.lax.complex(jnp.cos(phase), jnp.sin(phase)), 0.0 * phase)
+
+
+def test_phase_of_a_translation_is_that_of_the_twist():
+    started(Waves(TWISTED.twist, TWISTED.box), TWISTED)
+    with pytest.raises(ValueError, match="under a translation by lattice vector 0"):
+        started(Waves(TWISTED.twist, TWISTED.box, -1.0), TWISTED)
+
+
+def test_function_that_is_not_periodic_is_refused():
+    gas = ElectronGas(1, 0, rs=1.0)
+    gaussian = Function(lambda p, x: LogPsi(jnp.ones(()), -0.1 * jnp.sum(x**2)))
+    with pytest.raises(ValueError, match="translation"):
+        started(gaussian, gas)
+
+
+def test_another_box_is_refused():
+    other = ElectronGas(7, 7, rs=1.0, cell="bcc")
+    with pytest.raises(ValueError, match="box of PlaneWaveSlater"):
+        started(PlaneWaveSlater(n_up=7, box=other.box), GAS)
+
+
+def test_psi_that_is_zero_is_refused():
+    zero = Function(lambda p, x: LogPsi(jnp.ones(()), -jnp.inf * jnp.sum(x[0] ** 2)))
+    with pytest.raises(ValueError, match="must be finite and not zero"):
+        started(zero, HarmonicTrap(1, 1, 1.0))
+
+
+def test_neutrons_check_exchanges_of_equal_spins():
+    matter = NeutronMatter(2, 2, density=0.04)
+    flat = Function(lambda p, x: LogPsi(jnp.ones(()), 0.0 * jnp.sum(x)))
+    with pytest.raises(ValueError, match="exchange"):
+        started(flat, matter)
+
+
+@pytest.mark.parametrize(
+    "sampler, hamiltonian, ansatz",
+    [
+        (Metropolis(), TransverseFieldIsing(Lattice((8,))), FeedForward()),
+        (SiteMetropolis(), HarmonicTrap(2, 1, 1.0), FeedForward()),
+    ],
+)
+def test_samplers_of_another_kind_of_configuration_are_refused(
+    sampler, hamiltonian, ansatz
+):
+    with pytest.raises(ValueError, match="sampler must be one of"):
+        started(ansatz, hamiltonian, sampler)
+
+
+BOSON = HarmonicTrap(1, 1, 1.0)
+
+
+class Network(nn.Module):
+    layer: nn.Module
+
+    @nn.compact
+    def __call__(self, x):
+        y = jnp.sum(self.layer(x.reshape(1, -1)))
+        return LogPsi(jnp.ones_like(y), y - jnp.sum(x**2) / 2)
+
+
+@pytest.mark.parametrize(
+    "layer, message",
+    [
+        (nn.BatchNorm(use_running_average=True), "'batch_stats'"),
+        (nn.Dropout(0.5, deterministic=False), "must be deterministic"),
+    ],
+)
+def test_flax_modules_with_state_or_randomness_are_refused(layer, message):
+    with pytest.raises(ValueError, match=message):
+        started(Network(layer), BOSON)
+
+
+def test_parameters_of_lower_precision_raise_a_warning():
+    with pytest.warns(UserWarning, match="float32 in a float64 run"):
+        started(Network(nn.Dense(3)), BOSON)
+
+
+def test_plain_function_is_told_how_to_be_an_ansatz():
+    with pytest.raises(ValueError, match=r"nqs.Function\(f, initial\)"):
+        started(lambda params, x: None, BOSON)
+
+
+GAUSSIAN = Function(lambda p, x: LogPsi(jnp.ones(()), -jnp.sum(x**2) / 2))
+
+
+@pytest.mark.parametrize("optimizer", [ADAM, SR(), MinSR(), Spring(), optax.adam(0.1)])
+def test_ansatz_without_parameters_takes_steps(optimizer):
+    vmc, state = started(GAUSSIAN, BOSON, optimizer=optimizer)
+    _, info = vmc.step(jax.random.key(2), state)
+    np.testing.assert_allclose(info["energy"], 0.5, rtol=1e-12)
+
+
+def test_optax_transformation_is_an_optimizer():
+    decay = optax.cosine_decay_schedule(0.03, 15)
+    states = []
+    for optimizer in (
+        optax.adam(decay),
+        FirstOrder("adam", learning_rate=decay),
+        FirstOrder("adam", learning_rate=0.03),
+    ):
+        vmc, state = started(Network(nn.Dense(3, param_dtype=float)), BOSON,
+                             optimizer=optimizer)  # fmt: skip
+        for i in range(3):
+            state, _ = jax.jit(vmc.step)(jax.random.key(i), state)
+        states.append(jax.flatten_util.ravel_pytree(state.params)[0])
+    np.testing.assert_allclose(states[0], states[1], rtol=1e-12)
+    assert np.abs(states[0] - states[2]).max() > 1e-6
+    vmc, state = started(Network(nn.Dense(3, param_dtype=float)), BOSON,
+                         optimizer=Spring(learning_rate=decay))  # fmt: skip
+    state, info = vmc.step(jax.random.key(0), state)
+    assert np.isfinite(info["update_norm"])
