@@ -107,7 +107,9 @@ class Heisenberg(LatticeModel):
         return diagonalized(self) or self._published()
 
     def _published(self) -> tuple[Reference, ...]:
-        if self.lattice != Lattice((6, 6), "square") or len(self.couplings) > 1:
+        square = self.lattice == Lattice((6, 6), "square")
+        antiferromagnet = self.j > 0 and 2 * self.total == self.n
+        if not (square and antiferromagnet and len(self.couplings) == 1):
             return ()
         source = "exact diagonalisation, H. J. Schulz et al., J. Phys. I 6, 675 (1996)"
         per_site = -0.678872

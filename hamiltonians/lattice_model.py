@@ -38,7 +38,7 @@ class OnLattice(Hamiltonian):
     lattice: Sites
     levels: int = 2
 
-    energy_unit = "unit of J"
+    energy_unit = "J"
     length_unit = None
 
     @property

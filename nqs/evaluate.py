@@ -9,15 +9,21 @@ from nqs.runs.directory import RunError
 from nqs.runs.run import evaluate_again
 
 
-def command(directory: tyro.conf.Positional[Path], steps: int = 1000, seed: int = 1):
+def command(
+    directory: tyro.conf.Positional[Path],
+    steps: int = 1000,
+    seed: int = 1,
+    untrained: bool = False,
+):
     """Measure the energy and observables of a finished run again.
 
     Args:
       directory: of the run.
       steps: sampler steps with frozen parameters.
       seed: of the new samples.
+      untrained: measure a run whose training has not begun.
     """
-    evaluate_again(directory, steps, seed)
+    evaluate_again(directory, steps, seed, untrained)
 
 
 def main() -> None:

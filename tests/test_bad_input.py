@@ -73,7 +73,10 @@ def refused(monkeypatch, capsys):
         (["--sampler", "nuts"], "unknown sampler 'nuts'; known are metropolis, lang"),
         (["--optimizer", "adm"], "unknown optimizer 'adm'; known are"),
         (["--optimizer", "adam(lr=1)"], "no option 'lr', it has"),
-        (["--optimizer", "adam(learning_rate=-1)"], "learning_rate must be positive"),
+        (
+            ["--optimizer", "adam(learning_rate=-1)"],
+            "learning_rate must be finite and positive",
+        ),
         (["--optimizer", "adam(schedule='sin')"], "schedule must be one of"),
         (["--ansatz", "ffnn(hiden=(8,))"], "has no field 'hiden'; it has hidden"),
         (["--ansatz", "ffnn(name='a')"], "has no field 'name'"),
@@ -217,7 +220,7 @@ def test_a_hamiltonian_that_says_too_little_is_refused():
     class Nameless(Well):
         n = property()  # raises AttributeError
 
-    with pytest.raises(ValueError, match="Nameless does not say its n"):
+    with pytest.raises(ValueError, match="Nameless must define n"):
         experiment(hamiltonian=Nameless.__new__(Nameless))
 
 

@@ -25,7 +25,6 @@ from nqs.runs import saved
 from nqs.runs.directory import Metrics, read_json, write_json
 from nqs.runs.progress import uncertain
 from nqs.runs.run import (
-    RunError,
     configure,
     evaluate_again,
     load,
@@ -41,7 +40,8 @@ pytestmark = pytest.mark.usefixtures("compiled", "without_figures")
 NUMBER = (int, float)
 OPTIONAL = (int, float, type(None))
 CONTRACT = {
-    "experiment": str, "config": dict, "energy_unit": str, "length_unit": str,
+    "experiment": str, "config": dict, "energy_unit": str, "length_unit": str, "n": int,
+    "comparison": (dict, type(None)),
     "n_parameters": int, "energy": float, "energy_error": OPTIONAL,
     "energy_per_particle": float, "energy_per_particle_error": OPTIONAL,
     "energy_imaginary": OPTIONAL, "variance": float, "v_score": OPTIONAL,
@@ -164,8 +164,10 @@ def test_the_last_line_is_a_sentence_for_a_person(tmp_path, capsys):
     assert output[0] == f"run directory {tmp_path / 'a'}"
     energy = uncertain(result["energy"], result["energy_error"])
     sigma = f"{result['deviation_sigma']:+.1f} sigma"
-    sentence = f"energy {energy} hartree, exact 0.5 (textbook), deviation {sigma}"
-    assert output[-1] == sentence
+    relative = 100 * abs(result["energy"] / 0.5 - 1)
+    side = "above" if result["energy"] > 0.5 else "below"
+    comparison = f"{side} exact 0.5 by {relative:.2g} % ({sigma}); textbook"
+    assert output[-1] == f"energy {energy} hartree, {comparison}"
 
 
 def test_load_gives_back_what_was_trained(finished):
@@ -334,32 +336,34 @@ def sum_of_squares(params, x):
     return LogPsi(jnp.ones((), x.dtype), -jnp.sum(params["a"]) * jnp.sum(x**2))
 
 
-def renamed(key, x):
-    return {"b": jnp.ones((), x.dtype)}
+def wider(params, x):
+    return gaussian({"a": params["a"] + 0 * params["c"][0]}, x)
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        (
-            {"ansatz": Function(sum_of_squares, two_numbers)},
-            r"parameter \['a'\] has shape \(\) in .*, but \(2,\) is needed",
-        ),
-        (
-            {"ansatz": Function(lambda p, x: gaussian({"a": p["b"]}, x), renamed)},
-            r"parameter \['b'\] has shape None in .*, but \(\) is needed",
-        ),
-        (
-            {"hamiltonian": Well(n=3)},
-            r"walker has shape \[\(1, 1\)\] in .*, but \[\(3, 1\)\] is needed",
-        ),
-    ],
-)
-def test_start_from_refuses_what_does_not_fit(finished, tmp_path, changes, message):
-    directory = tmp_path / "a"
-    with pytest.raises(RunError, match=message):
-        run(experiment(start_from=str(finished), directory=str(directory), **changes))
-    assert not directory.exists()
+def one_and_two_numbers(key, x):
+    return {"a": jnp.ones((), x.dtype), "c": jnp.ones(2, x.dtype)}
+
+
+def test_start_from_names_parameters_that_start_anew(finished, tmp_path, capsys):
+    ansatz = Function(wider, one_and_two_numbers)
+    directory = str(tmp_path / "a")
+    result = run(
+        experiment(ansatz=ansatz, start_from=str(finished), directory=directory)
+    )
+    message = result["warnings"][0]
+    assert "1 parameters are those of" in message
+    assert message.endswith("['a']; 1 start anew: ['c']")
+    assert message in capsys.readouterr().err
+
+
+def test_start_from_draws_walkers_of_another_shape_anew(finished, tmp_path):
+    started = experiment(
+        hamiltonian=Well(n=3), start_from=str(finished), directory=str(tmp_path / "a")
+    )
+    state = nqs.runs.run._Run(started)
+    assert state.state.sampler.walkers.shape == (16, 3, 1)
+    assert state.state.params["a"] != 0.7  # taken from the other run
+    assert "walkers start anew" in state.warnings[-1]
 
 
 def test_single_precision_stays_in_its_own_run(tmp_path, float64_again):
@@ -638,7 +642,7 @@ def test_from_the_command_line_to_a_signal_and_on_to_the_result(tmp_path, optimi
     result = read_json(directory / "result.json")
     last = done.stdout.splitlines()[-1]
     assert last.startswith("energy 0.")
-    assert last.endswith(f"deviation {result['deviation_sigma']:+.1f} sigma")
+    assert f"({result['deviation_sigma']:+.1f} sigma)" in last
     assert abs(result["energy"] - 0.5) < 4 * result["energy_error"]
     assert result["experiment"] == "harmonic_oscillator"
     options = result["config"]["options"]

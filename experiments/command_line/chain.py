@@ -76,7 +76,7 @@ class Chain:
                 start_from=before,
                 resume=(directory / "config.json").exists(),
             )
-            results.append(self._result(options, directory))
+            results.append(self._result(options, directory, parent))
             before = str(directory)
         reported = [
             {"directory": name} | {key: result[key] for key in REPORTED}
@@ -90,7 +90,9 @@ class Chain:
         print(f"results of all {len(results)} runs in {parent / 'result.json'}")
         return whole
 
-    def _result(self, options: Options, directory: Path) -> dict[str, Any]:
+    def _result(
+        self, options: Options, directory: Path, parent: Path
+    ) -> dict[str, Any]:
         """What a finished run has found, or that of a new one."""
         experiment = options.experiment()
         done = directory / "result.json"
@@ -98,7 +100,7 @@ class Chain:
             result = read_json(done)
             print(f"run directory {directory}\n{sentence(result)}", flush=True)
             return result
-        return run(experiment)
+        return run(experiment, parent)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

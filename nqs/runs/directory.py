@@ -2,7 +2,6 @@
 
 import contextlib
 import datetime
-import fcntl
 import json
 import math
 import os
@@ -75,6 +74,11 @@ def alone(directory: Path) -> Iterator[None]:
     Raises:
       RunError: if one does already. File systems that have no locks let it pass.
     """
+    try:
+        import fcntl
+    except ImportError:  # not on Windows
+        yield
+        return
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         with contextlib.suppress(OSError):

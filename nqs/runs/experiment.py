@@ -30,6 +30,7 @@ class Experiment:
       chunk_size: walkers whose energies are computed at a time; None for all.
       clip: see `VMC`.
       averaging: see `VMC`; the average is also what other runs start from.
+      check: whether the ansatz is compared with the Hamiltonian, see `nqs.contracts`.
       checkpoint_every: seconds between checkpoints.
       observe_every: training steps after which the observables are averaged over the
         walkers of a sampler step of their own, for `observables.jsonl`; None for never.
@@ -57,6 +58,7 @@ class Experiment:
     chunk_size: int | None = None
     clip: float | None = 5.0
     averaging: float = 0.0
+    check: bool = True
     checkpoint_every: float = 60.0
     observe_every: int | None = None
     directory: str | None = None
@@ -82,7 +84,7 @@ class Experiment:
         for field in ("n", "energy_unit", "length_unit"):
             if not hasattr(self.hamiltonian, field):
                 name = type(self.hamiltonian).__name__
-                raise ValueError(f"the Hamiltonian {name} does not say its {field}")
+                raise ValueError(f"the Hamiltonian {name} must define {field}")
         if self.precision not in ("float64", "float32"):
             raise ValueError(
                 f"precision must be float64 or float32, got {self.precision!r}"
@@ -96,6 +98,11 @@ class Experiment:
             raise ValueError(
                 f"observe_every must be a number of steps >= 1 or None, got {every!r}"
             )
+        if self.iterations and self.n_walkers < 2:
+            raise ValueError(
+                "n_walkers must be at least 2 for training, as the gradient is a "
+                f"covariance over the walkers, got {self.n_walkers}"
+            )
         self.vmc()  # checks how the parts fit
 
     def vmc(self) -> VMC:
@@ -108,6 +115,7 @@ class Experiment:
             self.chunk_size,
             self.clip,
             self.averaging,
+            self.check,
         )
 
     def evaluation(self) -> Evaluation:

@@ -2,7 +2,6 @@
 
 import math
 import platform
-import resource
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,8 @@ from nqs.runs.figures import draw_figures, labelled
 from nqs.runs.progress import uncertain
 from nqs.statistics.extrapolation import blocks, extrapolate
 from nqs.types import Reference, sum_of_terms
+
+BELOW = 3.0  # standard errors below an exact energy that raise a warning
 
 
 def report(
@@ -38,11 +39,13 @@ def report(
     energy, error = measured["energy"], measured["energy_error"]
     references = hamiltonian.references()
     per_particle = None if error is None else error / hamiltonian.n
+    compared = comparison(energy, error, references)
     return {
         "experiment": experiment.name,
         "config": experiment.config(),
         "energy_unit": hamiltonian.energy_unit,
         "length_unit": hamiltonian.length_unit,
+        "n": hamiltonian.n,
         "n_parameters": n_parameters,
         "energy": energy,
         "energy_error": error,
@@ -71,8 +74,9 @@ def report(
         "seconds_per_step": seconds["train"] / max(1, experiment.iterations),
         "peak_memory_mb": peak_memory(),
         "references": [vars(reference) for reference in references],
-        "deviation_sigma": deviation(energy, error, references),
-        "warnings": measured["warnings"],
+        "comparison": compared,
+        "deviation_sigma": deviation_sigma(compared),
+        "warnings": measured["warnings"] + alarms(compared),
     }
 
 
@@ -126,32 +130,68 @@ def write_report(
         write_json(unfinished / "result.json", result)
 
 
-def deviation(
+def comparison(
     energy: float, error: float | None, references: tuple[Reference, ...]
-) -> float | None:
-    """Distance from the first reference in standard errors, both errors counted."""
-    if not references or error is None:
+) -> dict[str, Any] | None:
+    """The energy beside the first reference.
+
+    Returns:
+      The fields of the reference, `difference` from it, `relative` difference and
+      `sigma`, the difference in standard errors of both; None where it is not known. An
+      upper bound is no estimate of the energy, so it has no sigma.
+    """
+    if not references:
         return None
-    sigma = math.hypot(error, references[0].error)
-    # two numbers that agree to rounding are not many standard errors apart
-    rounding = 1e-12 * max(1.0, abs(energy))
-    return (energy - references[0].value) / max(sigma, rounding)
+    first = references[0]
+    difference = energy - first.value
+    sigma = None
+    if error is not None and first.kind != "upper_bound":
+        # two numbers that agree to rounding are not many standard errors apart
+        rounding = 1e-12 * max(1.0, abs(energy))
+        sigma = difference / max(math.hypot(error, first.error), rounding)
+    relative = difference / abs(first.value) if first.value else None
+    found = {"difference": difference, "relative": relative, "sigma": sigma}
+    return vars(first) | found
+
+
+def deviation_sigma(compared: dict[str, Any] | None) -> float | None:
+    """Distance from an exact or estimated energy, in standard errors of both."""
+    return None if compared is None else compared["sigma"]
+
+
+def alarms(compared: dict[str, Any] | None) -> list[str]:
+    """A warning where the energy is below the exact one by more than its error."""
+    if compared is None or compared["kind"] != "exact" or compared["sigma"] is None:
+        return []
+    if compared["sigma"] >= -BELOW:
+        return []
+    return [
+        f"the energy is below the exact one by {-compared['sigma']:.1f} standard "
+        "errors, which no wave function of the right symmetry allows: check the "
+        "sampling and the ansatz"
+    ]
 
 
 def sentence(result: dict[str, Any]) -> str:
-    """The energy with its error, the reference and the deviation, for a person."""
+    """One line with the energy, its error and the reference."""
     unit = result["energy_unit"]
     text = f"energy {uncertain(result['energy'], result['energy_error'])} {unit}"
     if result["energy_error"] is None:
         text += " (no error bar: too few samples)"
-    if not result["references"]:
+    compared = result["comparison"]
+    if compared is None:
         return text + ", no reference known"
-    first = result["references"][0]
-    value = uncertain(first["value"], first["error"])
-    text += f", {first['kind'].replace('_', ' ')} {value} ({first['source']})"
-    if result["deviation_sigma"] is not None:
-        text += f", deviation {result['deviation_sigma']:+.1f} sigma"
-    return text
+    side = "above" if compared["difference"] > 0 else "below"
+    value = uncertain(compared["value"], compared["error"])
+    name = {"exact": "exact", "estimate": "the estimate"}
+    text += f", {side} {name.get(compared['kind'], 'the upper bound')} {value} by "
+    if compared["kind"] == "exact" and compared["relative"] is not None:
+        text += f"{100 * abs(compared['relative']):.2g} %"
+    else:
+        text += f"{abs(compared['difference']):.2g} {unit}"
+    if compared["sigma"] is not None:
+        text += f" ({compared['sigma']:+.1f} sigma)"
+    return f"{text}; {compared['source']}"
 
 
 def versions() -> dict[str, str]:
@@ -165,5 +205,9 @@ def peak_memory() -> float:
     stats = jax.devices()[0].memory_stats() or {}
     if "peak_bytes_in_use" in stats:
         return stats["peak_bytes_in_use"] / 2**20
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return math.nan
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if platform.system() == "Darwin" else 2**10)

@@ -50,7 +50,14 @@ def configure(precision: str = "float64") -> None:
     jax.config.update("jax_enable_x64", precision == "float64")
     jax.config.update("jax_default_matmul_precision", "highest")
     with contextlib.suppress(RuntimeError):  # JAX is in use: keep its devices
-        jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
+        jax.config.update("jax_num_cpu_devices", usable_cores())
+
+
+def usable_cores() -> int:
+    """Cores that this process may use; all of them where the system does not say."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def one_blas_thread() -> contextlib.AbstractContextManager:
@@ -96,8 +103,16 @@ def shardings(state: Any, mesh: jax.sharding.Mesh, n_walkers: int) -> Any:
     return jax.tree.map(of_sampler, state)
 
 
-def run(experiment: Experiment) -> dict[str, Any]:
+def run(experiment: Experiment, parent: Path | None = None) -> dict[str, Any]:
     """Burn in, train and evaluate; write the run directory; return its result.
+
+    Precision, matrix products and CPU devices are set for the whole process, see
+    `configure`.
+
+    Args:
+      experiment: what to run.
+      parent: directory of the series that this run belongs to, which is the one to
+        resume after an interruption.
 
     Ctrl-C and SIGTERM save a checkpoint and end the process with 128 plus the number of
     the signal.
@@ -116,6 +131,7 @@ def run(experiment: Experiment) -> dict[str, Any]:
         directory = open_directory(place, experiment.name, config, resume)
     print(f"run directory {directory}", flush=True)
     with refusals(directory), alone(directory), one_blas_thread(), signals() as stop:
+        started.parent = parent
         return started.run(directory, stop)
 
 
@@ -130,7 +146,9 @@ class Loaded(NamedTuple):
 def load(directory: str | Path, **parts: Any) -> Loaded:
     """Ansatz, parameters and walkers of a run.
 
-    The parameters are those that are measured: averaged, if the run averages.
+    The parameters are those that are measured: averaged, if the run averages. Arrays
+    have the precision of the run; that of the process stays as it was, so that float64
+    arithmetic with them needs `nqs.configure()`.
 
     Args:
       directory: of the run.
@@ -141,14 +159,27 @@ def load(directory: str | Path, **parts: Any) -> Loaded:
       RunError: if the directory holds no run, or its checkpoints are damaged.
       ValueError: if a part cannot be rebuilt from its settings.
     """
-    experiment, found = _load(Path(directory), parts)
-    walkers = jax.tree.map(jnp.asarray, found["sampler"].walkers)
-    params = jax.tree.map(jnp.asarray, found["vmc"].average)
+    names = ("jax_enable_x64", "jax_default_matmul_precision")
+    before = {name: getattr(jax.config, name) for name in names}
+    try:
+        experiment, found = _load(Path(directory), parts)
+        walkers = jax.tree.map(jnp.asarray, found["sampler"].walkers)
+        params = jax.tree.map(jnp.asarray, found["vmc"].average)
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
     return Loaded(experiment.ansatz, params, walkers)
 
 
-def evaluate_again(directory: Path, steps: int, seed: int) -> dict[str, Any]:
-    """Measure a finished run again, into `evaluations/NUMBER/` of its directory."""
+def evaluate_again(
+    directory: Path, steps: int, seed: int, untrained: bool = False
+) -> dict[str, Any]:
+    """Measure a run again, into `evaluations/NUMBER/` of its directory.
+
+    Raises:
+      RunError: if its training has not begun, unless `untrained`.
+      ValueError: if steps or seed are out of range.
+    """
     if steps < 1:
         raise ValueError(f"steps must be at least 1, got {steps}")
     if not 0 <= seed < 2**32:
@@ -159,6 +190,11 @@ def evaluate_again(directory: Path, steps: int, seed: int) -> dict[str, Any]:
     measuring.seconds |= {k: float(v) for k, v in found["seconds"].items()}
     measuring.seconds["evaluation"] = 0.0
     trained = int(found["done"]["train"])
+    if trained == 0 and experiment.iterations > 0 and not untrained:
+        raise RunError(
+            f"{directory} must hold trained parameters, got those of step 0; resume "
+            "the run, or ask for the untrained ones with --untrained"
+        )
     if trained < experiment.iterations:
         measuring.warnings.append(
             f"training had come to step {trained} of {experiment.iterations}"
@@ -190,6 +226,7 @@ class _Run:
     def __init__(self, experiment: Experiment):
         self.experiment = experiment
         self.warnings: list[str] = []
+        self.parent: Path | None = None
         self.done = dict.fromkeys(PHASES, 0)
         self.seconds = dict.fromkeys((*PHASES, "compile"), 0.0)
         self.measured: list[dict[str, np.ndarray]] = []
@@ -235,9 +272,14 @@ class _Run:
             raise RunError(f"start_from: {error}") from error
         finally:  # loading took the precision of the other run
             configure(self.experiment.precision)
-        params, walkers = saved.adopt(self.experiment, state.params, source, found)
-        state = self.experiment.vmc().init(self.keys["parameters"], walkers)
-        return state._replace(params=params, average=params)
+        params, walkers, messages = saved.adopt(
+            self.experiment, state.params, source, found
+        )
+        for message in messages:
+            self._warn(message)
+        if walkers is not None:
+            state = self.experiment.vmc().init(self.keys["parameters"], walkers)
+        return state._replace(params=params, average=jax.tree.map(jnp.copy, params))
 
     def place(self, state: VMCState, sampler: State) -> None:
         """Put the states on the devices, in buffers of their own: steps donate them."""
@@ -430,7 +472,7 @@ class _Run:
         if self.saving:
             self._save()
             text += "; a checkpoint is saved. Go on with: "
-            text += resume_command(self.directory)
+            text += resume_command(self.parent or self.directory)
         print(text, file=sys.stderr)
         raise SystemExit(128 + self.stop[0])
 
@@ -438,12 +480,12 @@ class _Run:
         where = f"at step {self.done[phase] + 1} of {phase}"
         if not self.saving:
             raise RunError(f"{broken} are not finite {where}")
-        # A checkpoint of this very step holds parameters that nobody had measured.
+        # A checkpoint of this very step holds parameters that were not measured.
         checkpoints.discard(self.directory / "checkpoints", sum(self.done.values()))
         raise RunError(
             f"{broken} are not finite {where}; the run stopped, and its last good "
-            f"checkpoint is in {self.directory / 'checkpoints'}. A smaller learning "
-            "rate, or an ansatz that is finite everywhere, would be right"
+            f"checkpoint is in {self.directory / 'checkpoints'}. Try a smaller "
+            "learning rate; check the ansatz for divergences"
         )
 
     def _finish(self, metrics: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -457,6 +499,8 @@ class _Run:
         write_report(
             self.directory, self.experiment, result, measured, samples, metrics
         )
+        for message in result["warnings"]:
+            print(f"warning: {message}")
         print(sentence(result))
         return result
 

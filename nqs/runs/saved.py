@@ -137,29 +137,42 @@ def rebuild(
 
 def adopt(
     experiment: Experiment, params: Params, source: Experiment, found: dict[str, Any]
-) -> tuple[Params, Walkers]:
+) -> tuple[Params, Walkers | None, list[str]]:
     """Parameters of another run, and its walkers rescaled to this system.
 
-    Raises:
-      RunError: if a parameter has another shape there.
+    Returns:
+      Parameters, those of another shape as they start anew; walkers, None where their
+      shape differs; and sentences that say which start anew.
     """
     shapes, others = _shapes(params), _shapes(found["vmc"].average)
-    for name in [*shapes, *others]:
-        if shapes.get(name) != others.get(name):
-            raise RunError(
-                f"start_from: parameter {name} has shape {others.get(name)} in "
-                f"{source.directory}, but {shapes.get(name)} is needed"
-            )
+    fitting = [name for name in shapes if shapes[name] == others.get(name)]
+    anew = [name for name in shapes if name not in fitting]
+    messages = []
+    if anew:
+        messages.append(
+            f"start_from: {len(fitting)} parameters are those of {source.directory}: "
+            f"{', '.join(fitting) or 'none'}; {len(anew)} start anew: {', '.join(anew)}"
+        )
     new = experiment.hamiltonian.initial_walkers(jax.random.key(0), 1)
     here, there = (
         [leaf.shape[1:] for leaf in jax.tree.leaves(walkers)]
         for walkers in (new, found["sampler"].walkers)
     )
+    leaves = jax.tree_util.tree_leaves_with_path(found["vmc"].average)
+    given = {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
+    params = jax.tree_util.tree_map_with_path(
+        lambda path, leaf: jnp.asarray(
+            given[name] if (name := jax.tree_util.keystr(path)) in fitting else leaf,
+            leaf.dtype,
+        ),
+        params,
+    )
     if here != there:
-        raise RunError(
-            f"start_from: a walker has shape {there} in {source.directory}, but "
-            f"{here} is needed"
+        messages.append(
+            f"start_from: walkers start anew: their shape is {here}, that in "
+            f"{source.directory} is {there}"
         )
+        return params, None, messages
     ratio = experiment.hamiltonian.length_scale / source.hamiltonian.length_scale
     copies = np.arange(experiment.n_walkers) % source.n_walkers
 
@@ -171,10 +184,7 @@ def adopt(
     walkers = jax.tree.map(
         lambda leaf, like: rescaled(leaf, like.dtype), found["sampler"].walkers, new
     )
-    params = jax.tree.map(
-        lambda leaf, like: jnp.asarray(leaf, like.dtype), found["vmc"].average, params
-    )
-    return params, walkers
+    return params, walkers, messages
 
 
 def _shapes(params: Params) -> dict[str, tuple[int, ...]]:
