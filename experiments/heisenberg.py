@@ -20,8 +20,9 @@ class Heisenberg(LatticeOptions):
     """Coupling J of neighbours, antiferromagnetic where positive."""
     j2: float = 0.0
     """Coupling of second neighbours."""
-    marshall: bool = True
-    """Turn the spins of one sublattice; without j2 psi is then positive."""
+    marshall: bool | None = None
+    """Turn the spins of one sublattice, which makes psi positive without j2; None where
+    the lattice is bipartite."""
 
     def observables(self) -> tuple[Observable, ...]:
         """The structure factor: there is no magnetisation."""
@@ -36,6 +37,8 @@ class Heisenberg(LatticeOptions):
         model = Model(self.sites, self.j, self.marshall)
         if self.j2:
             model = J1J2(self.sites, self.j, self.marshall, j2=self.j2)
+        if self.marshall is None and not model.marshall:
+            print("no sign rule: the lattice is not bipartite (marshall=False)")
         fixed = (model.n - model.total, model.total)
         return Experiment(
             name="heisenberg",

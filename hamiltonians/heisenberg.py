@@ -10,6 +10,7 @@ from jax import Array
 from hamiltonians.lattice_model import Connected, LatticeModel, check_finite
 from hamiltonians.references.chains import heisenberg_ring
 from hamiltonians.references.lanczos import diagonalized
+from nqs.checks import settle
 from nqs.space.lattice import Lattice, Sites, spins, sublattices
 from nqs.types import Reference
 
@@ -25,7 +26,8 @@ class Heisenberg(LatticeModel):
       j: J, antiferromagnetic where positive.
       marshall: turn the spins of one sublattice by pi about z, which makes exchanges
         between sublattices negative and the ground state positive (W. Marshall, Proc.
-        R. Soc. A 232, 48 (1955)).
+        R. Soc. A 232, 48 (1955)). None turns them where the lattice is bipartite; the
+        field then holds which it is.
       n_down: spins down; None for half of them, or one less than half.
 
     Raises:
@@ -35,7 +37,7 @@ class Heisenberg(LatticeModel):
 
     lattice: Sites
     j: float = 1.0
-    marshall: bool = True
+    marshall: bool | None = None
     n_down: int | None = None
 
     off_diagonal = "exchange"
@@ -44,10 +46,13 @@ class Heisenberg(LatticeModel):
         check_finite(self, "j")
         if self.n_down is not None and not 0 <= self.n_down <= self.n:
             raise ValueError(f"n_down must be 0 to {self.n}, got {self.n_down!r}")
-        if self.marshall and sublattices(self.n, self.lattice.edges) is None:
+        bipartite = sublattices(self.n, self.lattice.edges) is not None
+        if self.marshall is None:
+            settle(self, marshall=bipartite)
+        if self.marshall and not bipartite:
             raise ValueError(
-                "marshall needs a lattice of two sublattices, which this one has not; "
-                "use marshall=False"
+                "marshall=True requires a bipartite lattice; leave it out, or use "
+                "marshall=False"
             )
 
     @property

@@ -17,7 +17,9 @@ from nqs.types import Reference
 class TransverseFieldIsing(LatticeModel):
     """H = -J sum_<ij> sigma^z_i sigma^z_j - h sum_i sigma^x_i, of Pauli matrices.
 
-    Critical at h = J on a chain.
+    Critical at h = J on a chain. A rotation of every spin by pi about z changes the
+    sign of h; the basis is the one where off-diagonal elements are -|h|, so that psi
+    can be positive.
 
     Attributes:
       lattice: sites and bonds.
@@ -45,7 +47,7 @@ class TransverseFieldIsing(LatticeModel):
     def connected(self, x: Array) -> Connected:
         """All flips of one spin."""
         sites = np.arange(self.n)[:, None]
-        elements = jnp.full(self.n, -self.field, jnp.result_type(float))
+        elements = jnp.full(self.n, -abs(self.field), jnp.result_type(float))
         return Connected(jnp.asarray(sites), 1 - x[:, None], elements)
 
     def references(self) -> tuple[Reference, ...]:

@@ -1,34 +1,43 @@
 """Neural quantum states: ansätze, Hamiltonians, samplers and optimizers, composed.
 
-    from nqs.runs.run import Experiment, run
+    import nqs
 
-The rest of the namespace is loaded when it is first used, so that `import nqs` costs
-little more than `import jax`.
+    result = nqs.run(nqs.Experiment(...))
+
+Names are loaded when they are first used, so that `import nqs` costs little more than
+`import jax`.
 """
 
 import importlib
+from importlib.metadata import version
 from typing import Any
 
-__version__ = "0.1.0"
-
 _HOMES = {
+    "Ansatz": "nqs.types",
     "Experiment": "nqs.runs.experiment",
     "Function": "nqs.types",
     "Hamiltonian": "nqs.types",
     "LogPsi": "nqs.types",
+    "Observable": "nqs.observables",
+    "Optimizer": "nqs.types",
     "Reference": "nqs.types",
+    "Sampler": "nqs.types",
     "VMC": "nqs.vmc",
     "chunked_map": "nqs.batching",
     "configure": "nqs.runs.run",
     "energy_gradient": "nqs.vmc",
     "estimate": "nqs.statistics",
+    "from_nnx": "nqs.ansatze.nnx",
     "load": "nqs.runs.run",
+    "run": "nqs.runs.run",
 }
 
 __all__ = [*_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return version("nqs")
     if name not in _HOMES:
         raise AttributeError(f"module 'nqs' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

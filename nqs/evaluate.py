@@ -26,10 +26,10 @@ def command(
     evaluate_again(directory, steps, seed, untrained)
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None, prog: str | None = None) -> None:
     """Read the command line and evaluate; errors end with one sentence and 1."""
     try:
-        tyro.cli(command, prog="python -m nqs.evaluate")
+        tyro.cli(command, prog=prog or "python -m nqs.evaluate", args=arguments)
     except (RunError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None

@@ -72,7 +72,7 @@ def refused(monkeypatch, capsys):
         (["--ansatz", "fnn"], "unknown ansatz 'fnn'; known are "),
         (["--sampler", "nuts"], "unknown sampler 'nuts'; known are metropolis, lang"),
         (["--optimizer", "adm"], "unknown optimizer 'adm'; known are"),
-        (["--optimizer", "adam(lr=1)"], "no option 'lr', it has"),
+        (["--optimizer", "adam(lr=1)"], "has no field 'lr'; it has learning_rate"),
         (
             ["--optimizer", "adam(learning_rate=-1)"],
             "learning_rate must be finite and positive",

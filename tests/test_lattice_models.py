@@ -42,7 +42,8 @@ def ising_matrix(model):
     z, x = PAULI["z"], PAULI["x"]
     coupling = sum(pair(n, 2, i, j, z, z) for i, j in edges)
     field = sum(product(n, 2, **{f"site_{i}": x}) for i in range(n))
-    return -model.j * coupling - model.field * field
+    # a rotation by pi about z, the basis of the model, changes the sign of the field
+    return -model.j * coupling - abs(model.field) * field
 
 
 def heisenberg_matrix(model):
@@ -235,7 +236,7 @@ def test_walkers_are_drawn_from_all_allowed_levels():
     "make, message",
     [
         (lambda: TransverseFieldIsing(RING, field=np.inf), "field must be a finite"),
-        (lambda: Heisenberg(TRIANGLES), "two sublattices, which this one has not"),
+        (lambda: Heisenberg(TRIANGLES, marshall=True), "requires a bipartite lattice"),
         (lambda: Heisenberg(RING, n_down=5), "n_down must be 0 to 4, got 5"),
         (lambda: J1J2(RING, j2="1"), "j2 must be a finite number, got '1'"),
         (lambda: Potts(RING, levels=1), "levels must be at least 2, got 1"),

@@ -126,7 +126,7 @@ def test_options_choose_lattice_and_parts():
         (Ising(sampler=Part("wolff")), "known are metropolis, direct"),
         (Ising(sampler=Part("direct"), sweeps=2), "sampler direct makes no sweeps"),
         (Ising(sampler=Part("direct")), "Direct needs an ansatz with a DirectSampling"),
-        (Heisenberg(length=(5,)), "two sublattices"),
+        (Heisenberg(length=(5,), marshall=True), "requires a bipartite lattice"),
         (
             ClassicalIsing(sampler=Part("wolff")),
             "Wolff needs an ansatz with a Clusters",

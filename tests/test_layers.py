@@ -26,7 +26,7 @@ LAYERS = {
     "nqs.statistics": 5,
     "nqs.runs": 6,
     "nqs": 7,  # the public names, and the command nqs.evaluate
-    "experiments": 7,
+    "experiments": 8,
 }
 # Modules of layer 0 that others of layer 0 use.
 SHARED = {"nqs.types", "nqs.checks", "nqs.space"}

@@ -2,9 +2,10 @@
 
 import ast
 import dataclasses
+import difflib
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -21,6 +22,8 @@ from samplers import AllParticles, Gibbs, Langevin, Metropolis, OneParticle
 
 UNSAVED = {"directory", "resume"}  # options that are no part of the configuration
 NATURAL = {"sr": SR, "minsr": MinSR, "spring": Spring}
+FIRST_ORDER_FIELDS = ("learning_rate", "schedule", "steps", "final", "warmup",
+                      "max_norm", "weight_decay")  # fmt: skip
 NATURAL_STEPS = 100  # after so many the learning rate of a natural gradient is halved
 MOVES = {"all_particles": AllParticles(), "one_particle": OneParticle()}
 
@@ -65,9 +68,8 @@ class Part:
           ValueError: for a name or a field that is not known, listing those that are.
         """
         if self.name not in known:
-            raise ValueError(
-                f"unknown {kind} {self.name!r}; known are {', '.join(known)}"
-            )
+            listed = ", ".join(nearest(self.name, known))
+            raise ValueError(f"unknown {kind} {self.name!r}; known are {listed}")
         parameters = inspect.signature(known[self.name]).parameters
         hidden = ("parent", "name", "method")
         fields = [name for name in parameters if name not in hidden]
@@ -76,12 +78,23 @@ class Part:
             if name not in fields and not open_ended:
                 raise ValueError(
                     f"{kind} {self.name} has no field {name!r}; it has "
-                    f"{', '.join(fields) or 'none'}"
+                    f"{', '.join(nearest(name, fields)) or 'no fields'}"
                 )
         try:
             return known[self.name](**dict(self.settings))
         except TypeError as error:
             raise ValueError(f"{kind} {self}: {error}") from None
+
+
+def nearest(name: str, known: Iterable[str]) -> list[str]:
+    """Known names, those like the given one first."""
+
+    def unlike(other: str) -> float:
+        return -difflib.SequenceMatcher(None, name, other).ratio()
+
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    return sorted(known, key=unlike) if close else known
 
 
 PartOption = Annotated[
@@ -205,6 +218,13 @@ class Options:
                         final=0.1, warmup=0, max_norm=None, weight_decay=None,
                         **options):  # fmt: skip
             rates = self._schedule(schedule, steps, final, warmup)
+            own = (*FIRST_ORDER_FIELDS, *FirstOrder.option_names(method))
+            for name in options:
+                if name not in own:
+                    raise ValueError(
+                        f"optimizer {method} has no field {name!r}; it has "
+                        f"{', '.join(nearest(name, own))}"
+                    )
             pairs = tuple(options.items())
             return FirstOrder(
                 method, learning_rate, rates, max_norm, weight_decay, pairs
@@ -234,16 +254,19 @@ def metropolis(move="all_particles", **settings) -> Metropolis:
     return Metropolis(move=MOVES[move], **settings)
 
 
-def main(config: type[Options]) -> None:
+def main(
+    config: type[Options], arguments: list[str] | None = None, prog: str | None = None
+) -> None:
     """Read the command line, run the experiment, and end with 0, 1 or 2.
 
     A mistake of the user ends with one sentence on standard error and no traceback.
     """
     try:
-        default = _resumed_options(config, sys.argv[1:])
+        arguments = sys.argv[1:] if arguments is None else arguments
+        default = _resumed_options(config, arguments)
         spec = getattr(sys.modules["__main__"], "__spec__", None)
-        prog = f"python -m {spec.name}" if spec else None
-        options = tyro.cli(config, default=default, prog=prog)
+        prog = prog or (f"python -m {spec.name}" if spec else None)
+        options = tyro.cli(config, default=default, prog=prog, args=arguments)
         start = options.start()
     except (RunError, ValueError) as error:
         _fail(error, 2)

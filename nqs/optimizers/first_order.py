@@ -58,18 +58,22 @@ class FirstOrder:
             raise ValueError(
                 f"weight_decay must not be negative, got {self.weight_decay!r}"
             )
-        fields = ("learning_rate", "weight_decay")
-        parameters = inspect.signature(self._function()).parameters
-        known = [name for name in parameters if name not in fields]
+        known = self.option_names(self.method)
         for name, _ in self.options:
             if name not in known:
                 raise ValueError(
                     f"{self.method} has no option {name!r}, it has {', '.join(known)}"
                 )
 
+    @staticmethod
+    def option_names(method: str) -> list[str]:
+        """Further arguments of an optax function."""
+        parameters = inspect.signature(_function(method)).parameters
+        return [n for n in parameters if n not in ("learning_rate", "weight_decay")]
+
     def build(self) -> optax.GradientTransformationExtraArgs:
         """The optax transformation."""
-        function, options = self._function(), dict(self.options)
+        function, options = _function(self.method), dict(self.options)
         if self.method == "momentum":
             options = {"momentum": 0.9} | options
         chain = []
@@ -85,5 +89,6 @@ class FirstOrder:
         chain.append(optax.scale_by_schedule(rate))
         return optax.with_extra_args_support(optax.chain(*chain))
 
-    def _function(self):
-        return getattr(optax, "sgd" if self.method == "momentum" else self.method)
+
+def _function(method: str):
+    return getattr(optax, "sgd" if method == "momentum" else method)

@@ -56,7 +56,11 @@ def signals() -> Iterator[list[int]]:
 def resume_command(directory: Path) -> str:
     """How a person goes on with the run of this process."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
+    name = shlex.quote(str(directory))
+    if Path(sys.argv[0]).name == "nqs":
+        return f"nqs resume {name}"
+    if spec is not None and spec.name == "experiments.__main__":
+        return f"python -m experiments resume {name}"
     if spec is not None and spec.name.startswith("experiments."):
-        name = shlex.quote(str(directory))
         return f"python -m {spec.name} --directory {name} --resume"
     return f"the same script with directory={str(directory)!r}, resume=True"

@@ -1,0 +1,183 @@
+"""The command `nqs`, also `python -m experiments`."""
+
+import ast
+import dataclasses
+import importlib
+import inspect
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import experiments
+
+ROOMS = {
+    "ansätze": "nqs.ansatze",
+    "Hamiltonians": "hamiltonians",
+    "samplers": "samplers",
+    "optimizers": "nqs.optimizers",
+    "observables": "nqs.observables",
+}
+USAGE = """usage: nqs COMMAND
+
+  list                   the experiments
+  run NAME [OPTIONS]     run one; `nqs run NAME --help` shows its options
+  parts [NAME]           the parts, or one of them with fields and defaults
+  resume DIR [OPTIONS]   continue a run or a series of runs
+  evaluate DIR [OPTIONS] measure a run again with frozen parameters
+
+`nqs run NAME --tyro-print-completion bash` prints a shell completion script."""
+
+
+def names() -> list[str]:
+    """The names of all experiments."""
+    folder = Path(experiments.__path__[0])
+    return sorted(p.stem for p in folder.glob("*.py") if not p.stem.startswith("_"))
+
+
+def listing() -> list[str]:
+    """One line an experiment: its name and the first line of its docstring."""
+    folder = Path(experiments.__path__[0])
+    trees = {name: ast.parse((folder / f"{name}.py").read_text()) for name in names()}
+    return [f"{name:20} {ast.get_docstring(tree)}" for name, tree in trees.items()]
+
+
+def options_of(name: str) -> Any:
+    """The options class of an experiment.
+
+    Raises:
+      ValueError: for an unknown name, with the nearest one.
+    """
+    from experiments.command_line.options import Options, nearest
+
+    if name not in names():
+        known = ", ".join(nearest(name, names()))
+        raise ValueError(f"experiment must be one of {known}, got {name!r}")
+    module = importlib.import_module(f"experiments.{name}")
+    return next(
+        member
+        for member in vars(module).values()
+        if inspect.isclass(member)
+        and issubclass(member, Options)
+        and member.__module__ == module.__name__
+    )
+
+
+def parts() -> dict[str, dict[str, Any]]:
+    """Every public part by room and name."""
+    found = {}
+    for title, room in ROOMS.items():
+        module = importlib.import_module(room)
+        members = {name: getattr(module, name) for name in module.__all__}
+        found[title] = {
+            name: member
+            for name, member in members.items()
+            if inspect.isclass(member) and dataclasses.is_dataclass(member)
+        }
+    return found
+
+
+def description(part: Any) -> list[str]:
+    """The docstring of a part, and its fields with their defaults."""
+    lines = [part.__name__, "", inspect.getdoc(part) or "", ""]
+    for field in dataclasses.fields(part):
+        if field.name in ("parent", "name"):
+            continue
+        default = ""
+        if field.default is not dataclasses.MISSING:
+            default = f" = {field.default!r}"
+        lines.append(f"  {field.name}{default}")
+    return lines
+
+
+def show_parts(arguments: list[str]) -> list[str]:
+    """Lines of `nqs parts [NAME]`.
+
+    Raises:
+      ValueError: for an unknown name, with the nearest one.
+    """
+    from experiments.command_line.options import nearest
+
+    known = parts()
+    if not arguments:
+        lines = []
+        for title, members in known.items():
+            lines += ["", title]
+            for name, member in members.items():
+                first = (inspect.getdoc(member) or "").split("\n")[0]
+                lines.append(f"  {name:22} {first}")
+        return lines[1:]
+    every = {name: part for members in known.values() for name, part in members.items()}
+    name = arguments[0]
+    if name not in every:
+        raise ValueError(
+            f"part must be one of {', '.join(nearest(name, every))}, got {name!r}"
+        )
+    return description(every[name])
+
+
+def resume(arguments: list[str]) -> None:
+    """Continue the run or series in a directory.
+
+    Raises:
+      ValueError: if the directory holds no run of an experiment.
+    """
+    from experiments.command_line.options import main as run_options
+    from nqs.runs.directory import read_json
+
+    if not arguments:
+        raise ValueError("resume must be followed by a run directory")
+    directory, *rest = arguments
+    config = read_json(Path(directory) / "config.json")
+    name = config.get("name")
+    if name not in names():
+        raise ValueError(
+            f"{directory} must hold a run of an experiment, got {name!r}; resume it "
+            "from the script that made it"
+        )
+    arguments = ["--directory", directory, "--resume", *rest]
+    run_options(options_of(name), arguments, f"nqs run {name}")
+
+
+def command(arguments: list[str]) -> None:
+    """Carry out one command.
+
+    Raises:
+      ValueError: for an unknown command or name.
+    """
+    name, *rest = arguments or ["help"]
+    if name in ("help", "--help", "-h"):
+        print(USAGE)
+    elif name == "list":
+        print("\n".join(listing()))
+    elif name == "parts":
+        print("\n".join(show_parts(rest)))
+    elif name == "run" and rest:
+        from experiments.command_line.options import main as run_options
+
+        run_options(options_of(rest[0]), rest[1:], f"nqs run {rest[0]}")
+    elif name == "resume":
+        resume(rest)
+    elif name == "evaluate":
+        from nqs.evaluate import main as evaluate
+
+        evaluate(rest, "nqs evaluate")
+    else:
+        found = "no experiment after run" if name == "run" else repr(name)
+        raise ValueError(
+            f"command must be list, run NAME, parts, resume or evaluate, got {found}"
+        )
+
+
+def main() -> None:
+    """Read the command line; a mistake ends with one sentence and status 2."""
+    try:
+        command(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Exception as error:
+        if not isinstance(error, ValueError) and type(error).__name__ != "RunError":
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
