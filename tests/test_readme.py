@@ -1,11 +1,17 @@
-"""Every Python block of the README runs as it stands."""
+"""Every Python block of the README and of docs/extending.md runs as it stands."""
 
 import re
 import warnings
 from pathlib import Path
 
-README = Path(__file__).parents[1] / "README.md"
-BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+import jax
+import jax.numpy as jnp
+
+ROOT = Path(__file__).parents[1]
+
+
+def blocks(page):
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
 
 
 def run_blocks(blocks, tmp_path, monkeypatch):
@@ -14,19 +20,28 @@ def run_blocks(blocks, tmp_path, monkeypatch):
     with warnings.catch_warnings():
         # x64 and the devices were set by conftest; rank promotion is strict only there
         for block in blocks:
-            exec(compile(block, "README.md", "exec"), names)
-    return names["result"]
+            exec(compile(block, "page", "exec"), names)
+    return names
 
 
-def test_the_first_script_finds_the_two_electron_dot(tmp_path, monkeypatch, optimized):
-    result = run_blocks(BLOCKS[:1], tmp_path, monkeypatch)
+def test_first_script_finds_the_two_electron_dot(tmp_path, monkeypatch, optimized):
+    first, ansatz = blocks("README.md")
+    result = run_blocks([first], tmp_path, monkeypatch)["result"]
     # the Pade-Jastrow state lies up to 6e-4 above the exact energy
     assert abs(result["energy"] - 3) < 6e-4 + 3 * result["energy_error"]
     assert result["energy_error"] < 1e-3
+    quartic = run_blocks([ansatz], tmp_path, monkeypatch)["Quartic"]()
+    x = jnp.ones((2, 1))
+    params = quartic.init(jax.random.key(0), x)
+    assert quartic.apply(params, x).logabs == -4
 
 
-def test_the_parts_of_ones_own_find_the_double_well(tmp_path, monkeypatch, optimized):
-    result = run_blocks(BLOCKS[1:], tmp_path, monkeypatch)
+def test_parts_of_ones_own_find_the_double_well(tmp_path, monkeypatch, optimized):
+    result = run_blocks(blocks("docs/extending.md"), tmp_path, monkeypatch)["result"]
     exact = result["references"][0]["value"]
     excess = result["energy"] - exact
     assert -3 * result["energy_error"] < excess < 2e-3
+
+
+def test_readme_is_a_landing_page():
+    assert len((ROOT / "README.md").read_bytes()) <= 6000
