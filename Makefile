@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test lint benchmark slow clean
+.PHONY: demo test check lint benchmark slow clean
 
 demo: $(VENV)/installed
 	$(RUN) -m experiments.quantum_dot --n 2 --omega 1 --ansatz "ffnn(jastrow=True)" \
@@ -12,6 +12,9 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed
 	$(RUN) -m pytest --numprocesses auto --dist loadfile
+
+check: demo
+	$(RUN) -m tests.check
 
 slow: $(VENV)/installed
 	$(RUN) -m pytest -m slow

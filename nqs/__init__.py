@@ -9,7 +9,9 @@ Names are loaded when they are first used, so that `import nqs` costs little mor
 """
 
 import importlib
+import importlib.util
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 _HOMES = {
@@ -33,6 +35,22 @@ _HOMES = {
 }
 
 __all__ = [*_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def _check_neighbors() -> None:
+    """Refuse folders that hide the packages installed beside this one."""
+    home = Path(__file__).resolve().parents[1]
+    for name in ("hamiltonians", "samplers"):
+        spec = importlib.util.find_spec(name)
+        for found in (spec.submodule_search_locations or ()) if spec else ():
+            if Path(found).resolve().parent != home:
+                raise ImportError(
+                    f"{found} hides the package {name} of nqs; rename that folder, or "
+                    "start Python elsewhere"
+                )
+
+
+_check_neighbors()
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,77 @@
+"""Checks of the toolkit as users run it: `make check`, about five minutes.
+
+Optimized programs, short experiments against exact energies, the wheel in a clean
+environment, and a folder that hides a package of the toolkit.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+# arguments, and how far above the exact energy the result may be, relative
+EXPERIMENTS = {
+    "quantum_dot": (["--iterations", "150", "--n-walkers", "128"], 1e-4),
+    "ising": (["--length", "10", "--iterations", "150", "--n-walkers", "256"], 1e-3),
+    "harmonic_oscillator": (
+        ["--n", "4", "--d", "1", "--ansatz", "deep_sets(jastrow=True)",
+         "--interaction", "harmonic_pairs(kappa=0.5)", "--iterations", "300",
+         "--optimizer", "spring", "--n-walkers", "128"], 1e-4),
+}  # fmt: skip
+
+
+def call(command: list[str], folder: Path) -> str:
+    """Standard output of a command that must succeed."""
+    print("$", *command, flush=True)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{done.stdout}{done.stderr}\nstatus {done.returncode}")
+    return done.stdout
+
+
+def check_energies(folder: Path) -> None:
+    """Run the experiments; each energy is within its bounds."""
+    for name, (arguments, tolerance) in EXPERIMENTS.items():
+        directory = folder / name
+        shared = ["--evaluation-steps", "300", "--directory", str(directory)]
+        call([sys.executable, "-m", f"experiments.{name}", *arguments, *shared], ROOT)
+        result = json.loads((directory / "result.json").read_text())
+        found, error = result["comparison"], result["energy_error"]
+        assert found["kind"] == "exact" and error is not None, result["warnings"]
+        excess = found["difference"]
+        print(f"{name}: {result['energy']:.6f}, {excess:+.1e} from exact", flush=True)
+        assert -4 * error < excess < 4 * error + tolerance * abs(found["value"])
+
+
+def check_wheel(folder: Path) -> None:
+    """Build and install the wheel; it runs anywhere, and names what hides it."""
+    call([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(folder),
+          str(ROOT)], folder)  # fmt: skip
+    (wheel,) = folder.glob("nqs-*.whl")
+    venv.create(folder / "env", with_pip=True)
+    python = str(folder / "env" / "bin" / "python")
+    call([python, "-m", "pip", "install", "-q", str(wheel)], folder)
+    command = str(folder / "env" / "bin" / "nqs")
+    few = ["--iterations", "2", "--burn-in", "2", "--n-walkers", "16",
+           "--evaluation-steps", "4", "--ansatz", "slater_jastrow"]  # fmt: skip
+    assert "energy " in call([command, "run", "quantum_dot", *few], folder)
+    assert "Backflow" in call([command, "parts"], folder)
+    (folder / "samplers").mkdir()
+    (folder / "samplers" / "__init__.py").write_text("")
+    script = "from hamiltonians import HarmonicTrap"
+    done = subprocess.run([python, "-c", script], cwd=folder, capture_output=True,
+                          text=True)  # fmt: skip
+    assert "hides the package samplers of nqs" in done.stderr, done.stderr
+
+
+if __name__ == "__main__":
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as temporary:
+        check_energies(Path(temporary))
+        check_wheel(Path(temporary))
+    print(f"all checks passed in {time.monotonic() - started:.0f} s")
