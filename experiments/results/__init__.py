@@ -1,0 +1,1 @@
+"""Measured rows and the tables made of them."""
