@@ -5,7 +5,7 @@ import dataclasses
 from experiments.command_line.lattices import ClassicalOptions
 from experiments.command_line.options import main
 from hamiltonians import ClassicalPotts as Model
-from samplers import Recolour
+from samplers import Recolor
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,9 +23,9 @@ class ClassicalPotts(ClassicalOptions):
     the square lattice. Several make a chain of runs, each started from the one
     before."""
 
-    def move(self) -> Recolour:
+    def move(self) -> Recolor:
         """One site at a time."""
-        return Recolour(self.q)
+        return Recolor(self.q)
 
     def model(self, sampled: bool) -> Model:
         """The model."""

@@ -21,7 +21,7 @@ from nqs.runs.experiment import Experiment
 from nqs.runs.progress import uncertain
 from samplers import Periodic
 
-RANGES = (0.5, 1.0, 2.0)  # of what the network knows of close electrons, rs
+RANGES = (0.5, 1.0, 2.0)  # of the pair features, rs
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class ElectronGasOptions(ChainOptions):
     n_up: int = 7
     """Electrons with spin up, a closed shell: 1, 7, 19, 27 ... in a cube."""
     n_down: int = 7
-    """Electrons with spin down, a closed shell; 0 for a polarised gas."""
+    """Electrons with spin down, a closed shell; 0 for a polarized gas."""
     rs: tuple[float, ...] = (1.0,)
     """Radius of the sphere (disc) that holds one electron, bohr; several make a chain
     of runs, each started from the one before."""

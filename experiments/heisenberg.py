@@ -14,22 +14,22 @@ from samplers import Exchange
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Heisenberg(LatticeOptions):
-    """J sum S.S over neighbours, J2 sum S.S over second neighbours, at sum S^z = 0."""
+    """J sum S.S over neighbors, J2 sum S.S over second neighbors, at sum S^z = 0."""
 
     j: float = 1.0
-    """Coupling J of neighbours, antiferromagnetic where positive."""
+    """Coupling J of neighbors, antiferromagnetic where positive."""
     j2: float = 0.0
-    """Coupling of second neighbours."""
+    """Coupling of second neighbors."""
     marshall: bool | None = None
     """Turn the spins of one sublattice, which makes psi positive without j2; None where
     the lattice is bipartite."""
 
     def observables(self) -> tuple[Observable, ...]:
-        """The structure factor: there is no magnetisation."""
+        """The structure factor: there is no magnetization."""
         return (SiteStructureFactor(self.sites),)
 
     def move(self) -> Exchange:
-        """Neighbours change places."""
+        """Neighbors change places."""
         return Exchange(self.sites)
 
     def experiment(self) -> Experiment:

@@ -14,7 +14,7 @@ class Ising(LatticeOptions):
     """The Ising model in a transverse field, -J sum zz - h sum x, energies with J."""
 
     j: float = 1.0
-    """Coupling J of neighbours, ferromagnetic where positive."""
+    """Coupling J of neighbors, ferromagnetic where positive."""
     field: float = 1.0
     """Transverse field h."""
 

@@ -6,7 +6,7 @@ from experiments.command_line.lattices import LatticeOptions, lattice_ansatz
 from experiments.command_line.options import main
 from hamiltonians import Potts as Model
 from nqs.runs.experiment import Experiment
-from samplers import Recolour
+from samplers import Recolor
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -16,13 +16,13 @@ class Potts(LatticeOptions):
     q: int = 3
     """Levels of each site."""
     j: float = 1.0
-    """Coupling J of neighbours, ferromagnetic where positive."""
+    """Coupling J of neighbors, ferromagnetic where positive."""
     field: float = 1.0
     """Field f, critical at J on a chain of three levels."""
 
-    def move(self) -> Recolour:
+    def move(self) -> Recolor:
         """One site at a time."""
-        return Recolour(self.q)
+        return Recolor(self.q)
 
     def experiment(self) -> Experiment:
         """The model, its ansatz and sampler."""

@@ -54,13 +54,13 @@ class ClassicalModel(OnLattice):
         """The energy E and, unless it is only sampled, T log p.
 
         Raises:
-          ValueError: if psi is not normalised, which the free energy needs.
+          ValueError: if psi is not normalized, which the free energy needs.
         """
         if self.sampled:
             return {"energy": self.energy(x)}
         if not isinstance(ansatz, DirectSampling):
             raise ValueError(
-                "a free energy needs a normalised ansatz, such as RecurrentGRU; "
+                "a free energy needs a normalized ansatz, such as RecurrentGRU; "
                 f"{type(ansatz).__name__} is none"
             )
         log_p = 2 * ansatz.apply(params, x).logabs

@@ -42,7 +42,7 @@ class ElectronGas(Hamiltonian):
         more than a periodic function; None for zeros.
 
     Raises:
-      ValueError: if a field makes no sense, or a shell is open.
+      ValueError: if a field is out of range, or a shell is open.
     """
 
     n_up: int
@@ -169,7 +169,7 @@ def _is_number(value) -> bool:
 
 def _check_cell(cell, d: int) -> None:
     if cell is None or isinstance(cell, str):
-        return  # `Box.shaped` knows the names
+        return  # `Box.shaped` checks the name
     rows = isinstance(cell, tuple) and all(isinstance(row, tuple) for row in cell)
     if not (rows and all(_is_number(a) for row in cell for a in row)):
         raise ValueError(

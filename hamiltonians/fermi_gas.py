@@ -90,7 +90,7 @@ class FermiGas(Hamiltonian):
       kf_re: effective range of the attraction, in 1/k_F.
 
     Raises:
-      ValueError: if a field makes no sense.
+      ValueError: if a field is out of range.
     """
 
     n_up: int
@@ -189,7 +189,7 @@ class FermiGas(Hamiltonian):
 
 @functools.cache
 def _energy_of_two(gas: FermiGas) -> float | None:
-    """In E_FG; None for a range that asks for too many plane waves."""
+    """In E_FG; None for a range that requires too many plane waves."""
     for kf_re, energy in TWO.items():
         if math.isclose(kf_re, gas.kf_re):
             return energy

@@ -17,7 +17,7 @@ from nqs.types import Reference
 
 @dataclasses.dataclass(frozen=True)
 class Heisenberg(LatticeModel):
-    """H = J sum_<ij> S_i . S_j of spins 1/2, at fixed magnetisation.
+    """H = J sum_<ij> S_i . S_j of spins 1/2, at fixed magnetization.
 
     S_i . S_j = sigma^z_i sigma^z_j / 4 + (S^+_i S^-_j + S^-_i S^+_j) / 2.
 
@@ -116,17 +116,17 @@ class Heisenberg(LatticeModel):
         antiferromagnet = self.j > 0 and 2 * self.total == self.n
         if not (square and antiferromagnet and len(self.couplings) == 1):
             return ()
-        source = "exact diagonalisation, H. J. Schulz et al., J. Phys. I 6, 675 (1996)"
+        source = "exact diagonalization, H. J. Schulz et al., J. Phys. I 6, 675 (1996)"
         per_site = -0.678872
         return (Reference(36 * per_site * self.j, 36 * 5e-7, "exact", source),)
 
 
 @dataclasses.dataclass(frozen=True)
 class J1J2(Heisenberg):
-    """H = J sum_<ij> S_i . S_j + J2 sum_<<ij>> S_i . S_j, with second neighbours.
+    """H = J sum_<ij> S_i . S_j + J2 sum_<<ij>> S_i . S_j, with second neighbors.
 
     Attributes:
-      j2: coupling of second neighbours.
+      j2: coupling of second neighbors.
     """
 
     j2: float = 0.5

@@ -40,7 +40,7 @@ class TransverseFieldIsing(LatticeModel):
         check_finite(self, "j", "field")
 
     def diagonal(self, x: Array) -> dict[str, Array]:
-        """The coupling of neighbours."""
+        """The coupling of neighbors."""
         s, (i, k) = spins(x), self.lattice.edges.T
         return {"coupling": -self.j * jnp.sum(s[i] * s[k])}
 

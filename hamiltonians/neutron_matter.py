@@ -95,10 +95,10 @@ class NeutronMatter(Hamiltonian):
       three_body: whether the repulsion of three neutrons is there.
       r3: its range R3, fm, a key of `THREE_BODY`.
       spin_explicit: whether walkers are `SpinPositions`, for an ansatz such as
-        `SpinExplicit`, instead of labelled positions.
+        `SpinExplicit`, instead of labeled positions.
 
     Raises:
-      ValueError: if a field makes no sense.
+      ValueError: if a field is out of range.
     """
 
     n_up: int
@@ -167,7 +167,7 @@ class NeutronMatter(Hamiltonian):
         if self.spin_explicit:
             positions = x.positions
             two_body = self._force_on_spins(ansatz, params, x)
-            ansatz, x = self._labelled(ansatz), sorted_by_spin(x)[0]
+            ansatz, x = self._labeled(ansatz), sorted_by_spin(x)[0]
         else:
             positions = x
             two_body = self._force_on_positions(ansatz, params, x)
@@ -178,7 +178,7 @@ class NeutronMatter(Hamiltonian):
         return terms
 
     def _force_on_positions(self, ansatz: Ansatz, params: Params, x: Array) -> Array:
-        """The two-body energy () at labelled positions."""
+        """The two-body energy () at labeled positions."""
         i, j = opposite_pairs(self.n, self.n_up)
         ratios = exchange_ratios(ansatz, params, x, self.n_up)
         return jnp.sum(self.pair(x[i] - x[j]) * (1 + ratios)) / 2
@@ -201,7 +201,7 @@ class NeutronMatter(Hamiltonian):
         forces = self.pair(x.positions[i] - x.positions[j])
         return jnp.sum(forces * (1 - ratios)) / 2
 
-    def _labelled(self, ansatz: Ansatz) -> Function:
+    def _labeled(self, ansatz: Ansatz) -> Function:
         """Psi of positions, with the first spins up."""
         spins = labels(self.n_up, self.n_down)
         return Function(lambda params, x: ansatz.apply(params, SpinPositions(x, spins)))
@@ -286,7 +286,7 @@ class NeutronMatter(Hamiltonian):
 
 @functools.cache
 def _energy_of_two(matter: NeutronMatter) -> float | None:
-    """In MeV; None for a cube that asks for too many plane waves."""
+    """In MeV; None for a cube that requires too many plane waves."""
     # of k = 2 pi m / L up to 9.1 / range, where exp(-k^2 range^2 / 4) is 1e-9
     largest = math.ceil(1.45 * matter.length_scale / RANGE)
     if largest > two_in_a_cube.LARGEST:

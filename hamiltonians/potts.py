@@ -43,7 +43,7 @@ class Potts(LatticeModel):
             raise ValueError(f"levels must be at least 2, got {self.levels!r}")
 
     def diagonal(self, x: Array) -> dict[str, Array]:
-        """The coupling of neighbours, 2 cos(2 pi (x_i - x_j) / q) each."""
+        """The coupling of neighbors, 2 cos(2 pi (x_i - x_j) / q) each."""
         i, k = self.lattice.edges.T
         angles = 2 * math.pi / self.levels * np.arange(self.levels)
         cosines = jnp.asarray(2 * np.cos(angles), jnp.result_type(float))

@@ -41,7 +41,7 @@ class HarmonicTrap(Hamiltonian):
         the references and the spread of the first walkers, not the terms.
 
     Raises:
-      ValueError: if a field makes no sense, or the interaction has no ground state in
+      ValueError: if a field is out of range, or the interaction has no ground state in
         this trap.
     """
 
@@ -88,7 +88,7 @@ class HarmonicTrap(Hamiltonian):
 
     @property
     def degrees(self) -> dict[str, float] | None:
-        """Of the trap, 2, and of the interaction; None where that has none."""
+        """Of the trap, 2, and of the interaction; None if that is not homogeneous."""
         if self.interaction is None:
             return {"trap": 2}
         degree = getattr(self.interaction, "degree", None)
@@ -150,7 +150,7 @@ class HarmonicTrap(Hamiltonian):
         """(d,) standard deviation of the positions, bohr.
 
         Free particles have <x_a^2> = <k_a + 1/2> / omega_a. Repulsion swells the cloud
-        by the s that minimises T / s^2 + V_trap s^2 + V_int(s), the last taken with all
+        by the s that minimizes T / s^2 + V_trap s^2 + V_int(s), the last taken with all
         pairs at their root-mean-square distance.
         """
         levels = filled_levels(self.n, self.n_up, self.omegas)
@@ -185,8 +185,8 @@ def _closed_form(trap: HarmonicTrap) -> tuple[float, str] | None:
         return level_energy(levels, trap.omegas), "oscillator levels filled in order"
     if isinstance(pairs, HarmonicPairs):
         # The relative motion is that of free particles in a stiffer trap Omega. There
-        # the ground state has its centre of mass at rest, open shell or not, because
-        # the operator that lowers it is symmetric and takes away Omega. The true centre
+        # the ground state has its center of mass at rest, open shell or not, because
+        # the operator that lowers it is symmetric and takes away Omega. The true center
         # of mass feels omega.
         stiff = [math.sqrt(omega**2 + n * pairs.kappa) for omega in trap.omegas]
         energy = level_energy(filled_levels(n, trap.n_up, stiff), stiff)

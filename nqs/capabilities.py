@@ -24,7 +24,7 @@ class HiddenLayer(Protocol):
 
 @runtime_checkable
 class DirectSampling(Protocol):
-    """|psi|^2 is normalised and can be sampled without a Markov chain."""
+    """|psi|^2 is normalized and can be sampled without a Markov chain."""
 
     def sample(self, params: Params, key: Array) -> Configuration:
         """One configuration drawn from |psi|^2."""
@@ -39,11 +39,11 @@ class SiteRatios(Protocol):
     """
 
     def site_tables(self, params: Params) -> Any:
-        """What all walkers share; made once for many ratios."""
+        """Tables shared by all walkers."""
         ...
 
     def site_cache(self, tables: Any, x: Configuration) -> Any:
-        """What the ratios need to know of one configuration."""
+        """Intermediate results of one configuration."""
         ...
 
     def site_ratios(
@@ -72,25 +72,25 @@ class ExchangeRatios(Protocol):
 
 
 class Bonds(NamedTuple):
-    """What Wolff's clusters need to know.
+    """Bond data for cluster updates.
 
     Attributes:
-      neighbours: (s, z) sites next to each; a site itself where there are fewer than z.
+      neighbors: (s, z) sites next to each; a site itself where there are fewer than z.
       levels: of each site, exchangeable without a change of energy.
-      probability: 1 - exp(-gain / T), with which equal neighbours belong together.
+      probability: 1 - exp(-gain / T), with which equal neighbors belong together.
     """
 
-    neighbours: Any
+    neighbors: Any
     levels: int
     probability: float
 
 
 @runtime_checkable
 class Clusters(Protocol):
-    """|psi|^2 = exp(-E / T), where neighbours gain energy by being equal."""
+    """|psi|^2 = exp(-E / T), where neighbors gain energy by being equal."""
 
     def bonds(self) -> Bonds:
-        """Neighbours and how strongly they hold together."""
+        """Neighbors and the probabilities of their bonds."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""The shared vocabulary: what a wave function is, and what the four parts promise.
+"""Shared types: wave functions, references, and the protocols of the four parts.
 
 Shape legend, used everywhere: `w` walkers, `n` particles, `d` dimensions, `s` lattice
 sites, `p` parameters, `()` a scalar. A *configuration* `x` is a pytree of arrays:
@@ -51,7 +51,7 @@ class LogPsi(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-    """A number to hold an energy against.
+    """A reference energy.
 
     Attributes:
       value: in the Hamiltonian's energy unit, for the whole system.
@@ -102,7 +102,7 @@ class Function:
 
 
 class Hamiltonian(abc.ABC):
-    """One system: what it costs a wave function to be in a configuration.
+    """A physical system, defined by its local energy.
 
     Attributes:
       n: number of particles or sites, by which energies are divided.

@@ -83,7 +83,7 @@ class VMC:
                 f"{type(self.sampler).__name__} needs an ansatz with a "
                 f"{needed.__name__}, such as "
                 f"{' or '.join(implemented_by(needed)) or 'one of your own'}; "
-                f"{type(self.ansatz).__name__} has none"
+                f"got {type(self.ansatz).__name__}"
             )
         check_chunk_size(self.chunk_size)
         if self.clip is not None and not 0 < self.clip < float("inf"):

@@ -1,4 +1,4 @@
-"""Independent configurations from a normalised wave function, without a chain."""
+"""Independent configurations from a normalized wave function, without a chain."""
 
 import dataclasses
 from typing import ClassVar, NamedTuple

@@ -44,7 +44,9 @@ class Gibbs:
     ) -> tuple[GibbsState, dict[str, Array]]:
         """`sweeps` alternations for every walker, leaving |psi|^2 invariant."""
         if not isinstance(ansatz, HiddenLayer):
-            raise ValueError(f"Gibbs needs a HiddenLayer, {ansatz!r} has none")
+            raise ValueError(
+                f"Gibbs requires an ansatz with a HiddenLayer, got {ansatz!r}"
+            )
         n_walkers = jax.tree.leaves(state.walkers)[0].shape[0]
 
         def move_walker(key, x):

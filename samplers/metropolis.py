@@ -63,7 +63,7 @@ class OneParticle:
 def normal(key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
     """Standard normal numbers for a symmetric move, drawn in single precision.
 
-    Detailed balance asks only that xi and -xi are equally likely. Drawn in double
+    Detailed balance requires only that xi and -xi are equally likely. Drawn in double
     precision, and in rows of two or three, they take longer than a small network does.
     """
     row = jax.random.normal(key, (math.prod(shape),), jnp.float32)

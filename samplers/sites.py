@@ -1,6 +1,6 @@
 """Metropolis sampling of lattice configurations, one small change after the other.
 
-The sites of all walkers are visited in the same random order, which knows nothing of
+The sites of all walkers are visited in the same random order, independent of
 their states: every single change leaves |psi|^2 invariant, and so does any sequence
 fixed beforehand; walkers draw their own values and acceptances and stay independent.
 What a change needs of the parameters is then one row of a table for all of them.
@@ -52,7 +52,7 @@ class Flip:
 
 
 @dataclasses.dataclass(frozen=True)
-class Recolour:
+class Recolor:
     """Give one site another of its levels.
 
     Attributes:

@@ -1,6 +1,6 @@
 """Wolff's clusters for classical spins: whole domains change at once.
 
-Equal neighbours belong together with probability 1 - exp(-gain / T); the cluster of a
+Equal neighbors belong together with probability 1 - exp(-gain / T); the cluster of a
 site drawn at random takes another level, always. U. Wolff, Phys. Rev. Lett. 62, 361
 (1989).
 """
@@ -47,24 +47,24 @@ class Wolff:
         """
         assert isinstance(ansatz, Clusters)
         bonds = ansatz.bonds()
-        neighbours, n = jnp.asarray(bonds.neighbours), len(bonds.neighbours)
-        itself = neighbours == jnp.arange(n)[:, None]
-        # where the bond of site i to its m-th neighbour stands in the list of the other
-        back = jnp.asarray(_reverse(bonds.neighbours))
+        neighbors, n = jnp.asarray(bonds.neighbors), len(bonds.neighbors)
+        itself = neighbors == jnp.arange(n)[:, None]
+        # where the bond of site i to its m-th neighbor stands in the list of the other
+        back = jnp.asarray(_reverse(bonds.neighbors))
 
         def flip(carry, key):
             x, share = carry
             key_seed, key_bonds, key_level = jax.random.split(key, 3)
-            drawn = jax.random.uniform(key_bonds, neighbours.shape) < bonds.probability
+            drawn = jax.random.uniform(key_bonds, neighbors.shape) < bonds.probability
             # one draw a bond: that of its end with the smaller number
-            owner = jnp.arange(n)[:, None] < neighbours
-            mirrored = drawn[neighbours, back]
+            owner = jnp.arange(n)[:, None] < neighbors
+            mirrored = drawn[neighbors, back]
             together = jnp.where(owner, drawn, mirrored) & ~itself
-            together &= x[:, None] == x[neighbours]
+            together &= x[:, None] == x[neighbors]
 
             def grow(grown):
                 _, cluster = grown
-                return cluster, cluster | jnp.any(together & cluster[neighbours], 1)
+                return cluster, cluster | jnp.any(together & cluster[neighbors], 1)
 
             seed = jax.random.randint(key_seed, (), 0, n) == jnp.arange(n)
             _, cluster = jax.lax.while_loop(
@@ -95,12 +95,12 @@ class Wolff:
         return state
 
 
-def _reverse(neighbours) -> list[list[int]]:
-    """For the m-th neighbour j of i, the place of this bond in the list of j.
+def _reverse(neighbors) -> list[list[int]]:
+    """For the m-th neighbor j of i, the place of this bond in the list of j.
 
     Between two sites with several bonds the first of the one is the first of the other.
     """
-    rows = [list(map(int, row)) for row in neighbours]
+    rows = [list(map(int, row)) for row in neighbors]
     found = []
     for i, row in enumerate(rows):
         places, seen = [], {}

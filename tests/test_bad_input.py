@@ -128,7 +128,7 @@ def test_a_mistyped_option_is_one_sentence(
 
 def test_gibbs_with_a_network_names_both(refused):
     sentence = refused("--ansatz", "ffnn(hidden=(4,))", "--sampler", "gibbs")
-    assert "Gibbs" in sentence and "FeedForward has none" in sentence
+    assert "Gibbs" in sentence and "got FeedForward" in sentence
     assert "GaussianBinaryRBM" in sentence
 
 

@@ -16,7 +16,7 @@ from nqs.optimizers import FirstOrder
 from nqs.space.lattice import Graph, Lattice
 from nqs.statistics.evaluation import summary
 from nqs.vmc import VMC
-from samplers import Flip, Recolour, SiteMetropolis, Wolff
+from samplers import Flip, Recolor, SiteMetropolis, Wolff
 from tests.chi_square import p_value
 
 TORUS, RING = Lattice((2, 4), "square"), Lattice((7,))
@@ -104,7 +104,7 @@ def test_local_free_energy_of_the_exact_density_has_no_variance():
             return psi._replace(logabs=psi.logabs - log_z / 2)
 
         def sample(self, params, key):
-            raise NotImplementedError  # an ansatz with `sample` counts as normalised
+            raise NotImplementedError  # an ansatz with `sample` counts as normalized
 
     terms = jax.vmap(lambda x: model.terms(Exact(model), {}, x))(jnp.asarray(x[:50]))
     free = terms["energy"] + terms["T log p"]
@@ -146,7 +146,7 @@ def test_heat_capacity_is_the_slope_of_the_energy():
     assert abs(found[0] - (around[1] - around[0]) / 2e-4) < 4 * found[1]
 
 
-def test_a_free_energy_needs_a_normalised_ansatz():
+def test_a_free_energy_needs_a_normalized_ansatz():
     model = ClassicalIsing(RING)
     ansatz = BinaryRBM()
     x = jnp.zeros(7, int)
@@ -158,7 +158,7 @@ def test_a_free_energy_needs_a_normalised_ansatz():
 
 SAMPLED = {
     "flip": (SiteMetropolis(Flip(), 8), ClassicalIsing(OPEN, 2.5)),
-    "recolour": (SiteMetropolis(Recolour(3), 10), ClassicalPotts(RING, 0.8)),
+    "recolor": (SiteMetropolis(Recolor(3), 10), ClassicalPotts(RING, 0.8)),
     "wolff": (Wolff(8), ClassicalIsing(OPEN, 2.5)),
     "wolff, double bonds": (Wolff(8), ClassicalIsing(Lattice((2, 4), "square"), 4.0)),
     "wolff, potts": (Wolff(8), ClassicalPotts(RING, 0.8)),

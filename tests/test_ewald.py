@@ -156,7 +156,7 @@ def test_a_lattice_of_charges_has_the_energy_of_its_primitive_cell(shape, d):
 
 def test_the_dipole_of_rock_salt_has_its_madelung_constant():
     # attraction of a pair of unlike charges is -psi: E = n xi / 2 - psi per pair
-    box = Box.shaped("fcc", 2.0, 3)  # nearest neighbours at distance 1
+    box = Box.shaped("fcc", 2.0, 3)  # nearest neighbors at distance 1
     ewald = Ewald(box)
     x = np.array([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
     repulsion = energy_of(ewald, x) - ewald.madelung

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from nqs.observables import Density, PairCorrelation, RadialDensity
-from nqs.runs.figures import Profile, draw_figures, labelled
+from nqs.runs.figures import Profile, draw_figures, labeled
 from nqs.runs.progress import uncertain
 from nqs.statistics.extrapolation import blocks, extrapolate
 from nqs.types import Reference
@@ -121,7 +121,7 @@ def texts(monkeypatch, draw):
 def test_axes_say_what_is_drawn_in_which_unit(tmp_path, monkeypatch):
     def said(observable, shape, d, error=0.25):
         values = np.ones(shape)
-        profile = labelled(observable, values, error * values, "bohr", d)
+        profile = labeled(observable, values, error * values, "bohr", d)
         figures = {observable.name: profile}
         return texts(
             monkeypatch,
@@ -174,7 +174,7 @@ def test_an_image_shows_x_to_the_right_and_y_upwards(tmp_path, n):
     density = Density(2.0, 2, n)
     x, y = np.moveaxis(density.grid, -1, 0)
     values = np.exp(-((x - 2) ** 2) - (y + 2) ** 2)  # right, below
-    profile = labelled(density, values, np.full((n, n), np.nan), "bohr", 2)
+    profile = labeled(density, values, np.full((n, n), np.nan), "bohr", 2)
     image = drawn(tmp_path, {}, RANDOM.normal(3, 1, 50), {"map": profile})["map"]
     assert image.shape == (480, 624, 4)
     yellow, purple = (0.99, 0.91, 0.14), (0.27, 0.0, 0.33)

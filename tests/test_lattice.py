@@ -37,7 +37,7 @@ def distances(lattice):
 
 
 @pytest.mark.parametrize("lattice", LATTICES, ids=str)
-def test_neighbours_are_the_sites_at_the_smallest_distances(lattice):
+def test_neighbors_are_the_sites_at_the_smallest_distances(lattice):
     r = distances(lattice)
     lengths = np.unique(np.round(r[r > 0], 9))
     second = lengths[1]

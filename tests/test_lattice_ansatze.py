@@ -1,4 +1,4 @@
-"""Ansätze on lattices: formulas, ratios, symmetries, normalisation, exact gradients."""
+"""Ansätze on lattices: formulas, ratios, symmetries, normalization, exact gradients."""
 
 import functools
 import itertools
@@ -231,7 +231,7 @@ def test_products_by_halves(n):
 
 
 @pytest.mark.parametrize("name", ["gru", "deep gru", "cyclic gru"])
-def test_autoregressive_states_are_normalised(name):
+def test_autoregressive_states_are_normalized(name):
     params, _ = start(name)
     x = np.array([*itertools.product(range(levels(name)), repeat=6)])
     psi = evaluated(name)(params, jnp.asarray(x))
@@ -391,7 +391,7 @@ def test_recurrent_states_know_their_sites():
         ansatz.init(jax.random.key(0), jnp.zeros(5, int))
 
 
-def test_a_state_of_fixed_magnetisation_is_normalised_and_vanishes_elsewhere():
+def test_a_state_of_fixed_magnetization_is_normalized_and_vanishes_elsewhere():
     ansatz = RecurrentGRU(6, 4, levels=3, phase=True, fixed=(1, 2, 3))
     x = jnp.array([*itertools.product(range(3), repeat=6)])
     params = spread(ansatz, x[0])

@@ -1,4 +1,4 @@
-"""Magnetisation and structure factor against their sums, and in known states."""
+"""Magnetization and structure factor against their sums, and in known states."""
 
 import itertools
 
@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nqs.observables.lattice import Magnetisation, SiteStructureFactor
+from nqs.observables.lattice import Magnetization, SiteStructureFactor
 from nqs.space.lattice import Lattice
 from nqs.types import Function, LogPsi
 
@@ -20,21 +20,21 @@ def measured(observable, x):
 
 
 @pytest.mark.parametrize("levels", [2, 3])
-def test_magnetisation_of_ordered_and_of_random_states(levels):
+def test_magnetization_of_ordered_and_of_random_states(levels):
     for level in range(levels):
         x = np.full(6, level)
-        assert measured(Magnetisation(levels), x) == pytest.approx(1, abs=1e-12)
+        assert measured(Magnetization(levels), x) == pytest.approx(1, abs=1e-12)
     # (1 / q^s) sum_x |m|^2 = 1 / s, as different sites are independent
     states = np.array([*itertools.product(range(levels), repeat=4)])
-    squares = jax.vmap(lambda x: Magnetisation(levels, 2)(NOTHING, {}, x))(states)
+    squares = jax.vmap(lambda x: Magnetization(levels, 2)(NOTHING, {}, x))(states)
     assert np.mean(squares) == pytest.approx(1 / 4, rel=1e-12)
 
 
-def test_magnetisation_of_spins_is_the_mean_of_sigma_z():
+def test_magnetization_of_spins_is_the_mean_of_sigma_z():
     x = np.array([0, 0, 0, 1, 0, 1])
-    assert measured(Magnetisation(), x) == pytest.approx(1 / 3, rel=1e-12)
-    assert measured(Magnetisation(), 1 - x) == pytest.approx(1 / 3, rel=1e-12)
-    assert measured(Magnetisation(power=4), x) == pytest.approx(1 / 81, rel=1e-12)
+    assert measured(Magnetization(), x) == pytest.approx(1 / 3, rel=1e-12)
+    assert measured(Magnetization(), 1 - x) == pytest.approx(1 / 3, rel=1e-12)
+    assert measured(Magnetization(power=4), x) == pytest.approx(1 / 81, rel=1e-12)
 
 
 @pytest.mark.parametrize("lattice", [CHAIN, TORUS, Lattice((4, 4), "triangular")])
@@ -69,8 +69,8 @@ def test_structure_factor_shows_the_order():
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda: Magnetisation(1), "levels .* got 1"),
-        (lambda: Magnetisation(2, 0), "power .* got 0"),
+        (lambda: Magnetization(1), "levels .* got 1"),
+        (lambda: Magnetization(2, 0), "power .* got 0"),
         (lambda: SiteStructureFactor(CHAIN, 1), "levels .* got 1"),
     ],
 )

@@ -17,7 +17,7 @@ from experiments.potts import Potts
 from nqs.ansatze import Symmetrized
 from nqs.space.lattice import Lattice
 from nqs.statistics.evaluation import evaluate
-from samplers import Exchange, Flip, Recolour
+from samplers import Exchange, Flip, Recolor
 
 QUICK = {"n_walkers": 32, "optimizer": Part("sgd"), "iterations": 2}
 CASES = {
@@ -108,7 +108,7 @@ def test_options_choose_lattice_and_parts():
     averaged = Part("ffnn", (("hidden", (4,)), ("symmetrized", True)))
     potts = Potts(length=(5,), q=4, ansatz=averaged).experiment()
     assert isinstance(potts.ansatz, Symmetrized) and potts.ansatz.base.levels == 4
-    assert potts.sampler.move == Recolour(4)
+    assert potts.sampler.move == Recolor(4)
     invariant = Part("rbm", (("symmetric", True), ("alpha", 2)))
     rbm = Ising(length=(5,), ansatz=invariant).experiment().ansatz
     assert rbm.lattice == Lattice((5,)) and rbm.point_group and rbm.alpha == 2

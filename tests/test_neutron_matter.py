@@ -122,7 +122,7 @@ def antisymmetric(n_up, n_down, density=0.02):
     sizes = [m for m in (n_up, n_down) if m > 1]
 
     def psi(params, x):
-        """Sums of products of smooth periodic orbitals, antisymmetrised by hand."""
+        """Sums of products of smooth periodic orbitals, antisymmetrized by hand."""
         waves = jnp.concatenate([jnp.sin(x @ K.T), jnp.cos(x @ K.T)], axis=1)
         orbitals = waves @ COEFFICIENTS[:, : matter.n]  # (n, n)
         up = jnp.linalg.det(orbitals[:n_up, :n_up])

@@ -26,7 +26,7 @@ def gas(n_up, box, twist=None, **settings):
 
 CASES = {
     "closed shells": (gas(7, CUBE, layers=2, ranges=(0.5, 1.0)), 14),
-    "polarised, flat": (gas(5, SQUARE), 5),
+    "polarized, flat": (gas(5, SQUARE), 5),
     "bosons, skew": (gas(None, SKEW), 3),
     "twist, skew": (gas(3, SKEW, TWIST, ranges=(0.7,)), 5),
     "twist, two determinants": (

@@ -325,7 +325,7 @@ def test_displacements_are_uniform_however_close_the_walkers(dtype):
     walkers = np.tile(x, (4096, 1, 1))
     start = walkers[0, 2, 1:2].view(f"u{x.itemsize}")[0]
     bits = (start + np.arange(4096, dtype=start.dtype)).astype(start.dtype)
-    walkers[:, 2, 1] = bits.view(dtype)  # neighbours among all numbers
+    walkers[:, 2, 1] = bits.view(dtype)  # neighbors among all numbers
     s = jax.vmap(lambda x: displacement(SHEAR, hashed_key(x), x.dtype))(
         jnp.asarray(walkers)
     )
@@ -334,7 +334,7 @@ def test_displacements_are_uniform_however_close_the_walkers(dtype):
     for column in fractions.T:
         assert scipy.stats.kstest(column, "uniform").pvalue > 1e-3
     pairs = [(fractions[1:], fractions[:-1]), (fractions, fractions[:, [1, 2, 0]])]
-    for one, other in pairs:  # of neighbours, and of one walker
+    for one, other in pairs:  # of neighbors, and of one walker
         rho = np.mean((one - 0.5) * (other - 0.5), axis=0) * 12
         assert np.all(np.abs(rho) < 4 / 64)
 

@@ -602,7 +602,7 @@ def test_impossible_settings_are_refused_by_name(sampler_type, field, value):
 def test_gibbs_is_refused_for_an_ansatz_without_hidden_layer():
     with pytest.raises(ValueError, match="Gibbs.*GaussianBinaryRBM.*FeedForward"):
         VMC(FeedForward(), None, Gibbs(), FirstOrder())
-    with pytest.raises(ValueError, match="GaussianBinaryRBM.*Product has none"):
+    with pytest.raises(ValueError, match="GaussianBinaryRBM.*got Product"):
         VMC(SlaterJastrow(1), None, Gibbs(), FirstOrder())
     VMC(GaussianBinaryRBM(), None, Gibbs(), FirstOrder())
     params, walkers = start()

@@ -17,7 +17,7 @@ from nqs.optimizers import FirstOrder
 from nqs.ratios.sites import EvaluatedRatios
 from nqs.space.lattice import Lattice
 from nqs.vmc import VMC
-from samplers import Direct, Exchange, Flip, Recolour, SiteMetropolis
+from samplers import Direct, Exchange, Flip, Recolor, SiteMetropolis
 from tests.chi_square import p_value
 
 N_CHAINS = 4096
@@ -37,12 +37,12 @@ CASES = {
     "flip, feed-forward": (SiteMetropolis(Flip(), 4), FeedForward((6,)), 2),
     "flip, gru": (SiteMetropolis(Flip(), 4), RecurrentGRU(8, 4), 2),
     "exchange, rbm": (SiteMetropolis(Exchange(RING), 6), BinaryRBM(1, stddev=0.1), 2),
-    "recolour, rbm": (
-        SiteMetropolis(Recolour(3), 4),
+    "recolor, rbm": (
+        SiteMetropolis(Recolor(3), 4),
         BinaryRBM(1, levels=3, stddev=0.2),
         3,
     ),
-    "recolour, jastrow": (SiteMetropolis(Recolour(3), 4), SpinJastrow(3, 0.2), 3),
+    "recolor, jastrow": (SiteMetropolis(Recolor(3), 4), SpinJastrow(3, 0.2), 3),
     "direct, gru": (Direct(), RecurrentGRU(8, 4), 2),
     "direct, cyclic gru": (Direct(), RecurrentGRU(8, 4, 3, levels=3, cyclic=True), 3),
     "direct, fixed gru": (Direct(), RecurrentGRU(8, 4, fixed=(4, 4)), 2),
@@ -192,7 +192,7 @@ def test_rbm_with_large_weights_is_sampled_exactly(precision):
     assert p_value(np.asarray(state.walkers), x, p) > 1e-4
 
 
-def test_direct_needs_a_normalised_ansatz():
+def test_direct_needs_a_normalized_ansatz():
     with pytest.raises(ValueError, match="DirectSampling, such as RecurrentGRU"):
         VMC(BinaryRBM(), TransverseFieldIsing(RING), Direct(), FirstOrder())
     assert isinstance(RecurrentGRU(4), DirectSampling)

@@ -48,11 +48,11 @@ def test_both_routes_give_the_same_energies(n_up, n_down):
     def both(x):
         named = SpinExplicit(ansatz)
         inside = {"params": {"ansatz": params["params"]}}
-        labelled = matter.terms(ansatz, params, sorted_by_spin(x)[0])
-        return labelled, explicit.terms(named, inside, x)
+        labeled = matter.terms(ansatz, params, sorted_by_spin(x)[0])
+        return labeled, explicit.terms(named, inside, x)
 
-    labelled, named = both(walkers)
-    for name, expected in labelled.items():
+    labeled, named = both(walkers)
+    for name, expected in labeled.items():
         np.testing.assert_allclose(named[name], expected, rtol=1e-10)
 
 

@@ -168,8 +168,8 @@ def test_bosons_on_springs_have_no_variance(n, kappa, strict_dtypes):
     stiff = np.sqrt(np.square(trap.omegas) + n * kappa)
 
     def log_psi(x):
-        centre = jnp.mean(x, axis=0)
-        softer = jnp.sum((stiff - np.asarray(trap.omegas)) * centre**2) * n / 2
+        center = jnp.mean(x, axis=0)
+        softer = jnp.sum((stiff - np.asarray(trap.omegas)) * center**2) * n / 2
         return LogPsi(jnp.ones((), x.dtype), gaussian(stiff, x) + softer)
 
     (reference,) = trap.references()
@@ -304,7 +304,7 @@ def test_two_electrons_in_a_dot_have_their_exact_energy(d, omega, n_up, energy):
         assert value == energy_of(2, d, omega, Coulomb(), 0)
 
 
-# Sinc-DVR, 1e-10 hartree: (V_0, two bosons, two polarised fermions), sigma_0 = 0.5
+# Sinc-DVR, 1e-10 hartree: (V_0, two bosons, two polarized fermions), sigma_0 = 0.5
 GAUSSIANS = [
     (-20.0, -10.53252690944452, -2.471755863802887),
     (-1.0, 0.6161986309368679, 1.9238705052591918),
@@ -378,7 +378,7 @@ def test_any_pair_potential_has_a_reference_for_two_particles():
     [
         (3, lambda r: r**-12 - r**-6),  # a hard core
         (3, lambda r: np.where(r < 1, np.inf, 0.0)),
-        (3, lambda r: -1 / r**2),  # falls to the centre
+        (3, lambda r: -1 / r**2),  # falls to the center
         (1, lambda r: 1 / r),
         (2, lambda r: -(r**4)),  # not bound
         (1, Gaussian(-20.0, 0.01)),  # too narrow for the basis
@@ -392,7 +392,7 @@ def test_no_reference_rather_than_a_wrong_one(d, potential):
 def test_unknown_energies_have_no_reference():
     assert HarmonicTrap(3, 2, 1.0, Coulomb(), 2).references() == ()
     assert HarmonicTrap(2, 2, (1.0, 1.1), Coulomb(), 1).references() == ()
-    assert HarmonicTrap(6, 2, 1.0, Coulomb(), 6).references() == ()  # polarised
+    assert HarmonicTrap(6, 2, 1.0, Coulomb(), 6).references() == ()  # polarized
     assert HarmonicTrap(6, 2, 1.0, Coulomb()).references() == ()  # bosons
     assert HarmonicTrap(6, 2, 1.0, Coulomb(2.0), 3).references() == ()
     assert HarmonicTrap(6, 2, (1.0, 1.1), Coulomb(), 3).references() == ()

@@ -17,7 +17,7 @@ from nqs.ansatze import (
     SpinJastrow,
     Symmetrized,
 )
-from nqs.observables.lattice import Magnetisation, SiteStructureFactor
+from nqs.observables.lattice import Magnetization, SiteStructureFactor
 from nqs.observables.trap import Observable
 from nqs.runs.experiment import Experiment
 from nqs.space.lattice import Lattice
@@ -67,7 +67,7 @@ class LatticeOptions(Options):
 
     def observables(self) -> tuple[Observable, ...]:
         """The order, with the powers that Binder's cumulant takes."""
-        powers = tuple(Magnetisation(self.q, power) for power in (1, 2, 4))
+        powers = tuple(Magnetization(self.q, power) for power in (1, 2, 4))
         return (*powers, SiteStructureFactor(self.sites, self.q))
 
     def settings(self) -> dict[str, Any]:
@@ -95,9 +95,9 @@ class ClassicalOptions(LatticeOptions, ChainOptions):
     """Which lattice."""
     name: ClassVar[str]
     j: float = 1.0
-    """Coupling J of neighbours, ferromagnetic where positive."""
+    """Coupling J of neighbors, ferromagnetic where positive."""
     ansatz: PartOption = Part("gru")
-    """gru(hidden=32), whose free energy is minimised; or boltzmann, whose energy is
+    """gru(hidden=32), whose free energy is minimized; or boltzmann, whose energy is
     sampled, without training."""
     sampler: PartOption = Part("direct")
     """direct or metropolis for gru; metropolis or wolff for boltzmann."""

@@ -163,10 +163,10 @@ class Options:
         raise TypeError(f"{type(self).__name__} must say what its experiment is")
 
     def start(self) -> Callable[[], Any]:
-        """What runs the experiment, checked and ready; some options ask for several.
+        """The function that runs the checked experiment, or the series of them.
 
         Raises:
-          ValueError: if an option makes no sense.
+          ValueError: if an option is out of range.
         """
         return partial(run, self.experiment())
 

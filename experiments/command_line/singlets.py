@@ -23,7 +23,7 @@ class SingletOptions(Options):
     n_up: int | None = None
     """Those with spin up; None for half of them, or one more."""
     ansatz: PartOption = Part("pairing")
-    """pairing, singlet (both with a backflow that knows no spins), backflow or slater;
+    """pairing, singlet (both with a spin-independent backflow), backflow or slater;
     pairing takes any number of pairs, and unpaired spins up in a closed shell."""
     sampler: PartOption = Part("langevin", (("sweeps", 3),))
     """langevin or metropolis."""

@@ -42,7 +42,7 @@ class Ewald:
       accuracy: exp(-s^2) at which both sums end, images at s/alpha, waves at 2 s alpha.
 
     Raises:
-      ValueError: if the box is a line, or a number makes no sense.
+      ValueError: if the box is a line, or a number is out of range.
     """
 
     box: Box

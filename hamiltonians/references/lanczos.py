@@ -1,4 +1,4 @@
-"""Exact diagonalisation of lattice models without their matrix."""
+"""Exact diagonalization of lattice models without their matrix."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 LARGEST = 2**21  # configurations
 QUICK = 2**17  # as many take a second or two
-SOURCE = "exact diagonalisation (Lanczos)"
+SOURCE = "exact diagonalization (Lanczos)"
 
 
 class GroundState(NamedTuple):
@@ -35,7 +35,7 @@ def configurations(model: "LatticeModel") -> np.ndarray:
     q, n, total = model.levels, model.n, model.total
     if n * np.log(q) > np.log(2 * LARGEST) or q**n > LARGEST:
         raise ValueError(
-            f"{q}^{n} configurations are too many for exact diagonalisation; at most "
+            f"{q}^{n} configurations are too many for exact diagonalization; at most "
             f"{LARGEST}"
         )
     codes = np.arange(q**n)

@@ -1,7 +1,7 @@
 """Energies of dilute neutron matter from elsewhere, images of the potential summed.
 
 Computed for this project by plane waves with the two-body force alone: four neutrons by
-diagonalisation with |m|^2 up to 6, 6 and 5 of the wave numbers, an upper bound that
+diagonalization with |m|^2 up to 6, 6 and 5 of the wave numbers, an upper bound that
 lacks less than 0.01 MeV of its basis; fourteen by coupled cluster with doubles, which
 is no bound and good to about a tenth of the correlation energy.
 """
@@ -21,7 +21,7 @@ COUPLED_CLUSTER = ((0.01, 2.8957), (0.02, 4.2897), (0.04, 6.2056), (0.08, 8.4936
 
 def four_neutrons(density: float) -> tuple[Reference, ...]:
     """The bound of two up and two down at a density, without a three-body force."""
-    source = "diagonalisation in plane waves, at rest"
+    source = "diagonalization in plane waves, at rest"
     return tuple(
         Reference(energy, 0.0, "upper_bound", source)
         for known, energy in FOUR
@@ -35,7 +35,7 @@ def coupled_cluster(density: float, terms: dict[str, float]) -> tuple[Reference,
     Args:
       density: fm^-3.
       terms: of plane waves, total, MeV; a three-body energy among them is added, and
-        the others tell the correlation energy.
+        their difference is the correlation energy.
     """
     source = "coupled-cluster doubles, no bound"
     if "three_body" in terms:

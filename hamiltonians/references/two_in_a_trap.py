@@ -1,6 +1,6 @@
 """Two particles in an isotropic trap, exactly, whatever their pair potential.
 
-The centre of mass stays in its ground state, d omega / 2. The relative motion, with
+The center of mass stays in its ground state, d omega / 2. The relative motion, with
 psi = r^ell phi(r) times a spherical harmonic, obeys
 
     -(phi'' + (2 ell + d - 1) / r phi') + (omega^2 r^2 / 4 + V(r)) phi = E_rel phi,

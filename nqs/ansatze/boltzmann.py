@@ -31,7 +31,7 @@ class Model(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Boltzmann:
-    """psi = exp(-E / 2 T), so that |psi|^2 is Boltzmann's density, not normalised.
+    """psi = exp(-E / 2 T), so that |psi|^2 is Boltzmann's density, not normalized.
 
     Attributes:
       model: with its energy, bonds and temperature.
@@ -49,7 +49,7 @@ class Boltzmann:
         return LogPsi(jnp.ones_like(logabs), logabs)
 
     @cached_property
-    def neighbours(self) -> np.ndarray:
+    def neighbors(self) -> np.ndarray:
         """(s, z) sites next to each; a site itself where there are fewer than z."""
         found: list[list[int]] = [[] for _ in range(self.model.lattice.n)]
         for i, j in self.model.lattice.edges.tolist():
@@ -59,20 +59,20 @@ class Boltzmann:
         return np.array([row + [i] * (most - len(row)) for i, row in enumerate(found)])
 
     def bonds(self) -> Bonds:
-        """Neighbours and how strongly they hold together.
+        """Neighbors and how strongly they hold together.
 
         Raises:
-          ValueError: if unequal neighbours have less energy, or not all the same.
+          ValueError: if unequal neighbors have less energy, or not all the same.
         """
         bond = self.model.bond
         unequal, equal = bond[~np.eye(len(bond), dtype=bool)], np.diag(bond)
         gain = unequal[0] - equal[0]
         if np.ptp(unequal) or np.ptp(equal) or gain < 0:
             raise ValueError(
-                "clusters need neighbours that gain by being equal, a positive J"
+                "clusters need neighbors that gain by being equal, a positive J"
             )
         probability = float(-np.expm1(-gain / self.model.temperature))
-        return Bonds(self.neighbours, len(bond), probability)
+        return Bonds(self.neighbors, len(bond), probability)
 
     def site_tables(self, params: Params) -> Array:
         """Log psi (q, q) of a bond."""
@@ -80,7 +80,7 @@ class Boltzmann:
         return jnp.asarray(bond, jnp.result_type(float))
 
     def site_cache(self, tables: Array, x: Array) -> tuple[()]:
-        """Nothing: the neighbours say all."""
+        """Nothing: the neighbors say all."""
         return ()
 
     def site_ratios(
@@ -97,11 +97,11 @@ class Boltzmann:
         self, tables: Array, cache: tuple[()], x: Array, sites: Array, values: Array
     ) -> tuple[Array, tuple[()]]:
         """The ratio () of one change (k,), from the bonds of those sites."""
-        neighbours = jnp.asarray(self.neighbours)
+        neighbors = jnp.asarray(self.neighbors)
         log_ratio = jnp.zeros((), tables.dtype)
         for k in range(sites.shape[0]):
             site, new = sites[k], values[k]
-            there = neighbours[site]
+            there = neighbors[site]
             real = (there != site).astype(tables.dtype)
             step = tables[new, x[there]] - tables[x[site], x[there]]
             log_ratio = log_ratio + jnp.sum(real * step)

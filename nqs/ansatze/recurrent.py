@@ -1,4 +1,4 @@
-"""Autoregressive wave functions by a recurrent network: normalised, sampled exactly."""
+"""Autoregressive wave functions by a recurrent network: normalized, sampled exactly."""
 
 import math
 from functools import partial
@@ -41,7 +41,7 @@ class RecurrentGRU(LayerwiseDerivatives, nn.Module):
       n: number of sites.
       hidden: width of the hidden state.
       window: how many sites before its own a step sees. In two dimensions sites that
-        come a row apart are neighbours.
+        come a row apart are neighbors.
       layers: recurrent units, one on top of the other.
       levels: q of each site.
       phase: psi is complex.
@@ -50,7 +50,7 @@ class RecurrentGRU(LayerwiseDerivatives, nn.Module):
         know no level from another, whose ordered states one network would not find
         all.
       fixed: how many sites are in each level, (q,); psi vanishes elsewhere, and levels
-        that are used up have no probability. A conserved magnetisation, say. None for
+        that are used up have no probability. A conserved magnetization, say. None for
         any number.
 
     Raises:

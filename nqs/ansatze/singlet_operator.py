@@ -4,7 +4,7 @@ With Q_ij = (1 - P_ij) / 2 the projector of two spins on their singlet, it is
 
     1 + sum_{i<j} u_ij Q_ij + 1/2 sum u_ij u_kl Q_ij Q_kl,
 
-the last sum over two pairs without a common particle. On a psi of labelled spins the
+the last sum over two pairs without a common particle. On a psi of labeled spins the
 exchange of spins P_ij is minus that of positions, and Q_ij of equal spins is nothing.
 Over i, k up and j, l down, i != k and j != l, there remains
 

@@ -1,6 +1,6 @@
 """Observables, measured with frozen parameters."""
 
-from nqs.observables.lattice import Magnetisation, SiteStructureFactor
+from nqs.observables.lattice import Magnetization, SiteStructureFactor
 from nqs.observables.periodic import (
     MomentumDistribution,
     OneBodyDensity,
@@ -19,7 +19,7 @@ from nqs.observables.trap import (
 
 __all__ = [
     "Density",
-    "Magnetisation",
+    "Magnetization",
     "MeanSquareRadius",
     "MomentumDistribution",
     "Observable",

@@ -1,7 +1,7 @@
-"""Observables of a lattice: magnetisation and structure factor of levels.
+"""Observables of a lattice: magnetization and structure factor of levels.
 
 Level x of q counts as the unit root exp(2 pi i x / q); for q = 2 that is sigma^z = 1 -
-2 x, and the average over sites is the magnetisation per spin, for more levels the order
+2 x, and the average over sites is the magnetization per spin, for more levels the order
 parameter of a clock.
 """
 
@@ -21,10 +21,10 @@ def _check_levels(levels: int) -> None:
 
 
 @dataclasses.dataclass(frozen=True)
-class Magnetisation:
+class Magnetization:
     """<|m|^power> of the order parameter m = (1/s) sum_j exp(2 pi i x_j / q).
 
-    m itself averages to zero in a state that knows no level from another. Binder's
+    m itself averages to zero in a state that is symmetric under the levels. Binder's
     cumulant is 1 - <|m|^4> / 3 <|m|^2>^2.
 
     Attributes:
@@ -46,7 +46,7 @@ class Magnetisation:
     @property
     def name(self) -> str:
         """The key in the results."""
-        return "magnetisation" + (f"_{self.power}" if self.power > 1 else "")
+        return "magnetization" + (f"_{self.power}" if self.power > 1 else "")
 
     @property
     def grid(self) -> None:

@@ -224,7 +224,7 @@ class MomentumDistribution:
     random on, times n over their number, since one psi for each would take longer than
     the local energy. They share s, which makes the sum no noisier and needs the
     exponentials once. An observable has no random key: i and s are drawn with a hash of
-    the bits of x, which knows nothing of psi or of anything else that is smooth in x. A
+    the bits of x, which is independent of psi and of all that is smooth in x. A
     walker that did not move repeats them.
 
     Attributes:

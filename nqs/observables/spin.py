@@ -1,4 +1,4 @@
-"""Observables of spins in labelled configurations, from exchanges of positions.
+"""Observables of spins in labeled configurations, from exchanges of positions.
 
 The first n_up particles have spin up. For an antisymmetric psi the exchange of two
 opposite spins is minus that of their positions, and that of equal spins is 1: see

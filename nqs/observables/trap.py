@@ -19,7 +19,7 @@ BALL = {1: 2.0, 2: math.pi, 3: 4 * math.pi / 3}  # volume at radius 1, by dimens
 
 
 class Observable(Protocol):
-    """What evaluation averages besides the energy.
+    """A quantity averaged during evaluation.
 
     For its figure a profile may say more, as plain attributes: `axes`, the texts along
     the axes of its grid, and `label`, what its values are, where "{length}" stands for
@@ -234,7 +234,7 @@ class PairCorrelation:
 
 @dataclasses.dataclass(frozen=True)
 class SpinSquared:
-    """<S^2> of fermions with labelled spins, in units of hbar^2: S (S + 1).
+    """<S^2> of fermions with labeled spins, in units of hbar^2: S (S + 1).
 
     S^2 = S_z (S_z + 1) + n_down - sum_{i up, j down} P_ij, where P_ij exchanges the
     positions of i and j: an exchange of spins alone, times that of all coordinates,

@@ -1,4 +1,4 @@
-"""What exchanging the positions of two particles does to psi, of any ansatz.
+"""Ratios of psi under exchanges of two particles, for any ansatz.
 
 Where forces act on spins, H psi needs psi with two spins exchanged. For a psi that is
 antisymmetric and whose first n_up particles have spin up, that is minus psi with the

@@ -1,4 +1,4 @@
-"""The figures of a run: what a person wants to look at first."""
+"""Figures of a run: energy, local energies, acceptance and profiles."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -33,7 +33,7 @@ class Profile(NamedTuple):
     curves: tuple[str, ...] = ()
 
 
-def labelled(
+def labeled(
     observable: Any, mean: np.ndarray, error: np.ndarray, length: str | None, d: Any
 ) -> Profile:
     """The measured profile of an observable with its texts, units filled in."""

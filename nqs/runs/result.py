@@ -11,7 +11,7 @@ import numpy as np
 
 from nqs.runs.directory import all_or_none, write_json
 from nqs.runs.experiment import Experiment
-from nqs.runs.figures import draw_figures, labelled
+from nqs.runs.figures import draw_figures, labeled
 from nqs.runs.progress import uncertain
 from nqs.statistics.extrapolation import blocks, extrapolate
 from nqs.types import Reference, sum_of_terms
@@ -108,7 +108,7 @@ def write_report(
     profiles = {}
     for observable in experiment.observables:
         if (found := measured["profiles"].get(observable.name)) is not None:
-            profiles[observable.name] = labelled(
+            profiles[observable.name] = labeled(
                 observable, *found, length=hamiltonian.length_unit, d=d
             )
     arrays: dict[str, Any] = {}
@@ -201,7 +201,7 @@ def versions() -> dict[str, str]:
 
 
 def peak_memory() -> float:
-    """Largest memory of the process so far, or of the device if it tells, in MB."""
+    """Peak memory of the process, or of the device where it is reported, in MB."""
     stats = jax.devices()[0].memory_stats() or {}
     if "peak_bytes_in_use" in stats:
         return stats["peak_bytes_in_use"] / 2**20

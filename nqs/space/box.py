@@ -145,14 +145,14 @@ class Box:
     @cached_property
     def inradius(self) -> float:
         """Radius of the largest sphere in which the nearest image is the only one."""
-        return float(np.min(np.linalg.norm(self._neighbours[1:], axis=1))) / 2
+        return float(np.min(np.linalg.norm(self._neighbors[1:], axis=1))) / 2
 
     @cached_property
     def _shortest(self) -> np.ndarray:
         return reduced(self.vectors)
 
     @cached_property
-    def _neighbours(self) -> np.ndarray:
+    def _neighbors(self) -> np.ndarray:
         """Lattice vectors (k, d), zero first, among which the nearest image lies.
 
         A difference r within the cell of reduced vectors is no longer than half of its
@@ -184,7 +184,7 @@ class Box:
         r = r - jnp.round(r @ inverse) @ jnp.asarray(basis, r.dtype)
         if _is_diagonal(basis):
             return r
-        shifts = jnp.asarray(self._neighbours, r.dtype)
+        shifts = jnp.asarray(self._neighbors, r.dtype)
         images = r[..., None, :] + shifts.reshape(*(1,) * (r.ndim - 1), -1, self.d)
         nearest = jnp.argmin(jnp.sum(images * images, axis=-1), axis=-1)
         return jnp.take_along_axis(images, nearest[..., None, None], axis=-2)[..., 0, :]

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-# Half of the vectors to nearest and to second neighbours, in units of the lattice
+# Half of the vectors to nearest and to second neighbors, in units of the lattice
 # vectors; those of the triangular lattice stand at 60 degrees to each other.
-NEIGHBOURS = {
+NEIGHBORS = {
     "chain": [(1,)],
     "square": [(1, 0), (0, 1)],
     "triangular": [(1, 0), (0, 1), (1, -1)],
@@ -30,13 +30,13 @@ SECOND = {
 class Lattice:
     """A chain, or a square or triangular lattice, open or periodic.
 
-    A sum over bonds is one over all sites and half of the vectors to neighbours, so
+    A sum over bonds is one over all sites and half of the vectors to neighbors, so
     that around a periodic axis of two sites every bond counts twice.
 
     Attributes:
       extent: sites along each axis.
       kind: "chain", "square" or "triangular".
-      periodic: whether the last site of an axis neighbours the first.
+      periodic: whether the last site of an axis neighbors the first.
 
     Raises:
       ValueError: for an unknown kind, or an extent that is not two or more sites along
@@ -48,11 +48,11 @@ class Lattice:
     periodic: bool = True
 
     def __post_init__(self):
-        if self.kind not in NEIGHBOURS:
+        if self.kind not in NEIGHBORS:
             raise ValueError(
-                f"kind must be one of {', '.join(NEIGHBOURS)}, got {self.kind!r}"
+                f"kind must be one of {', '.join(NEIGHBORS)}, got {self.kind!r}"
             )
-        d = len(NEIGHBOURS[self.kind][0])
+        d = len(NEIGHBORS[self.kind][0])
         if not (
             isinstance(self.extent, tuple)
             and len(self.extent) == d
@@ -75,12 +75,12 @@ class Lattice:
 
     @cached_property
     def edges(self) -> np.ndarray:
-        """Pairs (e, 2) of nearest neighbours."""
-        return self._bonds(NEIGHBOURS[self.kind])
+        """Pairs (e, 2) of nearest neighbors."""
+        return self._bonds(NEIGHBORS[self.kind])
 
     @cached_property
     def second_edges(self) -> np.ndarray:
-        """Pairs (e, 2) of second neighbours."""
+        """Pairs (e, 2) of second neighbors."""
         return self._bonds(SECOND[self.kind])
 
     @cached_property
@@ -97,10 +97,10 @@ class Lattice:
     def point_group(self) -> np.ndarray:
         """Permutations (g, s): rotations and reflections.
 
-        They are the integer matrices that map neighbours to neighbours, and the lattice
+        They are the integer matrices that map neighbors to neighbors, and the lattice
         to itself; with open ends together with the shift that this takes.
         """
-        vectors = NEIGHBOURS[self.kind]
+        vectors = NEIGHBORS[self.kind]
         star = {tuple(s * np.array(v)) for v in vectors for s in (1, -1)}
         d, found = len(self.extent), {}
         for entries in itertools.product((1, 0, -1), repeat=d * d):
@@ -153,7 +153,7 @@ class Graph:
     Attributes:
       n: number of sites.
       pairs: the bonds, pairs of different sites.
-      second_pairs: bonds of second neighbours, where a model has them.
+      second_pairs: bonds of second neighbors, where a model has them.
 
     Raises:
       ValueError: for a bond that does not join two of the sites.
@@ -174,12 +174,12 @@ class Graph:
 
     @property
     def edges(self) -> np.ndarray:
-        """Pairs (e, 2) of neighbours."""
+        """Pairs (e, 2) of neighbors."""
         return np.array(self.pairs, int).reshape(-1, 2)
 
     @property
     def second_edges(self) -> np.ndarray:
-        """Pairs (e, 2) of second neighbours."""
+        """Pairs (e, 2) of second neighbors."""
         return np.array(self.second_pairs, int).reshape(-1, 2)
 
     @property
@@ -193,10 +193,10 @@ Sites = Lattice | Graph  # what a lattice Hamiltonian lives on
 
 def sublattices(n: int, edges: np.ndarray) -> np.ndarray | None:
     """Signs (n,), opposite at the ends of every bond; None if that cannot be."""
-    neighbours: list[list[int]] = [[] for _ in range(n)]
+    neighbors: list[list[int]] = [[] for _ in range(n)]
     for i, j in edges.tolist():
-        neighbours[i].append(j)
-        neighbours[j].append(i)
+        neighbors[i].append(j)
+        neighbors[j].append(i)
     signs = np.zeros(n, int)
     for start in range(n):
         if signs[start]:
@@ -204,7 +204,7 @@ def sublattices(n: int, edges: np.ndarray) -> np.ndarray | None:
         signs[start], stack = 1, [start]
         while stack:
             i = stack.pop()
-            for j in neighbours[i]:
+            for j in neighbors[i]:
                 if signs[j] == signs[i]:
                     return None
                 if not signs[j]:

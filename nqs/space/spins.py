@@ -75,7 +75,7 @@ class SpinPositions(NamedTuple):
 
 
 def labels(n_up: int, n_down: int) -> np.ndarray:
-    """The spins (n,) of a labelled configuration."""
+    """The spins (n,) of a labeled configuration."""
     return np.repeat([0, 1], [n_up, n_down])
 
 

@@ -1,4 +1,4 @@
-"""Measuring with frozen parameters: energy, every term and every observable."""
+"""Measurements with frozen parameters: energy, terms and observables."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -131,7 +131,7 @@ def means(measured: dict[str, np.ndarray]) -> dict[str, list[Any]]:
 
 @dataclasses.dataclass
 class Doubts:
-    """What a person should know of numbers that were measured.
+    """Diagnostics of the measured data.
 
     Attributes:
       frozen: no walker ever moved, so that no error bar can be known.
