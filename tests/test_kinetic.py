@@ -1,15 +1,22 @@
 """Kinetic energies against closed forms, and the two Laplacians against each other."""
 
+import functools
+
+import folx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from nqs.ansatze import Backflow, backflow
 from nqs.ansatze.ffnn import silu
-from nqs.laplacian import message_rule, pair_rule, wave_rule
+from nqs.laplacian import messages, pairs
 from nqs.laplacian.kinetic import LAPLACIANS, kinetic_energy
-from nqs.laplacian.pairs import message_sum, relative_features
-from nqs.space.box import sin_and_cos
+from nqs.laplacian.messages import message_sum
+from nqs.laplacian.pairs import relative_features
+from nqs.laplacian.rules import fingerprint
+from nqs.laplacian.waves import forward, sin_and_cos
+from nqs.space.box import Box
 from nqs.types import Function, LogPsi
 
 WAVE_VECTORS = np.array([[0.3, -1.2], [2.0, 0.7], [-0.4, 0.1]])
@@ -179,13 +186,13 @@ RELATIVE, RELATIVE_PAIRS = relative_messages, relative_messages_of_pairs_alone
 def test_the_rule_for_messages_is_the_chain_rule(
     activation, features, relative, known, walkers, monkeypatch
 ):
-    used, propagate = [], message_rule.propagate
+    used, propagate = [], messages.propagate
 
     def watched(f, values, gradients, laplacians):
         used.append(gradients)
         return propagate(f, values, gradients, laplacians)
 
-    monkeypatch.setattr(message_rule, "propagate", watched)
+    monkeypatch.setattr(messages, "propagate", watched)
 
     def function(params, x):
         y = message_sum(activation, relative)(*features(x))
@@ -245,9 +252,9 @@ def test_features_of_one_axis_of_three_are_not_taken_for_those_of_two():
 
 @pytest.mark.parametrize("waves, known", [(own_waves, True), SLOWLY])
 def test_the_rule_for_features_is_the_chain_rule(waves, known, walkers, monkeypatch):
-    used, differentiated = [], pair_rule.differentiated
+    used, differentiated = [], pairs.differentiated
     monkeypatch.setattr(
-        pair_rule, "differentiated", lambda *a: used.append(1) or differentiated(*a)
+        pairs, "differentiated", lambda *a: used.append(1) or differentiated(*a)
     )
 
     def function(params, x):
@@ -266,9 +273,11 @@ def test_the_rule_for_features_is_the_chain_rule(waves, known, walkers, monkeypa
 @pytest.mark.parametrize("mixed", [False, True])
 def test_the_rule_for_sin_and_cos_is_the_chain_rule(mixed, walkers, monkeypatch):
     """Of phases of one particle each, and of phases of all."""
-    used, forward = [], wave_rule.forward
-    monkeypatch.setattr(
-        wave_rule, "forward", lambda *a, **b: used.append(1) or forward(*a, **b)
+    used = []
+    monkeypatch.setitem(
+        folx.wrapped_functions._LAPLACE_FN_REGISTRY,
+        "nqs_sin_and_cos",
+        lambda *a, **b: used.append(1) or forward(*a, **b),
     )
 
     def function(params, x):
@@ -281,3 +290,43 @@ def test_the_rule_for_sin_and_cos_is_the_chain_rule(mixed, walkers, monkeypatch)
     assert used
     loop = kinetic(function, walkers[:2], "loop")
     np.testing.assert_allclose(found, loop, rtol=1e-11)
+
+
+# Names of functions with a rule.
+
+
+def program_text():
+    """The compiled-in names are those of the functions that have a rule."""
+    ansatz = Backflow(layers=1, width=2, box=Box(((4.0, 0.0), (1.0, 4.0))))
+    x = jnp.zeros((3, 2))
+    params = jax.eval_shape(ansatz.init, jax.random.key(0), x)
+    return jax.jit(ansatz.apply).lower(params, x).as_text()
+
+
+def test_program_text_is_independent_of_earlier_traces():
+    text = program_text()
+    assert "@relative_features_" in text and "@message_sum_" in text
+    message_sum.cache_clear()
+    backflow._periodic_pairs.cache_clear()
+    jax.clear_caches()
+    jax.eval_shape(message_sum(jnp.cos), *relative_messages(jnp.ones((3, 2))))
+    relative_features(lambda one, other: one - other)
+    assert program_text() == text
+
+
+def test_names_follow_content_and_not_identity():
+    def scaled(a):
+        return lambda x: a * jnp.tanh(x)
+
+    def name(f):
+        message_sum.cache_clear()
+        return message_sum(f).__name__
+
+    assert name(scaled(2.0)) == name(scaled(2.0)) != name(scaled(3.0))
+    assert name(silu) == name(silu) != name(jnp.tanh)
+    assert name(functools.partial(jax.nn.elu, alpha=2.0)) != name(jax.nn.elu)
+    box = Box(((4.0,),))
+    equal, other = Box(((4.0,),)), Box(((5.0,),))
+    assert fingerprint(box) == fingerprint(equal) != fingerprint(other)
+    assert fingerprint({"a", "b"}) == fingerprint({"b", "a"})
+    assert fingerprint(object()) != fingerprint(object())

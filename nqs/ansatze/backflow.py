@@ -24,8 +24,10 @@ from nqs.ansatze.jastrow import squared_length
 from nqs.ansatze.log_derivatives import LayerwiseDerivatives
 from nqs.ansatze.plane_waves import plane_waves
 from nqs.ansatze.slater import log_determinants, oscillator_orbitals
-from nqs.laplacian.pairs import message_sum, relative_features
-from nqs.space.box import Box, pair_waves
+from nqs.laplacian.messages import message_sum
+from nqs.laplacian.pairs import relative_features
+from nqs.laplacian.waves import pair_waves, squared_distance, waves
+from nqs.space.box import Box
 from nqs.types import LogPsi
 
 
@@ -179,8 +181,8 @@ def periodic_features(
     cos and sin: those of a difference are products of those of the particles.
     """
     n = x.shape[0]
-    waves = jnp.concatenate(box.waves(x), axis=-1)
-    return jnp.ones((n, 1), x.dtype), _periodic_pairs(n, n_up, box, ranges)(waves)
+    phases = jnp.concatenate(waves(box, x), axis=-1)
+    return jnp.ones((n, 1), x.dtype), _periodic_pairs(n, n_up, box, ranges)(phases)
 
 
 @functools.cache
@@ -206,7 +208,7 @@ def _periodic_pairs(
         pair = pair_waves(one, other)
         phases = (2 * pair.sin * pair.cos, 2 * pair.sin * pair.sin)
         # XLA would find it again for every feature that it joins.
-        square = jax.lax.optimization_barrier(box.squared_distance(pair))
+        square = jax.lax.optimization_barrier(squared_distance(box, pair))
         spins = jnp.asarray(product, one.dtype)
         near = gaussians(square, ranges)
         by_spin = [spins * gaussian for gaussian in near]

@@ -10,7 +10,8 @@ from jax import Array
 
 from nqs.ansatze.log_derivatives import LayerwiseDerivatives
 from nqs.laplacian.pairs import relative_features
-from nqs.space.box import Box, pair_waves
+from nqs.laplacian.waves import pair_waves, squared_distance, waves
+from nqs.space.box import Box
 from nqs.types import LogPsi
 
 
@@ -130,8 +131,8 @@ def pair_distances(x: Array, box: Box | None = None) -> Array:
     """
     if box is None:
         return _distances(x.shape[0], None)(x)[..., 0]
-    waves = jnp.concatenate(box.waves(x), axis=-1)
-    return _distances(x.shape[0], box)(waves)[..., 0]
+    phases = jnp.concatenate(waves(box, x), axis=-1)
+    return _distances(x.shape[0], box)(phases)[..., 0]
 
 
 @functools.cache
@@ -140,7 +141,7 @@ def _distances(n: int, box: Box | None) -> Callable[[Array], Array]:
         if box is None:
             square = squared_length(one - other)
         else:
-            square = box.squared_distance(pair_waves(one, other))
+            square = squared_distance(box, pair_waves(one, other))
         # The root of zero has no derivative.
         return jnp.sqrt(square + jnp.eye(n, dtype=one.dtype))[..., None]
 

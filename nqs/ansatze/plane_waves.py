@@ -9,7 +9,8 @@ import numpy as np
 from jax import Array
 
 from nqs.ansatze.slater import log_determinants
-from nqs.space.box import Box, sin_and_cos
+from nqs.laplacian.waves import sin_and_cos
+from nqs.space.box import Box
 from nqs.types import LogPsi
 
 

@@ -62,7 +62,8 @@ from nqs.ansatze.singlet_operator import (
     row_table,
 )
 from nqs.laplacian.pairs import relative_features
-from nqs.space.box import Box, pair_waves
+from nqs.laplacian.waves import pair_waves, squared_distance, waves
+from nqs.space.box import Box
 from nqs.types import LogPsi, Params
 
 OPEN_SHELL = 0.3  # first weight of the waves of an open shell in a pair
@@ -179,10 +180,10 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
     def _tables(self, x: Array) -> "Tables":
         n, d = x.shape
         n_down = n - self.n_up
-        waves = jnp.concatenate(self.box.waves(x), axis=-1)
+        phases = jnp.concatenate(waves(self.box, x), axis=-1)
         all_features, even_features = _pair_features(self.box, self.ranges)
         passing = MessagePassing(self.layers, self.width, self.activation, True)
-        h = passing(jnp.ones((n, 1), x.dtype), all_features(waves))
+        h = passing(jnp.ones((n, 1), x.dtype), all_features(phases))
         f = named_activation(self.activation)
 
         def dense(k: int, bias: bool = False, zero: bool = True) -> nn.Dense:
@@ -197,7 +198,7 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
 
         q = x + dense(d)(h)
         logabs = jnp.sum(dense(1)(h))
-        hidden = dense(self.width // 2, bias=True, zero=False)(even_features(waves))
+        hidden = dense(self.width // 2, bias=True, zero=False)(even_features(phases))
         hidden = f(hidden)
         apart = jnp.asarray(1 - np.eye(n), x.dtype)
         spin_factor = apart * dense(1)(hidden)[:, :, 0]
@@ -287,7 +288,7 @@ def _pair_features(box: Box, ranges: tuple[float, ...]) -> tuple[Callable, Calla
 
     def of_pairs(one: Array, other: Array, odd: bool) -> Array:
         pair = pair_waves(one, other)
-        square = jax.lax.optimization_barrier(box.squared_distance(pair))
+        square = jax.lax.optimization_barrier(squared_distance(box, pair))
         near = gaussians(square, ranges)
         even = [2 * pair.sin * pair.sin, _smooth_length(square), *near]
         sines = [2 * pair.sin * pair.cos] if odd else []

@@ -1,1 +1,5 @@
-"""The forward Laplacian and its rules for pairs, messages and plane waves."""
+"""The forward Laplacian and its rules, each beside the function that it speeds up."""
+
+from nqs.laplacian.kinetic import LAPLACIANS, kinetic_energy
+
+__all__ = ["LAPLACIANS", "kinetic_energy"]

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from nqs.laplacian import message_rule, pair_rule, wave_rule
+from nqs.laplacian.rules import flush
 from nqs.types import Ansatz, Params
 
 # Jacobians with up to this many non-zero entries an element stay sparse in folx:
@@ -64,9 +64,7 @@ def _forward(f: Callable, y: Array) -> tuple[Array, Array]:
     """Gradient (n d, k) and Laplacian (k,) of f: (n d,) -> (k,) by folx."""
     import folx  # here, because it takes longer to import than everything else
 
-    message_rule.register()
-    pair_rule.register()
-    wave_rule.register()
+    flush()
     # folx relies on rank promotion; its sparsity pattern must not pass through jit.
     with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
         result = folx.forward_laplacian(f, SPARSITY_THRESHOLD, disable_jit=True)(y)

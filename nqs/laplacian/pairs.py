@@ -1,23 +1,22 @@
-"""Functions of all pairs of particles, of which more is known than JAX can see.
+"""Features of pairs that depend on differences alone, and their forward Laplacian.
 
-A name carries such a function into the program that JAX traces, and whoever meets the
-name there may look up what is known of it: `nqs.laplacian.pair_rule` differentiates
-features of pairs by the few coordinates that they have, `nqs.laplacian.message_rule`
-sums of messages without a Jacobian of every pair.
+For e_ij = f(v_i, v_j), where v_i depends on particle i and e_ij on x_i - x_j,
+
+    d e_ij / d x_i = f'(v_i, v_j) [d v_i / d x_i, 0] = -d e_ij / d x_j,
+
+which d tangents give for all pairs at once, and the Laplacian by all coordinates is
+twice that by x_i.
 """
 
-import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-# By the name in a program, the function of the features of one and the other particle.
-RELATIVE_FEATURES: dict[str, Callable[[Array, Array], Array]] = {}
-# By the name in a program, the function f of a message, and whether it is relative.
-MESSAGE_SUMS: dict[str, tuple[Callable[[Array], Array], bool]] = {}
+from nqs.laplacian.rules import named
 
 
 def relative_features(
@@ -27,51 +26,100 @@ def relative_features(
 
     Args:
       function: of one (n, 1, k) and the other (1, n, k), elementwise in the first two
-        axes. What it gives for v(x_i) and v(x_j), when v_i is a function of the
-        position of particle i, must depend on x_i - x_j alone; a forward Laplacian
-        relies on it.
+        axes. Its value at v(x_i) and v(x_j), where v_i is a function of the position of
+        particle i, must depend on x_i - x_j alone; the forward Laplacian relies on it.
 
-    Make it once and keep it: every call of this takes a name.
+    Call it once and keep the result, because each call compiles anew.
     """
 
     def of_pairs(v: Array) -> Array:
         return function(v[:, None, :], v[None, :, :])
 
-    of_pairs.__name__ = f"relative_features_{len(RELATIVE_FEATURES)}"
-    RELATIVE_FEATURES[of_pairs.__name__] = function
-    return jax.jit(of_pairs)  # for its name alone
+    return named(of_pairs, "relative_features", rule(function), function)
 
 
-@functools.cache
-def message_sum(f: Callable[[Array], Array], relative: bool = False) -> Callable:
-    """The function that sums messages, 1/n sum_{j != i} f(a_i + b_j + c_ij).
+def rule(f: Callable[[Array, Array], Array]) -> Callable:
+    """The forward Laplacian of `relative_features` of f."""
 
-    It takes a, b (n, w) and c (n, n, w) to (n, w).
+    def forward(arguments: Any, kwargs: Any, sparsity_threshold: int) -> Any:
+        import folx
+        from folx.api import FwdJacobian, FwdLaplArray
+
+        (v,) = arguments
+        tangents = _tangents(v)
+        if tangents is None:
+            plain = folx.forward_laplacian(
+                lambda v: f(v[:, None, :], v[None, :, :]), sparsity_threshold, True
+            )
+            return plain(v)
+        e, by_one, laplacian = differentiated(f, v.x, tangents, v.laplacian)
+        d, n = by_one.shape[:2]
+        coordinates = np.arange(n * d).reshape(n, d).T  # (d, n)
+        both = np.concatenate(
+            [
+                np.broadcast_to(coordinates[:, :, None], (d, n, n)),
+                np.broadcast_to(coordinates[:, None, :], (d, n, n)),
+            ]
+        )
+        both = np.where(np.eye(n, dtype=bool), -1, both)
+        mask = np.broadcast_to(both[..., None], (*both.shape, e.shape[-1]))
+        jacobian = FwdJacobian(jnp.concatenate([by_one, -by_one]), mask)
+        return FwdLaplArray(e, jacobian, laplacian)
+
+    return forward
+
+
+def differentiated(
+    f: Callable[[Array, Array], Array], v: Array, tangents: Array, laplacian: Array
+) -> tuple[Array, Array, Array]:
+    """Features e (n, n, m), their gradient by x_i (d, n, n, m) and Laplacian (n, n, m).
 
     Args:
-      f: elementwise and smooth.
-      relative: promises that c_ij is a function of x_i - x_j, which makes a forward
-        Laplacian cheaper, and wrong if it is not so.
+      f: of one (n, 1, k) and the other (1, n, k).
+      v: (n, k).
+      tangents: of v_i by each coordinate of x_i, (d, n, k).
+      laplacian: of v_i by x_i, (n, k).
     """
+    n = v.shape[0]
+    apart = jnp.asarray(1 - np.eye(n), v.dtype)[:, :, None]
 
-    def of_all(a: Array, b: Array, c: Array) -> Array:
-        messages = weighted_messages(f, a, b, c)
-        # XLA fuses a sum with all that leads to it, which then runs three times slower.
-        return jnp.sum(jax.lax.optimization_barrier(messages), axis=1)
+    def along(tangent):
+        def of_one(one):
+            return f(one, v[None, :, :])
 
-    of_all.__name__ = f"message_sum_{len(MESSAGE_SUMS)}"
-    MESSAGE_SUMS[of_all.__name__] = f, relative
-    return jax.jit(of_all)  # for its name alone
+        def first(one):
+            return jax.jvp(of_one, (one,), (tangent[:, None, :],))
+
+        return jax.jvp(first, (v[:, None, :],), (tangent[:, None, :],))
+
+    e, total = jax.jvp(
+        lambda one: f(one, v[None, :, :]), (v[:, None, :],), (laplacian[:, None, :],)
+    )
+    gradient = []
+    for tangent in tangents:
+        (_, slope), (_, curvature) = along(tangent)
+        gradient.append(apart * slope)
+        total = total + curvature
+    return e, jnp.stack(gradient), 2 * apart * total
 
 
-def weighted_messages(
-    f: Callable[[Array], Array], a: Array, b: Array, c: Array
-) -> Array:
-    """Messages f(a_i + b_j + c_ij) / n (n, n, w) to i from j, 0 from i itself."""
-    return others(a) * f(a[:, None, :] + b[None, :, :] + c)
-
-
-def others(a: Array) -> Array:
-    """1/n for pairs of different particles, else 0, (n, n, 1), for a (n, w)."""
-    n = a.shape[0]
-    return jnp.asarray((1 - np.eye(n)) / n, a.dtype)[:, :, None]
+def _tangents(v: Any) -> Array | None:
+    """Derivatives (d, n, k) of v_i by x_i; None if there are others."""
+    if not v.jacobian.weak:
+        return None
+    n = v.x.shape[0]
+    mask = v.jacobian.mask  # (entries, n, k): the coordinate that each is of
+    size = int(np.max(mask)) + 1
+    d = size // n
+    own = np.arange(n)[:, None]
+    if size % n or np.any((mask >= 0) & (mask // d != own)):
+        return None
+    tangents = []
+    for axis in range(d):
+        there = mask == own * d + axis
+        if not np.all(np.any(there, axis=(0, 2))):
+            return None  # not an axis that all particles have: d is not what it seems
+        tangents.append(
+            jnp.sum(jnp.asarray(there, v.x.dtype) * v.jacobian.data, axis=0)
+        )
+    return jnp.stack(tangents)

@@ -10,7 +10,7 @@ import dataclasses
 import itertools
 import math
 from functools import cached_property
-from typing import NamedTuple, Self
+from typing import Self
 
 import jax
 import jax.numpy as jnp
@@ -32,46 +32,6 @@ SHAPES: dict[int, dict[str, tuple[tuple[float, ...], ...]]] = {
 }
 CLOSEST = 0.3  # of the radius that each has: the least distance of `spread_out`
 DEGENERATE = 1e-9  # relative difference of |k|^2 within one shell
-
-
-def nqs_sin_and_cos(phases: Array) -> tuple[Array, Array]:
-    """Sin and cos of phases (...).
-
-    By its name in a program, which nobody else should give, `nqs.laplacian.wave_rule`
-    knows that each is the derivative of the other and need not be evaluated again.
-    """
-    return jnp.sin(phases), jnp.cos(phases)
-
-
-sin_and_cos = jax.jit(nqs_sin_and_cos)  # for its name alone
-
-
-class Waves(NamedTuple):
-    """Sin and cos (..., d) of half the phases, b_a . x / 2.
-
-    A lattice vector changes the signs of both, and no product of two of them.
-    """
-
-    sin: Array
-    cos: Array
-
-    def minus(self, other: "Waves") -> "Waves":
-        """Those of the difference of the phases, from products alone."""
-        return Waves(
-            self.sin * other.cos - self.cos * other.sin,
-            self.cos * other.cos + self.sin * other.sin,
-        )
-
-
-def pair_waves(one: Array, other: Array) -> Waves:
-    """Waves of the difference of two positions from theirs, sin and cos in (..., 2 d).
-
-    Behind the barrier their gradients are sums over pairs, as quick as sums are; within
-    a concatenation of both they take ten times as long on a CPU.
-    """
-    apart = jax.lax.optimization_barrier
-    first, second = (Waves(*apart(jnp.split(v, 2, -1))) for v in (one, other))
-    return first.minus(second)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,7 +108,8 @@ class Box:
         return float(np.min(np.linalg.norm(self._neighbors[1:], axis=1))) / 2
 
     @cached_property
-    def _shortest(self) -> np.ndarray:
+    def shortest(self) -> np.ndarray:
+        """Shortest lattice vectors, rows of (d, d)."""
         return reduced(self.vectors)
 
     @cached_property
@@ -159,7 +120,7 @@ class Box:
         diagonal, and so is its nearest image: no R longer than the diagonal can lead
         to it.
         """
-        basis = self._shortest
+        basis = self.shortest
         steps = np.array(sorted(itertools.product((-1, 0, 1), repeat=self.d), key=norm))
         corners = steps[np.all(steps != 0, axis=1)] @ basis / 2
         longest = 2 * np.max(np.linalg.norm(corners, axis=1))
@@ -179,7 +140,7 @@ class Box:
 
     def nearest_image(self, r: Array) -> Array:
         """Differences (..., d) moved by lattice vectors to their shortest image."""
-        basis = self._shortest
+        basis = self.shortest
         inverse = jnp.asarray(np.linalg.inv(basis), r.dtype)
         r = r - jnp.round(r @ inverse) @ jnp.asarray(basis, r.dtype)
         if _is_diagonal(basis):
@@ -188,39 +149,6 @@ class Box:
         images = r[..., None, :] + shifts.reshape(*(1,) * (r.ndim - 1), -1, self.d)
         nearest = jnp.argmin(jnp.sum(images * images, axis=-1), axis=-1)
         return jnp.take_along_axis(images, nearest[..., None, None], axis=-2)[..., 0, :]
-
-    def waves(self, x: Array) -> Waves:
-        """Waves at positions x (..., d).
-
-        b_a belong to the shortest lattice vectors, in whatever way the cell is given.
-        """
-        halves = x @ jnp.asarray(math.pi * np.linalg.inv(self._shortest), x.dtype)
-        return Waves(*sin_and_cos(halves))
-
-    def squared_distance(self, waves: Waves) -> Array:
-        """A smooth periodic square (...) of the distance with these waves.
-
-        With the phases u_a of a difference r,
-
-            sum_ab (a_a . a_b) / 4 pi^2 [sin u_a sin u_b + (1 - cos u_a)(1 - cos u_b)]
-
-        is |r|^2 up to the fourth order in r, so that a cusp in its root is one in |r|,
-        and positive away from lattice points. G. Cassella et al., Phys. Rev. Lett. 130,
-        036401 (2023), here for any cell and in half phases, which leave a = b one term.
-        """
-        metric = self._shortest @ self._shortest.T / math.pi**2
-        sin, cos = waves
-        total = None
-        for a, b in itertools.combinations_with_replacement(range(self.d), 2):
-            if abs(metric[a, b]) < 1e-14 * np.max(metric):
-                continue
-            term = metric[a, b] * sin[..., a] * sin[..., b]
-            if a != b:
-                overlap = cos[..., a] * cos[..., b] + sin[..., a] * sin[..., b]
-                term = 2 * term * overlap
-            total = term if total is None else total + term
-        assert total is not None  # the diagonal of a metric is positive
-        return total
 
     def wave_numbers(
         self, n: int, twist: tuple[float, ...] | None = None

@@ -15,6 +15,7 @@ little but wait for the memory. The parts of a_i and b_j, however, are products 
 tell the others where c_ij is known to depend on x_i - x_j alone.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -23,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from nqs.laplacian.pairs import MESSAGE_SUMS, others, weighted_messages
+from nqs.laplacian.rules import named
 
 
 class Forward(NamedTuple):
@@ -34,18 +35,41 @@ class Forward(NamedTuple):
     c: Any
 
 
-def register() -> None:
-    """Tell folx the rule for all sums of messages that have been named by now."""
-    import folx
-    from folx.wrapped_functions import is_registered
+@functools.lru_cache(maxsize=64)
+def message_sum(f: Callable[[Array], Array], relative: bool = False) -> Callable:
+    """The function that sums messages, 1/n sum_{j != i} f(a_i + b_j + c_ij).
 
-    for name, (f, relative) in MESSAGE_SUMS.items():
-        if not is_registered(name):
-            folx.register_function(name, rule(f, relative))
+    It takes a, b (n, w) and c (n, n, w) to (n, w).
+
+    Args:
+      f: elementwise and smooth.
+      relative: promises that c_ij is a function of x_i - x_j, which makes a forward
+        Laplacian cheaper, and wrong if it is not so.
+    """
+
+    def of_all(a: Array, b: Array, c: Array) -> Array:
+        messages = weighted_messages(f, a, b, c)
+        # XLA fuses a sum with all that leads to it, which then runs three times slower.
+        return jnp.sum(jax.lax.optimization_barrier(messages), axis=1)
+
+    return named(of_all, "message_sum", rule(f, relative), f, relative)
+
+
+def weighted_messages(
+    f: Callable[[Array], Array], a: Array, b: Array, c: Array
+) -> Array:
+    """Messages f(a_i + b_j + c_ij) / n (n, n, w) to i from j, 0 from i itself."""
+    return others(a) * f(a[:, None, :] + b[None, :, :] + c)
+
+
+def others(a: Array) -> Array:
+    """1/n for pairs of different particles, else 0, (n, n, 1), for a (n, w)."""
+    n = a.shape[0]
+    return jnp.asarray((1 - np.eye(n)) / n, a.dtype)[:, :, None]
 
 
 def rule(f: Callable[[Array], Array], relative: bool = False) -> Callable:
-    """What folx is to call in place of `nqs.laplacian.pairs.message_sum` of f.
+    """The forward Laplacian of `message_sum` of f.
 
     Args:
       f: elementwise and smooth.

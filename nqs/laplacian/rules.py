@@ -1,0 +1,93 @@
+"""Registration of forward-Laplacian rules under names derived from content.
+
+folx finds the rule of a jitted function by its name in the traced program. A name made
+from the code and the settings of a function is the same in every process and in any
+order of use, so that programs in a persistent compilation cache are found again.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import itertools
+import sys
+import types
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+_pending: dict[str, Callable] = {}
+_numbers = itertools.count()
+
+
+def named(function: Callable, label: str, rule: Callable, *settings: Any) -> Callable:
+    """The jitted function under the name "label_digest", and its rule registered.
+
+    Args:
+      function: the one to name.
+      label: first part of the name.
+      rule: the forward Laplacian as `folx.register_function` takes it.
+      settings: functions and values that determine the function and its rule.
+    """
+    text = "\n".join(map(fingerprint, settings))
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    function.__name__ = f"{label}_{digest}"
+    register(function.__name__, rule)
+    return jax.jit(function)
+
+
+def register(name: str, rule: Callable) -> None:
+    """Register a rule with folx now, or by `flush` if folx is not imported yet."""
+    _pending[name] = rule
+    if "folx.wrapped_functions" in sys.modules:
+        flush()
+
+
+def flush() -> None:
+    """Hand all waiting rules to folx."""
+    import folx  # here, because it takes longer to import than everything else
+
+    while _pending:
+        folx.register_function(*_pending.popitem())
+
+
+def fingerprint(value: Any) -> str:
+    """The content of a setting: equal texts belong to equal functions and values.
+
+    Of a Python function: module, name, code, defaults and closure. An object without
+    visible content, such as a callable of a user's class, gets a number of its own.
+    """
+    match value:
+        case functools.partial():
+            items = value.func, value.args, sorted(value.keywords.items())
+        case types.FunctionType():
+            cells = [cell.cell_contents for cell in value.__closure__ or ()]
+            defaults = value.__defaults__, value.__kwdefaults__
+            name = f"{value.__module__}.{value.__qualname__}"
+            items = name, value.__code__, defaults, cells
+        case types.CodeType():
+            items = value.co_code, value.co_names, value.co_consts, value.co_freevars
+        case np.ndarray():
+            items = str(value.dtype), value.shape, value.tobytes()
+        case tuple() | list():
+            items = value
+        case dict():
+            items = list(value.items())
+        case set() | frozenset():
+            return f"{{{', '.join(sorted(map(fingerprint, value)))}}}"
+        case None | bool() | int() | float() | complex() | str() | bytes() | type():
+            return repr(value)
+        case _ if hasattr(value, "__wrapped__"):  # a jitted function
+            items = type(value), value.__wrapped__
+        case _ if dataclasses.is_dataclass(value):
+            items = (
+                type(value),
+                [
+                    (field.name, getattr(value, field.name))
+                    for field in dataclasses.fields(value)
+                ],
+            )
+        case _:
+            return f"{type(value).__qualname__} {next(_numbers)}"
+    return f"({', '.join(map(fingerprint, items))})"
