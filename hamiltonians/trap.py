@@ -8,7 +8,6 @@ Calogero's model and many exactly solvable cases are all this Hamiltonian.
 
 import dataclasses
 import math
-import numbers
 import operator
 from collections.abc import Callable
 from functools import cached_property
@@ -22,6 +21,7 @@ from jax import Array
 from hamiltonians.forces.pair_potentials import Coulomb, HarmonicPairs, InverseSquare
 from hamiltonians.references.dots import dot_references
 from hamiltonians.references.two_in_a_trap import two_body_energy
+from nqs.checks import positive, settle, whole
 from nqs.laplacian.kinetic import kinetic_energy
 from nqs.space.oscillator import filled_levels, level_energy
 from nqs.types import Ansatz, Hamiltonian, Params, Reference
@@ -55,18 +55,10 @@ class HarmonicTrap(Hamiltonian):
     length_unit = "bohr"
 
     def __post_init__(self):
-        if not (_is_whole(self.n) and self.n >= 1):
-            raise ValueError(f"n must be a number of particles >= 1, got {self.n!r}")
-        if not (_is_whole(self.d) and 1 <= self.d <= 3):
-            raise ValueError(f"d must be 1, 2 or 3 dimensions, got {self.d!r}")
-        _check_omega(self.omega, self.d)
-        if self.n_up is not None and not (
-            _is_whole(self.n_up) and 0 <= self.n_up <= self.n
-        ):
-            raise ValueError(
-                f"n_up must be None for bosons or 0 to n={self.n} spins up, "
-                f"got {self.n_up!r}"
-            )
+        settle(self, n=whole("n", self.n), d=whole("d", self.d, 1, 3))
+        settle(self, omega=_checked_omega(self.omega, self.d))
+        if self.n_up is not None:
+            settle(self, n_up=whole("n_up", self.n_up, 0, self.n))
         _check_interaction(self)
 
     @property
@@ -215,17 +207,14 @@ def _is_isotropic(trap: HarmonicTrap) -> bool:
     return len(set(trap.omegas)) == 1
 
 
-def _is_whole(value) -> bool:
-    return isinstance(value, numbers.Integral)
-
-
-def _check_omega(omega: float | tuple[float, ...], d: int) -> None:
-    omegas = omega if isinstance(omega, tuple) else (omega,) * d
-    if len(omegas) != d:
-        raise ValueError(f"omega must be one number or d={d} of them, got {omega!r}")
-    for value in omegas:
-        if not (isinstance(value, numbers.Real) and 0 < value < math.inf):
-            raise ValueError(f"omega must be finite and positive, got {omega!r}")
+def _checked_omega(omega: Any, d: int) -> float | tuple[float, ...]:
+    if isinstance(omega, tuple):
+        if len(omega) != d:
+            raise ValueError(
+                f"omega must be one number or d={d} of them, got {omega!r}"
+            )
+        return tuple(positive("omega", value) for value in omega)
+    return positive("omega", omega)
 
 
 def _check_interaction(trap: HarmonicTrap) -> None:

@@ -615,8 +615,16 @@ def test_product_multiplies_its_factors():
         (DeepSets, {"features": (-1,)}, r"features must .*positive .*\(-1,\)"),
         (GaussianBinaryRBM, {"n_hidden": 0}, "n_hidden must .*got 0"),
         (GaussianBinaryRBM, {"n_hidden": 2.5}, "n_hidden must .*got 2.5"),
-        (GaussianBinaryRBM, {"sigma": 0.0}, "sigma must be positive, got 0.0"),
-        (GaussianBinaryRBM, {"sigma": np.nan}, "sigma must be positive, got nan"),
+        (
+            GaussianBinaryRBM,
+            {"sigma": 0.0},
+            "sigma must be finite and positive, got 0.0",
+        ),
+        (
+            GaussianBinaryRBM,
+            {"sigma": np.nan},
+            "sigma must be finite and positive, got nan",
+        ),
         (PadeJastrow, {"beta": -1.0}, "beta must be positive, got -1.0"),
     ],
 )

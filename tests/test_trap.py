@@ -5,6 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments.command_line.options import Part
+from experiments.command_line.traps import trap_ansatz
 from hamiltonians import (
     Coulomb,
     Gaussian,
@@ -453,18 +455,18 @@ def test_a_trap_is_its_own_configuration():
     [
         (dict(n=0), "n must be .* >= 1, got 0"),
         (dict(n=2.0), "n must be .* got 2.0"),
-        (dict(n=2, d=4), "d must be 1, 2 or 3 .* got 4"),
-        (dict(n=2, d=2.0), "d must be 1, 2 or 3 .* got 2.0"),
+        (dict(n=2, d=4), "d must be an integer .* got 4"),
+        (dict(n=2, d=2.0), "d must be an integer .* got 2.0"),
         (dict(n=2, omega=0.0), "omega must be finite and positive, got 0.0"),
         (dict(n=2, omega=-1.0), "omega must be finite and positive, got -1.0"),
         (dict(n=2, omega=np.nan), "omega must be finite and positive, got nan"),
         (dict(n=2, omega=np.inf), "omega must be finite and positive, got inf"),
-        (dict(n=2, omega=(1.0, -1.0)), "finite and positive, got .1.0, -1.0."),
+        (dict(n=2, omega=(1.0, -1.0)), "finite and positive, got -1.0"),
         (dict(n=2, omega="soft"), "finite and positive, got 'soft'"),
         (dict(n=2, d=3, omega=(1.0, 2.0)), "one number or d=3 of them, got .1.0, 2.0."),
-        (dict(n=2, n_up=3), "0 to n=2 spins up, got 3"),
-        (dict(n=2, n_up=-1), "0 to n=2 spins up, got -1"),
-        (dict(n=2, n_up=1.0), "0 to n=2 spins up, got 1.0"),
+        (dict(n=2, n_up=3), "n_up must be .* <= 2, got 3"),
+        (dict(n=2, n_up=-1), "n_up must be .* <= 2, got -1"),
+        (dict(n=2, n_up=1.0), "n_up must be .* <= 2, got 1.0"),
         (dict(n=2, interaction=1.0), "function of distance such as Coulomb.*got 1.0"),
         (dict(n=2, interaction=Coulomb), "function of distance .*got <class"),
         (dict(n=2, d=1, interaction=Coulomb()), "Coulomb needs d = 2 or 3, got d=1"),
@@ -505,3 +507,19 @@ def test_senseless_pair_potentials_are_refused(potential, message):
 def test_at_least_one_walker_is_needed():
     with pytest.raises(ValueError, match="n_walkers must be at least 1, got 0"):
         HarmonicTrap(2).initial_walkers(jax.random.key(0), 0)
+
+
+@pytest.mark.parametrize("root", [False, True])
+def test_rbm_of_free_bosons_is_exact_in_an_elliptical_trap(root):
+    trap = HarmonicTrap(2, 3, (1.0, 1.0, 2.8))
+    part = Part.parse(f"rbm(n_hidden=2, stddev=0.0, root={root})")
+    ansatz = trap_ansatz(part, trap)
+    walkers = trap.initial_walkers(jax.random.key(0), 8)
+    params = ansatz.init(jax.random.key(1), walkers[0])
+    energies = jax.vmap(lambda x: trap.local_energy(ansatz, params, x))(walkers)
+    np.testing.assert_allclose(energies, 4.8, rtol=1e-12)
+
+
+@pytest.mark.parametrize("number", [np.float64(1.5), np.float32(1.5), jnp.asarray(1.5)])
+def test_scalars_of_numpy_and_jax_are_numbers(number):
+    assert HarmonicTrap(np.int64(2), omega=number) == HarmonicTrap(2, omega=1.5)

@@ -33,9 +33,10 @@ def trap_ansatz(part: Part, trap: HarmonicTrap) -> Any:
     cusped = part.name == "slater_jastrow" or interacting_backflow
     jastrow = settings.pop("jastrow", cusped)
     omega = trap.omega
-    width = min(trap.omegas) ** -0.5
     if part.name == "rbm":  # |psi|^2 has the oscillator's width in both cases
-        settings.setdefault("sigma", width * (0.5**0.5 if settings.get("root") else 1))
+        scale = 0.5**0.5 if settings.get("root") else 1
+        widths = tuple(scale * frequency**-0.5 for frequency in trap.omegas)
+        settings.setdefault("sigma", widths if len(set(widths)) > 1 else widths[0])
     known = {
         "backflow": partial(Backflow, trap.n_up, omega),
         "rbm": GaussianBinaryRBM,
@@ -78,5 +79,5 @@ def jastrow_factor(trap: HarmonicTrap) -> PadeJastrow | PowerJastrow | GaussianJ
     if isinstance(interaction, InverseSquare):
         return PowerJastrow(interaction.exponent, trap.n_up)
     if interaction is None:
-        raise ValueError("free particles have no use for a Jastrow factor")
+        raise ValueError("jastrow=True requires an interaction")
     return GaussianJastrow()

@@ -7,6 +7,7 @@ from jax import Array
 
 from nqs.ansatze.log_derivatives import of_layer, of_parameter
 from nqs.capabilities import OuterProducts
+from nqs.checks import positive, whole
 from nqs.types import LogPsi, Params
 
 
@@ -27,13 +28,13 @@ class GaussianBinaryRBM(nn.Module):
     Attributes:
       n_hidden: number of hidden units.
       root: psi = sqrt(F) instead of psi = F.
-      sigma: width of the visible units, bohr; 1/sqrt(omega) for psi = F, or
-        1/sqrt(2 omega) for psi = sqrt(F), is the free oscillator.
-      learn_sigma: one sigma a coordinate, learned; else all stay at `sigma`.
+      sigma: width of the visible units, bohr, one or d of them; 1/sqrt(omega) for
+        psi = F, or 1/sqrt(2 omega) for psi = sqrt(F), is the free oscillator.
+      learn_sigma: one trainable sigma a coordinate; else all stay at `sigma`.
       stddev: of the random initial weights and hidden biases.
 
     Raises:
-      ValueError: if n_hidden is no positive integer, or sigma not positive.
+      ValueError: if n_hidden is not a positive integer, or sigma not positive.
 
     Reference: G. Carleo and M. Troyer, Science 355, 602 (2017); Gaussian visible units
     as in K. Cho, A. Ilin and T. Raiko, ICANN 6791, 10 (2011).
@@ -41,18 +42,15 @@ class GaussianBinaryRBM(nn.Module):
 
     n_hidden: int = 4
     root: bool = False
-    sigma: float = 1.0
+    sigma: float | tuple[float, ...] = 1.0
     learn_sigma: bool = False
     stddev: float = 0.1
 
     def __post_init__(self):
         super().__post_init__()
-        if not (isinstance(self.n_hidden, int) and self.n_hidden >= 1):
-            raise ValueError(
-                f"n_hidden must be a positive integer, got {self.n_hidden!r}"
-            )
-        if not 0 < self.sigma < float("inf"):
-            raise ValueError(f"sigma must be positive, got {self.sigma!r}")
+        whole("n_hidden", self.n_hidden)
+        for value in self.sigma if isinstance(self.sigma, tuple) else (self.sigma,):
+            positive("sigma", value)
 
     @nn.compact
     def __call__(self, x: Array) -> LogPsi:
@@ -61,11 +59,9 @@ class GaussianBinaryRBM(nn.Module):
         a = self.param("visible_bias", zeros, x.shape, x.dtype)
         b = self.param("hidden_bias", normal, (self.n_hidden,), x.dtype)
         w = self.param("weights", normal, (*x.shape, self.n_hidden), x.dtype)
-        log_sigma = nn.initializers.constant(jnp.log(self.sigma))
+        sigma = self._widths(x)
         if self.learn_sigma:
-            sigma = jnp.exp(self.param("log_sigma", log_sigma, x.shape, x.dtype))
-        else:
-            sigma = jnp.full(x.shape, self.sigma, x.dtype)
+            sigma = jnp.exp(self.param("log_sigma", lambda _: jnp.log(sigma)))
         hidden = b + jnp.tensordot(x / sigma**2, w, axes=2)
         visible = -jnp.sum(((x - a) / sigma) ** 2) / 2
         log_f = visible + jnp.sum(jax.nn.softplus(hidden))
@@ -104,11 +100,16 @@ class GaussianBinaryRBM(nn.Module):
         return *derivatives, of_parameter(scale * by_log_sigma[None])
 
     @nn.nowrap
+    def _widths(self, x: Array) -> Array:
+        """The initial sigma (n, d), for x (n, d)."""
+        return jnp.broadcast_to(jnp.asarray(self.sigma, x.dtype), x.shape)
+
+    @nn.nowrap
     def _machine(self, params: Params) -> tuple[Array, Array, Array, Array]:
         """Visible bias (n, d), hidden bias (h,), weights (n, d, h), sigma (n, d)."""
         leaves = params["params"]
         a = leaves["visible_bias"]
-        sigma = jnp.full_like(a, self.sigma)
+        sigma = self._widths(a)
         if self.learn_sigma:
             sigma = jnp.exp(leaves["log_sigma"])
         return a, leaves["hidden_bias"], leaves["weights"], sigma
