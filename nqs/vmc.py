@@ -76,7 +76,6 @@ class VMC:
             )
         if self.check:
             check_fields(self.ansatz, self.hamiltonian)
-        transformation(self.optimizer)
         needed = self.sampler.requires
         if needed is not None and not isinstance(self.ansatz, needed):
             raise ValueError(
@@ -90,6 +89,7 @@ class VMC:
             raise ValueError(f"clip must be positive or None, got {self.clip!r}")
         if not 0 <= self.averaging <= 1:
             raise ValueError(f"averaging must lie in [0, 1], got {self.averaging!r}")
+        transformation(self.optimizer)
 
     def init(self, key: Array, walkers: Walkers) -> VMCState:
         """The state before the first step.
