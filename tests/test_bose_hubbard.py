@@ -71,7 +71,11 @@ def test_own_lattice_model_reaches_the_exact_energy(optimized):
     model = BoseHubbard()
     exact = model.references()[0].value
     vmc = VMC(
-        FeedForward((16,), levels=4), model, SiteMetropolis(Hop(model), 2), SR(0.1), clip=None
+        FeedForward((16,), levels=4),
+        model,
+        SiteMetropolis(Hop(model), 2),
+        SR(0.1),
+        clip=None,
     )
     walkers = model.initial_walkers(jax.random.key(0), 256)
     state, step = vmc.init(jax.random.key(1), walkers), jax.jit(vmc.step)
