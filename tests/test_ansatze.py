@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments.command_line.options import Part
+from experiments.command_line.traps import trap_ansatz
 from hamiltonians import (
     HarmonicPairs,
     HarmonicTrap,
@@ -330,6 +332,16 @@ def test_a_machine_without_weights_is_the_oscillator():
         params = jax.tree.map(jnp.zeros_like, ansatz.init(jax.random.key(0), x))
         shifts = ansatz.apply(params, x).logabs - ansatz.apply(params, 0 * x).logabs
         np.testing.assert_allclose(shifts, -0.7 * np.sum(x * x) / 2, rtol=1e-12)
+
+
+@pytest.mark.parametrize("settings", [{}, {"root": True}, {"learn_sigma": True}])
+def test_free_bosons_in_an_elliptical_trap_start_exact(settings):
+    trap = HarmonicTrap(2, 3, (1.0, 1.0, 2.8), interaction=None)
+    ansatz = trap_ansatz(Part("rbm", tuple(settings.items())), trap)
+    walkers = trap.initial_walkers(jax.random.key(0), 8)
+    params = ansatz.init(jax.random.key(1), walkers[0])
+    energies = jax.vmap(lambda x: trap.local_energy(ansatz, params, x))(walkers)
+    np.testing.assert_allclose(energies, 4.8, rtol=1e-12)
 
 
 # Networks, by the formulas of their docstrings.

@@ -37,6 +37,8 @@ def trap_ansatz(part: Part, trap: HarmonicTrap) -> Any:
         scale = 0.5**0.5 if settings.get("root") else 1
         widths = tuple(scale * frequency**-0.5 for frequency in trap.omegas)
         settings.setdefault("sigma", widths if len(set(widths)) > 1 else widths[0])
+        if trap.interaction is None:
+            settings.setdefault("stddev", 0.0)  # the exact ground state
     known = {
         "backflow": partial(Backflow, trap.n_up, omega),
         "rbm": GaussianBinaryRBM,
