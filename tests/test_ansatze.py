@@ -33,7 +33,7 @@ from nqs.ansatze import (
     Slater,
     SlaterJastrow,
 )
-from nqs.ansatze.ffnn import INITIALIZERS, KINKED, silu
+from nqs.ansatze.layers import INITIALIZERS, KINKED, silu
 from nqs.ansatze.slater import hermite_orbitals, lowest_orbitals
 from nqs.laplacian.kinetic import kinetic_energy
 from nqs.runs import config as settings

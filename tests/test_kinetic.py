@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nqs.ansatze import Backflow, backflow
-from nqs.ansatze.ffnn import silu
+from nqs.ansatze.layers import silu
 from nqs.laplacian import messages, pairs
 from nqs.laplacian.kinetic import LAPLACIANS, kinetic_energy
 from nqs.laplacian.messages import message_sum

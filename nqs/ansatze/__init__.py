@@ -4,9 +4,9 @@ from nqs.ansatze.backflow import Backflow, MessagePassing
 from nqs.ansatze.binary_rbm import BinaryRBM
 from nqs.ansatze.boltzmann import Boltzmann
 from nqs.ansatze.conv import LatticeConv
-from nqs.ansatze.envelope import Envelope
 from nqs.ansatze.ffnn import DeepSets, FeedForward
 from nqs.ansatze.jastrow import GaussianJastrow, PadeJastrow, PowerJastrow, Product
+from nqs.ansatze.layers import Envelope
 from nqs.ansatze.plane_waves import PlaneWaveSlater
 from nqs.ansatze.rbm import GaussianBinaryRBM
 from nqs.ansatze.recurrent import RecurrentGRU

@@ -19,8 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from nqs.ansatze.ffnn import check_elementwise, named_activation
 from nqs.ansatze.jastrow import squared_length
+from nqs.ansatze.layers import check_elementwise, named_activation
 from nqs.ansatze.log_derivatives import LayerwiseDerivatives
 from nqs.ansatze.plane_waves import plane_waves
 from nqs.ansatze.slater import log_determinants, oscillator_orbitals

@@ -6,7 +6,12 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from nqs.ansatze.ffnn import check_network, log_psi, named_activation, named_initializer
+from nqs.ansatze.layers import (
+    check_network,
+    log_psi,
+    named_activation,
+    named_initializer,
+)
 from nqs.ansatze.site_features import check_integers, site_features
 from nqs.space.lattice import Lattice
 from nqs.types import LogPsi

@@ -52,7 +52,7 @@ from nqs.ansatze.backflow import (
     check_ranges,
     gaussians,
 )
-from nqs.ansatze.ffnn import check_elementwise, named_activation
+from nqs.ansatze.layers import check_elementwise, named_activation
 from nqs.ansatze.log_derivatives import LayerwiseDerivatives
 from nqs.ansatze.plane_waves import plane_waves, real_wave_vectors
 from nqs.ansatze.singlet_operator import (

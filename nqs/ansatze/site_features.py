@@ -6,11 +6,12 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from nqs.checks import whole
 from nqs.space.lattice import spins
 
 
 def n_features(levels: int) -> int:
-    """Numbers that stand for one site: its spin, or one a level beyond two."""
+    """Features of one site: 1 for two levels, else one per level."""
     return 1 if levels == 2 else levels
 
 
@@ -22,20 +23,13 @@ def site_features(x: Array, levels: int) -> Array:
 
 
 def check_integers(part: Any, **least: int) -> None:
-    """Refuse fields that are not integers of at least so much."""
+    """Refuse fields that are not integers >= their least value."""
     for name, smallest in least.items():
-        value = getattr(part, name)
-        if not (isinstance(value, int) and value >= smallest):
-            raise ValueError(
-                f"{name} must be an integer of at least {smallest}, got {value!r}"
-            )
+        whole(name, getattr(part, name), smallest)
 
 
 def product(factors: Array) -> Array:
-    """The product () of factors (m,), half with half.
-
-    XLA multiplies along the last axis one after the other; halves go side by side.
-    """
+    """The product () of factors (m,), by halves, which XLA vectorizes."""
     while factors.shape[0] > 1:
         half, odd = divmod(factors.shape[0], 2)
         folded = factors[:half] * factors[half : 2 * half]

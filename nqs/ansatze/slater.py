@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from nqs.ansatze.envelope import oscillator_lengths
 from nqs.ansatze.jastrow import PadeJastrow, Product
+from nqs.ansatze.layers import oscillator_lengths
 from nqs.types import LogPsi
 
 
