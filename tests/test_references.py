@@ -1,0 +1,134 @@
+"""References hold for the very system that reports them."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from hamiltonians import (
+    J1J2,
+    ClassicalIsing,
+    ClassicalPotts,
+    Coulomb,
+    ElectronGas,
+    FermiGas,
+    HarmonicPairs,
+    HarmonicTrap,
+    Heisenberg,
+    InverseSquare,
+    NeutronMatter,
+    Potts,
+    TransverseFieldIsing,
+)
+from hamiltonians.references.lanczos import ground_state
+from nqs.space.lattice import Graph, Lattice
+
+RING, SQUARE = Lattice((6,)), Lattice((6, 6), "square")
+TRIANGLE = Graph(3, ((0, 1), (1, 2), (2, 0)))
+
+# Systems, changes of every field that the energy depends on, and fields it does not.
+CASES = {
+    "dot": (
+        HarmonicTrap(2, 2, 1.0, Coulomb(), 1),
+        {"n": 1, "d": 3, "omega": 2.0, "interaction": Coulomb(2.0), "n_up": 2},
+        set(),
+    ),
+    "published dot": (
+        HarmonicTrap(6, 2, 1.0, Coulomb(), 3),
+        {"n": 7, "d": 3, "omega": 0.77, "interaction": Coulomb(2.0), "n_up": 4},
+        set(),
+    ),
+    "pairs": (
+        HarmonicTrap(4, 1, 1.0, HarmonicPairs(0.5), 2),
+        {"n": 5, "d": 2, "omega": 2.0, "interaction": HarmonicPairs(0.4), "n_up": 3},
+        set(),
+    ),
+    "calogero": (
+        HarmonicTrap(4, 1, 1.0, InverseSquare(2.0), 2),
+        {"n": 5, "omega": 2.0, "interaction": InverseSquare(3.0)},
+        {"d", "n_up"},  # a model on a line, whose particles cannot pass each other
+    ),
+    "gas": (
+        ElectronGas(1, 1, 2.0),
+        {"n_up": 7, "n_down": 7, "rs": 3.0, "d": 2, "cell": "bcc",
+         "twist": (0.1, 0.2, 0.3)},
+        set(),
+    ),
+    "plane gas": (
+        ElectronGas(1, 1, 2.0, d=2),
+        {"n_up": 5, "n_down": 5, "rs": 3.0, "d": 3, "cell": "triangular",
+         "twist": (0.1, 0.2)},
+        set(),
+    ),
+    "two neutrons": (
+        NeutronMatter(1, 1, 0.01),
+        {"n_up": 7, "n_down": 7, "density": 0.02},
+        {"three_body", "r3", "spin_explicit"},  # two have no third
+    ),
+    "neutrons": (
+        NeutronMatter(7, 7, 0.04),
+        {"n_up": 1, "n_down": 1, "density": 0.02, "three_body": False, "r3": 1.5},
+        {"spin_explicit"},
+    ),
+    "fermi gas": (
+        FermiGas(1, 1),
+        {"n_up": 2, "n_down": 2, "kf_re": 0.3},
+        set(),
+    ),
+    "6x6 Heisenberg": (
+        Heisenberg(SQUARE),
+        {"lattice": Lattice((6, 6), "square", False), "j": -1.0, "n_down": 3},
+        {"marshall"},  # a change of basis
+    ),
+    "classical Ising": (
+        ClassicalIsing(Lattice((4, 4), "square")),
+        {"lattice": Lattice((4, 3), "square"), "temperature": 3.0, "j": 0.5,
+         "sampled": True},
+        set(),
+    ),
+    "classical Potts": (
+        ClassicalPotts(Lattice((3, 3), "square")),
+        {"lattice": Lattice((3, 2), "square"), "temperature": 3.0, "levels": 4,
+         "j": 0.5, "sampled": True},
+        set(),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_field_changes_the_references_or_is_known_not_to(name):
+    system, changes, irrelevant = CASES[name]
+    fields = {field.name for field in dataclasses.fields(system)}
+    assert set(changes) | irrelevant == fields
+    before = system.references()
+    for field, value in changes.items():
+        after = dataclasses.replace(system, **{field: value}).references()
+        values = {reference.value for reference in before}
+        shared = [r for r in after if r.value in values and r.kind == "exact"]
+        assert not shared, (field, shared)
+
+
+LATTICES = [
+    Heisenberg(RING), Heisenberg(RING, j=-1.0), Heisenberg(RING, n_down=2),
+    Heisenberg(RING, j=2.0, marshall=False), Heisenberg(Lattice((5,))),
+    Heisenberg(Lattice((2,))), Heisenberg(Lattice((6,), periodic=False)),
+    Heisenberg(TRIANGLE), Heisenberg(Lattice((3, 2), "triangular")),
+    J1J2(RING), J1J2(RING, j2=-0.3), J1J2(RING, j=-1.0, n_down=1), J1J2(RING, j2=0.0),
+    TransverseFieldIsing(RING), TransverseFieldIsing(RING, -1.0, 0.7),
+    TransverseFieldIsing(Lattice((5,)), -1.0), TransverseFieldIsing(RING, 1.0, -0.5),
+    TransverseFieldIsing(Lattice((6,), periodic=False)), TransverseFieldIsing(TRIANGLE),
+    TransverseFieldIsing(Lattice((2,)), 1.0, 0.5),
+    Potts(Lattice((4,))), Potts(Lattice((4,)), 4, -1.0, 0.3), Potts(TRIANGLE),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("model", LATTICES, ids=str)
+def test_references_of_small_lattices_are_their_lowest_energies(model):
+    (first, *_) = model.references()
+    assert first.kind == "exact"
+    np.testing.assert_allclose(first.value, ground_state(model).energy, rtol=1e-9)
+
+
+def test_zero_range_is_named_in_the_reference_of_a_finite_range():
+    estimates = [r for r in FermiGas(2, 2).references() if r.kind == "estimate"]
+    assert estimates and all("zero range" in r.source for r in estimates)
