@@ -234,7 +234,7 @@ SLOWLY = pytest.param(waves_with_a_third, False, marks=pytest.mark.slow)
 
 
 @pytest.mark.slow
-def test_features_of_one_axis_of_three_are_not_taken_for_those_of_two():
+def test_rule_for_features_of_one_axis_of_three_is_the_chain_rule():
     """Two particles that depend on coordinates 0 and 3 of 0 to 5 alone."""
     x = jnp.array([[0.3, 1.0, -0.4], [1.1, 0.2, 0.5]])
 

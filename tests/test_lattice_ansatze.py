@@ -151,7 +151,7 @@ def test_ratios_and_moves_are_those_of_psi(name):
     assert np.max(np.abs(np.abs(expected) - 1)) > 0.01
 
 
-def test_capable_ansatze_take_their_own_way_and_others_the_general_one():
+def test_site_ratios_come_from_the_ansatz_or_from_values_of_psi():
     assert set(WITH_RATIOS) == {
         n for n in CASES if n in INVARIANT and "conv" not in n
     } | {n for n in CASES if "rbm" in n or "jastrow" in n}
@@ -375,7 +375,7 @@ def test_the_gradient_is_the_slope_of_the_energy():
         (lambda: RecurrentGRU(4, fixed=(1, 2)), r"4 sites .* 2 levels, got \(1, 2\)"),
         (lambda: RecurrentGRU(4, fixed=(4,)), r"2 levels, got \(4,\)"),
         (lambda: RecurrentGRU(4, fixed=(5, -1)), r"2 levels, got \(5, -1\)"),
-        (lambda: RecurrentGRU(4, fixed=(2, 2), cyclic=True), "cyclic psi knows no"),
+        (lambda: RecurrentGRU(4, fixed=(2, 2), cyclic=True), "cyclic must be False"),
     ],
 )
 def test_impossible_settings_are_refused(make, message):

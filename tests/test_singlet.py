@@ -1,4 +1,4 @@
-"""Backflow that knows no spins: exchanges, symmetries, and its start."""
+"""Spin-independent backflow: exchanges, symmetries, and its start."""
 
 import functools
 import itertools

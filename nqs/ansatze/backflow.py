@@ -1,10 +1,10 @@
-"""Message-passing backflow: particles that tell each other where to be.
+"""Message-passing neural backflow.
 
 h_i <- h_i + f(W h_i + V sum_j f(W_i h_i + W_j h_j + W_e e_ij) / n)
 
-carries what particle i knows of all others; e_ij are features of the pair. From the
-last h_i come a backflow displacement, factors of the orbitals and a Jastrow term, all
-of which start at zero, so that the first wave function is the Slater determinant. G.
+collects features of all particles in h_i; e_ij are features of the pair. The last h_i
+determine a backflow displacement, factors of the orbitals and a Jastrow term. All of
+them start at zero, so that the first wave function is the Slater determinant. G.
 Pescia et al., Phys. Rev. B 110, 035108 (2024); D. Luo and B. K. Clark, Phys. Rev. Lett.
 122, 226401 (2019).
 """
@@ -32,14 +32,14 @@ from nqs.types import LogPsi
 
 
 class MessagePassing(nn.Module):
-    """Particle features that have heard of all other particles.
+    """Particle features after several rounds of message passing.
 
     Attributes:
       layers: rounds of messages.
       width: of particle features and messages.
       activation: name of a smooth function of `jax.nn`, or a callable.
-      relative: promises that pairs are functions of x_i - x_j, which makes a forward
-        Laplacian of the message passing cheaper, and wrong if it is not so.
+      relative: pairs are functions of x_i - x_j, which makes a forward Laplacian of
+        the message passing cheaper; the Laplacian is wrong if they are not.
     """
 
     layers: int = 2
@@ -51,8 +51,8 @@ class MessagePassing(nn.Module):
     def __call__(self, particles: Array, pairs: Array) -> Array:
         """Features (n, width) from those of particles (n, k) and of pairs (n, n, m).
 
-        W_i, W_j and W_e act apart, which costs n rather than n^2 products for the first
-        two, and equals one matrix on the concatenated features.
+        W_i, W_j and W_e act separately, which equals one matrix on the concatenated
+        features, with n instead of n^2 products for the first two.
         """
         dtype = particles.dtype
         f = named_activation(self.activation)
@@ -62,10 +62,10 @@ class MessagePassing(nn.Module):
 
         h = dense()(particles)
         for _ in range(self.layers):
-            heard = dense(bias=True)(h), dense()(h), dense()(pairs)
+            projections = dense(bias=True)(h), dense()(h), dense()(pairs)
             gathered = jnp.zeros_like(h)
             if len(h) > 1:
-                gathered = message_sum(f, self.relative)(*heard)
+                gathered = message_sum(f, self.relative)(*projections)
             h = h + f(dense(bias=True)(h) + dense()(gathered))
         return h
 
@@ -77,7 +77,7 @@ class Backflow(LayerwiseDerivatives, nn.Module):
     h from `MessagePassing`. Its features are smooth where particles meet, so that a
     cusp comes from a Jastrow factor alone. Orbitals phi are those of the oscillator,
     which is also the envelope of bosons, or the plane waves of a box. There all
-    features are periodic and know displacements alone, so that psi is periodic and
+    features are periodic and depend on displacements alone, so that psi is periodic and
     |psi| invariant under a common translation.
 
     Attributes:
@@ -93,8 +93,8 @@ class Backflow(LayerwiseDerivatives, nn.Module):
         resolve how particles meet.
 
     Raises:
-      ValueError: for sizes that are no positive integers, ranges that are not positive,
-        or a twist without a box.
+      ValueError: unless sizes are positive integers and ranges are positive, and for a
+        twist without a box.
     """
 
     n_up: int | None = None
@@ -177,8 +177,8 @@ def periodic_features(
 
     Sin and 1 - cos of the phases of the displacement, sqrt(1 + r^2) - 1 of the periodic
     distance, the product of the spins, and exp(-r^2 / range^2) for k ranges, with and
-    without that product. No particle knows where it is. It takes n d
-    cos and sin: those of a difference are products of those of the particles.
+    without that product. One-particle features are constant, for translation
+    invariance. Sin and cos of a difference are products of n d of the particles.
     """
     n = x.shape[0]
     phases = jnp.concatenate(waves(box, x), axis=-1)

@@ -15,7 +15,7 @@ from nqs.types import LogPsi, Params
 
 
 class Model(Protocol):
-    """What is needed of a classical model: bonds (q, q) on a lattice, and T."""
+    """A classical model: bonds (q, q) on a lattice, and a temperature."""
 
     @property
     def lattice(self) -> Sites: ...  # noqa: D102
@@ -80,7 +80,7 @@ class Boltzmann:
         return jnp.asarray(bond, jnp.result_type(float))
 
     def site_cache(self, tables: Array, x: Array) -> tuple[()]:
-        """Nothing: the neighbors say all."""
+        """No cache: the neighbors suffice."""
         return ()
 
     def site_ratios(

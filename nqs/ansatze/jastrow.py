@@ -1,4 +1,4 @@
-"""Jastrow factors: what an interaction does to psi where two particles meet."""
+"""Jastrow factors: the behavior of psi where two particles meet."""
 
 import functools
 from collections.abc import Callable
@@ -66,7 +66,7 @@ class PadeJastrow(nn.Module):
 
 
 class PowerJastrow(nn.Module):
-    """prod_{i<j} |x_i - x_j|^exponent, what a repulsion lam(lam-1)/r^2 asks for.
+    """prod_{i<j} |x_i - x_j|^exponent, for a repulsion lam(lam-1)/r^2.
 
     With exponent = lam the inverse-square repulsion in one dimension is cancelled
     where two particles meet. F. Calogero, J. Math. Phys. 12, 419 (1971).
@@ -90,7 +90,7 @@ class PowerJastrow(nn.Module):
 
 
 class GaussianJastrow(nn.Module):
-    """exp(-c sum_{i<j} r_ij^2 / 2), c learned from zero: no cusp, for smooth forces.
+    """exp(-c sum_{i<j} r_ij^2 / 2) with trainable c, first zero, for smooth forces.
 
     Times an oscillator envelope it is the exact ground state of harmonic pairs.
     """

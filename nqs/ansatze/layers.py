@@ -109,7 +109,7 @@ def log_psi(outputs: Array, log_envelope: Array) -> LogPsi:
 
 
 def named_activation(activation: str | Callable) -> Callable:
-    """The function of that name in `jax.nn` or `jax.numpy`."""
+    """Look up an activation by name in `jax.nn` or `jax.numpy`."""
     if callable(activation):
         return activation
     if activation in ("silu", "swish"):
@@ -152,14 +152,14 @@ def silu(x: Array) -> Array:
 
 
 def named_initializer(kernel_init: str | Callable) -> Callable:
-    """The kernel initializer of that name."""
+    """Look up a kernel initializer by name."""
     if callable(kernel_init):
         return kernel_init
     return INITIALIZERS[one_of("kernel_init", kernel_init, INITIALIZERS)]
 
 
 def check_network(ansatz) -> None:
-    """Refuse impossible settings, and warn of activations with kinks."""
+    """Check the settings of a network, and warn of activations with kinks."""
     for field in ("features", "hidden"):
         widths = getattr(ansatz, field, ())
         if not isinstance(widths, tuple) or not all(

@@ -2,8 +2,8 @@
 
 A layer y_r = A_r W + b turns the signal G_r = d log psi / d y_r that flows back to its
 output into d log psi / dW = sum_r A_r G_r^T. So the inputs A and the signals G of all
-layers, from one pass forward and one back, say what a Jacobian would, and take no more
-memory than the activations do.
+layers, from one pass forward and one back, determine the Jacobian, and take no more
+memory than the activations.
 """
 
 import math
@@ -23,10 +23,10 @@ from nqs.types import Configuration, LogPsi, Params
 class LayerwiseDerivatives:
     """Gives a linen module that returns a `LogPsi` the capability `LogDerivatives`.
 
-    It knows every `flax.linen.Dense` inside, wherever it stands and however often it is
-    called. Other parameters, and those of layers within a lifted transformation such
-    as `nn.scan` or `nn.WeightNorm`, are differentiated one by one. The one thing that
-    it cannot see is the kernel of a Dense used once more outside of its layer.
+    Every `flax.linen.Dense` inside counts, at any depth and for any number of calls.
+    Other parameters, and those of layers within a lifted transformation such as
+    `nn.scan` or `nn.WeightNorm`, are differentiated one by one. The kernel of a Dense
+    must not be used outside of its layer.
     """
 
     def log_derivatives(
@@ -62,7 +62,7 @@ class LayerwiseDerivatives:
 
 
 def apply_with(visit: Callable, module: nn.Module, leaves: dict, x) -> LogPsi:
-    """Log psi(x), each Dense giving visit(module, path, inputs, outputs) instead."""
+    """Log psi(x) with visit(module, path, inputs, outputs) as output of each Dense."""
 
     def intercept(call, args, kwargs, context):
         outputs = call(*args, **kwargs)
@@ -79,10 +79,10 @@ def apply_with(visit: Callable, module: nn.Module, leaves: dict, x) -> LogPsi:
 
 
 def output_shapes(module: nn.Module, leaves: dict, x) -> dict[tuple, list]:
-    """Shapes of what each Dense gives at each of its calls, by the layer's path.
+    """Output shapes of each Dense at each of its calls, by the layer's path.
 
-    Left out is a layer that is not plain at every call: within a transformation of its
-    own, whose values may not leave it, or with weights that are not the parameters.
+    A layer is left out unless it is plain at every call: outside of transformations,
+    whose values may not leave them, and with the parameters as its weights.
     """
     shapes, not_plain = {}, set()
 

@@ -16,7 +16,7 @@ from nqs.types import LogPsi, Params
 
 
 class Carry(NamedTuple):
-    """What one step hands to the next.
+    """State carried from one site to the next.
 
     Attributes:
       left: (q,) how many sites may yet take each level.
@@ -34,8 +34,8 @@ class RecurrentGRU(LayerwiseDerivatives, nn.Module):
 
     The hidden state after the first i sites gives the probabilities of the levels of
     site i, and, if asked, a phase that its level adds: psi = sqrt(p) exp(i sum phases).
-    Each step is told the levels of the last sites, as far as its window reaches; what
-    lies behind, the hidden state must remember.
+    The input of each step is the levels of the last `window` sites; earlier ones enter
+    through the hidden state.
 
     Attributes:
       n: number of sites.
@@ -46,9 +46,8 @@ class RecurrentGRU(LayerwiseDerivatives, nn.Module):
       levels: q of each site.
       phase: psi is complex.
       cyclic: |psi|^2 does not change if all levels go up by one, q - 1 to 0: the first
-        site is in any level, and the others are told relative to it. For models that
-        know no level from another, whose ordered states one network would not find
-        all.
+        site is in any level, and the others are relative to it. For models with this
+        symmetry, of whose ordered states training would otherwise find only one.
       fixed: how many sites are in each level, (q,); psi vanishes elsewhere, and levels
         that are used up have no probability. A conserved magnetization, say. None for
         any number.
@@ -84,7 +83,7 @@ class RecurrentGRU(LayerwiseDerivatives, nn.Module):
                 f"{self.levels} levels, got {self.fixed!r}"
             )
         if self.cyclic:
-            raise ValueError("a cyclic psi knows no level from another to be fixed")
+            raise ValueError("cyclic must be False where fixed is set, got cyclic=True")
 
     def setup(self):
         """The layers."""
@@ -142,7 +141,7 @@ class RecurrentGRU(LayerwiseDerivatives, nn.Module):
         return Carry(jnp.asarray(left), jnp.full(self.window, -1), states)
 
     def next(self, carry: Carry, level: Array) -> tuple[Carry, tuple[Array, Array]]:
-        """The carry after a level, -1 for none, and what it says of the next site."""
+        """The carry after a level, -1 for none, and log-probabilities and phases."""
         seen = jnp.concatenate([level[None].astype(carry.seen.dtype), carry.seen[:-1]])
         gates = self.inputs[0](self._features(seen))
         left, states, found = self.advance(carry.left, carry.states, level, gates)
@@ -151,7 +150,7 @@ class RecurrentGRU(LayerwiseDerivatives, nn.Module):
     def advance(
         self, left: Array, states: tuple[Array, ...], level: Array, gates: Array
     ) -> tuple[Array, tuple[Array, ...], tuple[Array, Array]]:
-        """One step of all layers, from what the first one makes of the levels seen."""
+        """One step of all layers, from the gates of the first layer."""
         left = left - jax.nn.one_hot(level, self.levels, dtype=left.dtype)
         h, after = gates, []
         for k, state in enumerate(states):

@@ -1,17 +1,17 @@
-"""Backflow that knows no spins, for forces that exchange them.
+"""Spin-independent backflow, for forces that exchange spins.
 
-A network that sees all particles alike makes orbitals that change places with them: an
-exchange of two positions is an exchange of two rows of a table, and psi with any two
-spins exchanged costs no new network. Such determinants of closed shells, or of pairs in
-a symmetric pair function, are singlets. What depends on spins is a factor of pairs,
+A network that treats all particles alike makes an exchange of two positions an
+exchange of two rows of a table of orbitals: psi with any two spins exchanged needs no
+new evaluation of the network. Such determinants of closed shells, or of pairs in a
+symmetric pair function, are singlets. Only a factor of pairs depends on spins,
 
     exp(sum_{a<b} s_a s_b w(r_ab)),    s = 1 for up and -1 for down,
 
-which tells opposite from equal spins.
+which distinguishes opposite from equal spins.
 
-Only the even part of a pair's motion feels a force on singlets, and no factor of psi
-tells it from the odd part. Q_ij = (1 - P_ij) / 2, the projector on singlets with P_ij
-the exchange of both spins, does: determinants D become
+A force on singlets acts on the even part of a pair's motion alone, which no factor of
+psi separates from the odd part. The projector on singlets Q_ij = (1 - P_ij) / 2, with
+P_ij the exchange of both spins, does: determinants D become
 
     (1 + sum_{i<j} u_ij Q_ij + 1/2 sum u_ij u_kl Q_ij Q_kl) D,
 
@@ -70,7 +70,7 @@ OPEN_SHELL = 0.3  # first weight of the waves of an open shell in a pair
 
 
 class SingletBackflow(LayerwiseDerivatives, nn.Module):
-    """Determinants of particles in a box whose backflow knows no spins.
+    """Determinants of particles in a box with spin-independent backflow.
 
     Attributes:
       n_up: the first n_up particles have spin up, the others down.
@@ -85,7 +85,7 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
       activation: name of a smooth function of `jax.nn`, or a callable.
 
     Raises:
-      ValueError: for sizes that are no positive integers, ranges that are not positive.
+      ValueError: unless sizes are positive integers and ranges are positive.
     """
 
     n_up: int
@@ -138,7 +138,7 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
         tables = self._tables(x)
         w = tables.spin_factor
         v = w @ spin_signs(n, n_up, x.dtype)
-        # of all s_a s_b w_ab those change that know one of the two
+        # of all s_a s_b w_ab those with one of the two particles change
         change = v[:n_up, None] - v[None, n_up:] + 2 * w[:n_up, n_up:]
         factor = jnp.exp(-2 * change)
         if min(n_up, n - n_up) == 0:
@@ -216,7 +216,7 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
             raise ValueError(
                 f"a pairing state needs n_up >= n_down, got {self.n_up} and {n_down}"
             )
-        m = self.box.closed_shell(self.n_up)  # below n_up psi would be nothing
+        m = self.box.closed_shell(self.n_up)  # with fewer waves psi would vanish
         waves_of_pairs = orbitals(m, 1 + dense(m, bias=True)(h))
         # a weight for every shell, so that none of its waves is preferred
         squares = np.sum(real_wave_vectors(m, self.box) ** 2, axis=1)
@@ -231,7 +231,7 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
 
 
 class Tables(NamedTuple):
-    """What psi is made of, all of it blind to spins.
+    """The parts of psi, all of them independent of spin.
 
     Attributes:
       orbitals: of each spin at all particles, (n, n_up) and (n, n_down); in a pairing
@@ -239,7 +239,7 @@ class Tables(NamedTuple):
       pairs: in a pairing state the function phi (n, n) of two particles.
       spin_factor: w (n, n).
       mixing: u (n, n) of the operator on determinants.
-      logabs: () what log|psi| has besides.
+      logabs: () the remaining part of log|psi|.
     """
 
     orbitals: tuple[Array, ...]
@@ -257,7 +257,7 @@ class Tables(NamedTuple):
         return [jnp.concatenate([self.pairs[:n_up, n_up:], unpaired[:n_up]], axis=1)]
 
     def ordered(self, order: Array) -> "Tables":
-        """Those of the particles in another order (n,), factors of psi left alone."""
+        """The tables for another order (n,) of the particles, same spin factor."""
         return self._replace(
             orbitals=tuple(table[order] for table in self.orbitals),
             pairs=None if self.pairs is None else self.pairs[order][:, order],

@@ -52,7 +52,7 @@ class Table(NamedTuple):
 
 
 def mixed_orbitals(u: Array, of_up: Table, of_down: Table) -> Array:
-    """What the operator makes of two determinants of orbitals, in units of them, ().
+    """The operator on two determinants of orbitals, relative to their product, ().
 
     Args:
       u: u_ij in row j and column i, (n_down, n_up).
@@ -64,7 +64,7 @@ def mixed_orbitals(u: Array, of_up: Table, of_down: Table) -> Array:
     """
 
     def finite(t: Table) -> tuple[Array, Array]:
-        """Tables a * fraction, and x with what its minors need of a."""
+        """The table a * fraction, and both factors of its minors."""
         singular = jnp.outer(t.column, t.row)
         a = t.fraction * t.finite + singular
         return a, jnp.stack([t.finite, a + singular])
@@ -87,7 +87,7 @@ def mixed_orbitals(u: Array, of_up: Table, of_down: Table) -> Array:
 
 
 def mixed_pairs(u: Array, table: Table) -> Array:
-    """What the operator makes of a determinant of pairs, in units of it, ().
+    """The operator on a determinant of pairs, relative to it, ().
 
     Args:
       u: u_ij in row j and column i, (n_down, n_up).

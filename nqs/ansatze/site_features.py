@@ -1,4 +1,4 @@
-"""Levels of lattice sites as numbers for a network, and products of many ratios."""
+"""Features of lattice sites, and products of many ratios."""
 
 from typing import Any
 

@@ -73,12 +73,12 @@ def log_determinants(
         they fill, a row each; real or complex.
       q: positions, or backflow coordinates.
       n_up: the first n_up particles have spin up.
-      logabs: () what is common to all determinants.
+      logabs: () common to all determinants.
       factors: (n, k, orbitals) of each orbital in each determinant; None for one
         determinant of the orbitals as they are.
 
     Raises:
-      ValueError: if n_up is not 0 to n.
+      ValueError: unless 0 <= n_up <= n.
     """
     n = q.shape[0]
     if not 0 <= n_up <= n:

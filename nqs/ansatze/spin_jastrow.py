@@ -66,7 +66,7 @@ class SpinJastrow(nn.Module):
 
     @nn.nowrap
     def site_cache(self, tables: Tables, x: Array) -> Array:
-        """What each feature feels, field + sum_j w_ij v_j (s, f)."""
+        """The field on each feature, field + sum_j w_ij v_j (s, f)."""
         return tables.field + jnp.tensordot(
             tables.pairs, tables.features[x], axes=([2, 3], [0, 1])
         )

@@ -20,7 +20,7 @@ class Tables(NamedTuple):
 
 
 class Cache(NamedTuple):
-    """Weights (g,) psi(g x) / psi_sym(x) / |G|, and what the base keeps of each g x."""
+    """Weights (g,) psi(g x) / psi_sym(x) / |G|, and the base cache of each g x."""
 
     weights: Array
     base: Any

@@ -9,10 +9,13 @@ the gradient and the Laplacian with respect to all coordinates are
     grad y_i = 1/n sum_j f'(u_ij) grad u_ij,
     lap y_i  = 1/n sum_j f'(u_ij) lap u_ij + f''(u_ij) |grad u_ij|^2.
 
-To propagate grad u_ij takes n^2 numbers a coordinate and channel, of which a CPU does
-little but wait for the memory. The parts of a_i and b_j, however, are products of
-(n, n) with (n, n d) matrices, one a channel, and grad c_ij has 2 d entries, of which d
-tell the others where c_ij is known to depend on x_i - x_j alone.
+Propagating grad u_ij would take n^2 numbers per coordinate and channel, limited by
+memory bandwidth. The parts of a_i and b_j are instead products of (n, n) with (n, n d)
+matrices, one per channel, and grad c_ij has 2 d entries, d of them independent where
+c_ij depends on x_i - x_j alone.
+
+XLA fuses a sum with everything that it depends on, which then runs three times slower
+on a CPU; the optimization barriers prevent it.
 """
 
 import functools
@@ -26,9 +29,11 @@ from jax import Array
 
 from nqs.laplacian.rules import named
 
+apart = jax.lax.optimization_barrier
+
 
 class Forward(NamedTuple):
-    """a and b (n, w), c (n, n, w), or what belongs to them."""
+    """a and b (n, w), c (n, n, w), or their derivatives."""
 
     a: Any
     b: Any
@@ -43,14 +48,13 @@ def message_sum(f: Callable[[Array], Array], relative: bool = False) -> Callable
 
     Args:
       f: elementwise and smooth.
-      relative: promises that c_ij is a function of x_i - x_j, which makes a forward
-        Laplacian cheaper, and wrong if it is not so.
+      relative: c_ij is a function of x_i - x_j, which makes a forward Laplacian
+        cheaper; the Laplacian is wrong if it is not.
     """
 
     def of_all(a: Array, b: Array, c: Array) -> Array:
         messages = weighted_messages(f, a, b, c)
-        # XLA fuses a sum with all that leads to it, which then runs three times slower.
-        return jnp.sum(jax.lax.optimization_barrier(messages), axis=1)
+        return jnp.sum(apart(messages), axis=1)
 
     return named(of_all, "message_sum", rule(f, relative), f, relative)
 
@@ -113,10 +117,8 @@ def propagate(
       lap: Laplacians of a, b and c.
     """
     n, w = values.a.shape
-    da, db, (dc_i, dc_j) = gradients
+    dc_i, dc_j = gradients.c
     d = dc_i.shape[0]
-    # XLA fuses a sum with all that leads to it, which then runs three times slower.
-    apart = jax.lax.optimization_barrier
     u = apart(values.a[:, None, :] + values.b[None, :, :] + values.c)
 
     def first(u):
@@ -126,44 +128,56 @@ def propagate(
     weights = others(values.a)
     f0, f1, f2 = apart((weights * f0, weights * f1, weights * f2))
 
-    # By x_i what c_ij gives is summed over j; by x_j it stands alone.
+    # The derivative of c_ij by x_i is summed over j; that by x_j is not.
     by_i = apart(jnp.sum(apart(f1[None] * dc_i), axis=2))  # (d, i, w)
     by_j = jnp.transpose(f1[None] * dc_j, (2, 0, 1, 3))  # (j, d, i, w)
     from_c = by_j + jnp.eye(n, dtype=u.dtype)[:, None, :, None] * by_i[None]
     gradient = from_c.reshape(n * d, n, w)
-    if da is None:
+    if gradients.a is None:
         gradient = apart(gradient)
         squared = sum(dc_i[axis] ** 2 + dc_j[axis] ** 2 for axis in range(d))
     else:
-        # Matrices of each channel: a_k and b_k (w, n, n d), f1_k (w, n, n).
-        a_k, b_k = jnp.transpose(da, (2, 1, 0)), jnp.transpose(db, (2, 1, 0))
-        f1_k = jnp.transpose(f1, (2, 0, 1))
-        from_b = jnp.transpose(f1_k @ b_k, (2, 1, 0))
-        overlap = jnp.transpose(a_k @ jnp.swapaxes(b_k, 1, 2), (1, 2, 0))
-        from_a = apart(jnp.sum(f1, axis=1))[None] * da
-        gradient = apart(from_a + from_b + gradient)
-
-        # grad (a_i + b_j) by x_i and by x_j, (d, i, j, w), which meets grad c_ij.
-        split_a, split_b = da.reshape(n, d, n, w), db.reshape(n, d, n, w)
-        own_a, own_b = (
-            jnp.transpose(split[np.arange(n), :, np.arange(n)], (1, 0, 2))
-            for split in (split_a, split_b)
-        )
-        ab_i = own_a[:, :, None, :] + jnp.transpose(split_b, (1, 0, 2, 3))
-        ab_j = jnp.transpose(split_a, (1, 2, 0, 3)) + own_b[:, None, :, :]
-        of_a, of_b = apart((jnp.sum(da * da, axis=0), jnp.sum(db * db, axis=0)))
-        squared = of_a[:, None, :] + of_b[None, :, :] + 2 * overlap
-        for axis in range(d):
-            for dc, ab in ((dc_i[axis], ab_i[axis]), (dc_j[axis], ab_j[axis])):
-                squared = squared + dc * (dc + 2 * ab)
+        gradient = apart(_gradient_of_particles(f1, gradients) + gradient)
+        squared = _squared_gradient(gradients)
     lap_u = lap.a[:, None, :] + lap.b[None, :, :] + lap.c
     laplacian = jnp.sum(apart(f1 * lap_u + f2 * squared), axis=1)
     y, laplacian = apart((jnp.sum(f0, axis=1), laplacian))
     return y, gradient, laplacian
 
 
+def _gradient_of_particles(f1: Array, gradients: Forward) -> Array:
+    """The part (n d, n, w) of the gradient by a_i and b_j, one matrix per channel."""
+    from_b = jnp.transpose(f1, (2, 0, 1)) @ jnp.transpose(gradients.b, (2, 1, 0))
+    from_a = apart(jnp.sum(f1, axis=1))[None] * gradients.a
+    return from_a + jnp.transpose(from_b, (2, 1, 0))
+
+
+def _squared_gradient(gradients: Forward) -> Array:
+    """|grad u_ij|^2 (n, n, w)."""
+    da, db, (dc_i, dc_j) = gradients
+    size, n, w = da.shape
+    d = size // n
+    a_k, b_k = jnp.transpose(da, (2, 1, 0)), jnp.transpose(db, (2, 1, 0))
+    overlap = jnp.transpose(a_k @ jnp.swapaxes(b_k, 1, 2), (1, 2, 0))
+
+    # grad (a_i + b_j) by x_i and by x_j, (d, i, j, w), where grad c_ij is not zero
+    split_a, split_b = da.reshape(n, d, n, w), db.reshape(n, d, n, w)
+    own_a, own_b = (
+        jnp.transpose(split[np.arange(n), :, np.arange(n)], (1, 0, 2))
+        for split in (split_a, split_b)
+    )
+    ab_i = own_a[:, :, None, :] + jnp.transpose(split_b, (1, 0, 2, 3))
+    ab_j = jnp.transpose(split_a, (1, 2, 0, 3)) + own_b[:, None, :, :]
+    of_a, of_b = apart((jnp.sum(da * da, axis=0), jnp.sum(db * db, axis=0)))
+    squared = of_a[:, None, :] + of_b[None, :, :] + 2 * overlap
+    for axis in range(d):
+        for dc, ab in ((dc_i[axis], ab_i[axis]), (dc_j[axis], ab_j[axis])):
+            squared = squared + dc * (dc + 2 * ab)
+    return squared
+
+
 def _gradients(arguments: Forward, relative: bool) -> Forward | None:
-    """Gradients as `propagate` takes them; None if c_ij knows of a third particle."""
+    """Gradients for `propagate`; None if c_ij depends on a third particle."""
     from folx.api import FwdLaplArray
 
     a, b, c = arguments
@@ -179,6 +193,7 @@ def _gradients(arguments: Forward, relative: bool) -> Forward | None:
     i, j = (np.arange(n)[:, None], np.arange(n)[None, :])
     if np.any((mask >= 0) & (mask // d != i) & (mask // d != j)):
         return None
+    constant = not any(isinstance(v, FwdLaplArray) for v in (a, b))
 
     def dense(v):
         if constant:
@@ -188,33 +203,43 @@ def _gradients(arguments: Forward, relative: bool) -> Forward | None:
         found = v.jacobian.dense_array
         return jnp.pad(found, ((0, size - found.shape[0]), (0, 0), (0, 0)))
 
-    def by(particle):  # (d, i, j, w) from the entries of that particle's coordinates
-        columns = []
-        for axis in range(d):
-            column = jnp.zeros_like(c.x)
-            for k in np.flatnonzero(np.any(mask == particle * d + axis, axis=(1, 2))):
-                there = (mask[k] == particle * d + axis)[:, :, None]
-                column = column + jnp.where(there, c.jacobian.data[k], 0)
-            columns.append(column)
-        return jnp.stack(columns)
-
-    def by_either(axis):  # the one that entry k is of tells that of the other
-        own, other = mask == i * d + axis, mask == j * d + axis
-        same = np.eye(n, dtype=bool)  # i = j does not count
-        whole = np.all(own | other | same, axis=(1, 2))
-        once = np.all((own.sum(axis=0) == 1) & (other.sum(axis=0) == 1) | same)
-        if not (np.any(whole) and once):
-            return None
-        k = np.argmax(whole)
-        if np.all(own[k] | same):
-            return c.jacobian.data[k]
-        sign = jnp.asarray(1.0 * own[k] - 1.0 * other[k], c.x.dtype)[:, :, None]
-        return sign * c.jacobian.data[k]
-
-    constant = not any(isinstance(v, FwdLaplArray) for v in (a, b))
-    columns = [by_either(axis) for axis in range(d)] if relative else []
+    columns = [_by_difference(c, mask, d, axis) for axis in range(d) if relative]
     found = [column for column in columns if column is not None]
     if len(found) < d:
-        return Forward(dense(a), dense(b), (by(i), by(j)))
-    by_one = jnp.stack(found)
-    return Forward(dense(a), dense(b), (by_one, -by_one))
+        by_i, by_j = (_by_particle(c, mask, d, particle) for particle in (i, j))
+    else:
+        by_i = jnp.stack(found)
+        by_j = -by_i
+    return Forward(dense(a), dense(b), (by_i, by_j))
+
+
+def _by_particle(c: Any, mask: np.ndarray, d: int, particle: np.ndarray) -> Array:
+    """Derivatives (d, i, j, w) of c_ij by the coordinates of one particle."""
+    columns = []
+    for axis in range(d):
+        column = jnp.zeros_like(c.x)
+        for k in np.flatnonzero(np.any(mask == particle * d + axis, axis=(1, 2))):
+            there = (mask[k] == particle * d + axis)[:, :, None]
+            column = column + jnp.where(there, c.jacobian.data[k], 0)
+        columns.append(column)
+    return jnp.stack(columns)
+
+
+def _by_difference(c: Any, mask: np.ndarray, d: int, axis: int) -> Array | None:
+    """Derivatives (i, j, w) of c_ij by x_i, from a single entry of its Jacobian.
+
+    The derivative by x_j has the opposite sign, so that an entry of either will do.
+    """
+    n = mask.shape[1]
+    own = mask == np.arange(n)[:, None] * d + axis
+    other = mask == np.arange(n)[None, :] * d + axis
+    same = np.eye(n, dtype=bool)  # i = j does not count
+    whole = np.all(own | other | same, axis=(1, 2))
+    once = np.all((own.sum(axis=0) == 1) & (other.sum(axis=0) == 1) | same)
+    if not (np.any(whole) and once):
+        return None
+    k = np.argmax(whole)
+    if np.all(own[k] | same):
+        return c.jacobian.data[k]
+    sign = jnp.asarray(1.0 * own[k] - 1.0 * other[k], c.x.dtype)[:, :, None]
+    return sign * c.jacobian.data[k]

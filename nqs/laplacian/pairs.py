@@ -118,7 +118,7 @@ def _tangents(v: Any) -> Array | None:
     for axis in range(d):
         there = mask == own * d + axis
         if not np.all(np.any(there, axis=(0, 2))):
-            return None  # not an axis that all particles have: d is not what it seems
+            return None  # an axis that not all particles have: d is ambiguous
         tangents.append(
             jnp.sum(jnp.asarray(there, v.x.dtype) * v.jacobian.data, axis=0)
         )

@@ -3,7 +3,7 @@
     grad sin u = cos u grad u,     lap sin u = cos u lap u - sin u |grad u|^2,
     grad cos u = -sin u grad u,    lap cos u = -sin u lap u - cos u |grad u|^2.
 
-Left to itself XLA evaluates them once more for every entry of the Jacobian.
+Without the rule XLA evaluates them again for every entry of the Jacobian.
 """
 
 import itertools
@@ -60,7 +60,7 @@ class Waves(NamedTuple):
     cos: Array
 
     def minus(self, other: "Waves") -> "Waves":
-        """Those of the difference of the phases, from products alone."""
+        """Waves of the difference of the phases, by products."""
         return Waves(
             self.sin * other.cos - self.cos * other.sin,
             self.cos * other.cos + self.sin * other.sin,
@@ -70,8 +70,8 @@ class Waves(NamedTuple):
 def pair_waves(one: Array, other: Array) -> Waves:
     """Waves of the difference of two positions from theirs, sin and cos in (..., 2 d).
 
-    Behind the barrier their gradients are sums over pairs, as quick as sums are; within
-    a concatenation of both they take ten times as long on a CPU.
+    The barrier keeps their gradients plain sums over pairs; within a concatenation they
+    take ten times as long on a CPU.
     """
     apart = jax.lax.optimization_barrier
     first, second = (Waves(*apart(jnp.split(v, 2, -1))) for v in (one, other))
@@ -81,7 +81,7 @@ def pair_waves(one: Array, other: Array) -> Waves:
 def waves(box: Box, x: Array) -> Waves:
     """Waves at positions x (..., d).
 
-    b_a belong to the shortest lattice vectors, in whatever way the cell is given.
+    b_a belong to the shortest lattice vectors, independent of the choice of the cell.
     """
     halves = x @ jnp.asarray(math.pi * np.linalg.inv(box.shortest), x.dtype)
     return Waves(*sin_and_cos(halves))
