@@ -24,6 +24,7 @@ _HOMES = {
     "Optimizer": "nqs.types",
     "Reference": "nqs.types",
     "Sampler": "nqs.types",
+    "Training": "nqs.runs.experiment",
     "VMC": "nqs.vmc",
     "chunked_map": "nqs.batching",
     "configure": "nqs.runs.run",

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib.metadata import version
 
 TIMED = """
 import time
@@ -41,4 +42,8 @@ def test_the_lazy_names_of_nqs_are_the_real_ones():
     import nqs.vmc
 
     assert nqs.VMC is nqs.vmc.VMC
+    assert nqs.__version__ == version("nqs")
+    for name in nqs.__all__:
+        assert getattr(nqs, name) is not None
+    assert callable(nqs.run) and callable(nqs.load)
     assert set(nqs.__all__) <= set(dir(nqs))

@@ -157,14 +157,17 @@ def test_an_experiment_hands_its_settings_to_its_loops():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"n_walkers": 2.0}, "n_walkers must be an integer of at least 1, got 2.0"),
-        ({"iterations": -1}, "iterations must be an integer of at least 0, got -1"),
-        ({"evaluation_steps": 0}, "evaluation_steps must be an integer of at least 1"),
-        ({"precision": "double"}, "precision must be float64 or float32, got 'double'"),
-        ({"checkpoint_every": -1.0}, "checkpoint_every must not be negative, got -1.0"),
-        ({"checkpoint_every": math.nan}, "checkpoint_every must not be negative"),
-        ({"observe_every": 0}, "observe_every must be a number of steps >= 1 or None"),
-        ({"seed": 2**32}, "seed must be below 4294967296"),
+        ({"n_walkers": 2.0}, "n_walkers must be an integer >= 1, got 2.0"),
+        ({"iterations": -1}, "iterations must be an integer >= 0, got -1"),
+        ({"evaluation_steps": 0}, "evaluation_steps must be an integer >= 1"),
+        ({"precision": "double"}, "precision must be one of .*, got 'double'"),
+        (
+            {"checkpoint_every": -1.0},
+            "checkpoint_every must be finite and >= 0, got -1.0",
+        ),
+        ({"checkpoint_every": math.nan}, "checkpoint_every must be finite"),
+        ({"observe_every": 0}, "observe_every must be an integer >= 1"),
+        ({"seed": 2**32}, "seed must be an integer >= 0 and <= 4294967295"),
         ({"sampler": Gibbs()}, "Gibbs needs an ansatz with a HiddenLayer"),
     ],
 )

@@ -8,14 +8,14 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 import tyro
 
 from nqs.optimizers import METHODS, SR, FirstOrder, MinSR, Schedule, Spring
 from nqs.runs.config import from_json
 from nqs.runs.directory import RunError, read_json
-from nqs.runs.experiment import Experiment
+from nqs.runs.experiment import Experiment, Training
 from nqs.runs.run import run
 from nqs.types import Optimizer, Sampler
 from samplers import AllParticles, Gibbs, Langevin, Metropolis, OneParticle
@@ -110,7 +110,7 @@ PartOption = Annotated[
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(Training):
     """Options that every experiment has; an experiment adds its own and its parts."""
 
     ansatz: PartOption = Part("ffnn")
@@ -119,39 +119,10 @@ class Options:
     """metropolis, langevin or gibbs."""
     optimizer: PartOption = Part("adam")
     """spring, sr, minsr, or any of optax's by name: adam(learning_rate=0.01), say."""
-    iterations: int = 1000
-    """Training steps."""
-    burn_in: int = 100
-    """Sampler steps before training, which tune the step width."""
     sweeps: int | None = None
     """Sweeps per step; None for the sampler's own default."""
-    n_walkers: int = 1024
-    """Markov chains."""
-    evaluation_steps: int = 1000
-    """Sampler steps with frozen parameters, which give the result."""
-    seed: int = 0
-    """Seed of all randomness."""
-    precision: Literal["float64", "float32"] = "float64"
-    """Floating-point precision."""
-    chunk_size: int | None = None
-    """Walkers whose energies are computed at a time; None for all at once."""
-    clip: float | None = 5.0
-    """For gradients local energies are pulled into a window of so many mean deviations
-    on either side of their median; None for no window."""
-    averaging: float = 0.0
-    """Last part of training over which parameters are averaged for the evaluation; 0
-    for the last ones."""
-    checkpoint_every: float = 60.0
-    """Seconds between checkpoints."""
-    observe_every: int | None = None
-    """Training steps between measurements of the observables, which `observables.jsonl`
-    then holds; None for none in training."""
-    directory: str | None = None
-    """Run directory; None for a fresh one under runs/."""
     resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Go on with the run in the directory; options left out are taken from it."""
-    start_from: str | None = None
-    """Run directory whose parameters and rescaled walkers to start from."""
+    """Continue the run in the directory; options left out are taken from it."""
 
     @property
     def time_step(self) -> float:
@@ -172,23 +143,9 @@ class Options:
 
     def settings(self) -> dict[str, Any]:
         """The fields of `Experiment` that the common options fix."""
-        return {
+        return self.training() | {
             "sampler": self._sampler(),
             "optimizer": self._optimizer(),
-            "iterations": self.iterations,
-            "burn_in": self.burn_in,
-            "n_walkers": self.n_walkers,
-            "evaluation_steps": self.evaluation_steps,
-            "seed": self.seed,
-            "precision": self.precision,
-            "chunk_size": self.chunk_size,
-            "clip": self.clip,
-            "averaging": self.averaging,
-            "checkpoint_every": self.checkpoint_every,
-            "observe_every": self.observe_every,
-            "directory": self.directory,
-            "resume": self.resume,
-            "start_from": self.start_from,
             "options": self.as_plain(),
         }
 
