@@ -16,7 +16,7 @@ from typing import Any
 
 _HOMES = {
     "Ansatz": "nqs.types",
-    "Experiment": "nqs.runs.experiment",
+    "Experiment": "nqs.runs",
     "Function": "nqs.types",
     "Hamiltonian": "nqs.types",
     "LogPsi": "nqs.types",
@@ -24,15 +24,15 @@ _HOMES = {
     "Optimizer": "nqs.types",
     "Reference": "nqs.types",
     "Sampler": "nqs.types",
-    "Training": "nqs.runs.experiment",
+    "Training": "nqs.runs",
     "VMC": "nqs.vmc",
     "chunked_map": "nqs.batching",
-    "configure": "nqs.runs.run",
+    "configure": "nqs.runs",
     "energy_gradient": "nqs.vmc",
     "estimate": "nqs.statistics",
     "from_nnx": "nqs.ansatze.nnx",
-    "load": "nqs.runs.run",
-    "run": "nqs.runs.run",
+    "load": "nqs.runs",
+    "run": "nqs.runs",
 }
 
 __all__ = [*_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]

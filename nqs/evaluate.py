@@ -6,7 +6,7 @@ from pathlib import Path
 import tyro
 
 from nqs.runs.directory import RunError
-from nqs.runs.run import evaluate_again
+from nqs.runs.loop import evaluate_again
 
 
 def command(

@@ -51,7 +51,7 @@ def compiled(tmp_path_factory):
             jax.config.update(name, value)
             patch.setenv(name.upper(), str(value))
         compilation_cache.reset_cache()  # JAX looks for a folder only once
-        jax.devices()  # four of them: `nqs.runs.run.configure` would ask for all cores
+        jax.devices()  # four of them: `nqs.configure` would ask for all cores
         yield
     jax.config.update("jax_compilation_cache_dir", None)
     compilation_cache.reset_cache()

@@ -19,10 +19,11 @@ from experiments.harmonic_oscillator import HarmonicOscillator
 from experiments.quantum_dot import QuantumDot
 from nqs.evaluate import main as evaluate_main
 from nqs.optimizers import FirstOrder
-from nqs.runs import checkpoints, result
+from nqs.runs import checkpoint, load, result, run
 from nqs.runs import directory as directory_module
-from nqs.runs.directory import Metrics, alone, read_json, write_json
-from nqs.runs.run import RunError, evaluate_again, load, run
+from nqs.runs.directory import RunError, alone, read_json, write_json
+from nqs.runs.loop import evaluate_again
+from nqs.runs.metrics import Metrics
 from nqs.types import Function, LogPsi
 from tests import tiny
 from tests.tiny import FULL_DISK, SAMPLERS, Still, Well, gaussian, narrow, process
@@ -262,9 +263,9 @@ def resume(directory, **changes):
     return run(experiment(**changes, resume=True))
 
 
-def manifests(directory):
-    """The manifests of the checkpoints, oldest first."""
-    return sorted((directory / "checkpoints").glob("*.manifest"))
+def saved(directory):
+    """The files of the checkpoints, oldest first."""
+    return sorted((directory / "checkpoints").glob("*.npz"))
 
 
 def flip_a_byte(path):
@@ -273,25 +274,18 @@ def flip_a_byte(path):
     path.write_bytes(content)
 
 
-def arrays_of(manifest):
-    """The largest file of the checkpoint of a manifest."""
-    files = [p for p in manifest.with_suffix("").rglob("*") if p.is_file()]
-    return max(files, key=lambda path: path.stat().st_size)
-
-
 DAMAGES = {
-    "one flipped byte": lambda manifest: flip_a_byte(arrays_of(manifest)),
-    "a flipped byte in the manifest": flip_a_byte,
-    "truncated": lambda manifest: os.truncate(arrays_of(manifest), 10),
-    "an empty manifest": lambda manifest: manifest.write_bytes(b""),
-    "a missing folder": lambda manifest: shutil.rmtree(manifest.with_suffix("")),
+    "one flipped byte": flip_a_byte,
+    "truncated": lambda path: os.truncate(path, 10),
+    "an empty file": lambda path: path.write_bytes(b""),
+    "a directory": lambda path: path.unlink() or path.mkdir(),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_after_damage_the_checkpoint_before_is_used(crashed, finished, capsys, damage):
-    assert [p.stem for p in manifests(crashed)] == ["000000005", "000000006"]
-    DAMAGES[damage](manifests(crashed)[1])
+    assert [p.stem for p in saved(crashed)] == ["000000005", "000000006"]
+    DAMAGES[damage](saved(crashed)[1])
     found = resume(crashed)
     errors = capsys.readouterr().err
     assert errors.count("warning: ") == 1
@@ -309,8 +303,8 @@ def test_an_unfinished_run_is_measured_with_a_warning(crashed):
 
 
 def test_with_every_checkpoint_damaged_the_run_is_refused(crashed, refused):
-    for manifest in manifests(crashed):
-        flip_a_byte(arrays_of(manifest))
+    for path in saved(crashed):
+        flip_a_byte(path)
     before = snapshot(crashed)
     with pytest.raises(RunError, match="every checkpoint in .* is damaged") as refusal:
         resume(crashed, iterations=50)
@@ -336,7 +330,7 @@ def test_checkpoints_of_another_run_are_refused(crashed, finished, tmp_path):
 
 def test_foreign_files_among_the_checkpoints_do_no_harm(crashed, finished):
     (crashed / "checkpoints" / "notes.txt").write_text("mine")
-    (crashed / "checkpoints" / "best.manifest").write_text("mine")
+    (crashed / "checkpoints" / "best.npz").write_text("mine")
     assert resume(crashed)["energy"] == read_json(finished / "result.json")["energy"]
     assert (crashed / "checkpoints" / "notes.txt").read_text() == "mine"
 
@@ -396,7 +390,7 @@ def test_only_the_steps_of_the_run_may_be_raised_not_those_of_a_part(tmp_path):
 def test_an_existing_directory_is_refused(
     finished, tmp_path, kind, refused, monkeypatch
 ):
-    monkeypatch.setattr("nqs.runs.run._Run", lambda _: pytest.fail("compiled"))
+    monkeypatch.setattr("nqs.runs.loop.prepare", lambda _: pytest.fail("compiled"))
     path = tmp_path / "a"
     if kind == "a run":
         shutil.copytree(finished, path)
@@ -561,7 +555,7 @@ def test_energies_that_are_not_finite_stop_the_run(tmp_path):
     assert not (directory / "result.json").exists()
     # the last good parameters are those whose energies were still finite
     assert 0.7 <= load(directory).params["a"] <= 0.8
-    assert len(manifests(directory)) == 1
+    assert len(saved(directory)) == 1
     with pytest.raises(RunError, match=sentence) as again:
         run(experiment(**changes, resume=True))
     assert str(again.value) == str(refusal.value)
@@ -636,9 +630,9 @@ def on_a_full_disk(monkeypatch, owner, name, call):
 @pytest.mark.parametrize(
     ("owner", "name", "call"),
     [
-        (checkpoints, "save", 1),  # before burn-in
-        (checkpoints, "save", 2),  # after training
-        (checkpoints, "save", 3),  # after the evaluation
+        (checkpoint, "save", 1),  # before burn-in
+        (checkpoint, "save", 2),  # after training
+        (checkpoint, "save", 3),  # after the evaluation
         (Metrics, "append", 1),  # a line that is written in part
         (Metrics, "append", 3),
         (result, "draw_figures", 1),
@@ -701,4 +695,4 @@ def test_a_full_disk_ends_a_process_with_one_sentence(tmp_path):
     assert errors.startswith("error: could not write the checkpoint of step 6 to ")
     assert errors.endswith("; the one of step 5 is intact\n")
     assert errors.count("\n") == 1
-    assert [path.stem for path in manifests(directory)] == ["000000004", "000000005"]
+    assert [path.stem for path in saved(directory)] == ["000000004", "000000005"]

@@ -7,7 +7,7 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
 from nqs.batching import CACHE, chunked_map, chunked_sum, suitable_chunk_size
-from nqs.runs.run import walker_mesh
+from nqs.runs.devices import walker_mesh
 
 W = 12
 SIZES = [None, 1, 4, 5, 11, 12, 100]  # all, dividing, leaving some over, too large

@@ -7,9 +7,9 @@ import pytest
 
 from experiments.command_line.chain import Chain
 from experiments.command_line.options import Options
+from nqs.runs import Experiment, load
 from nqs.runs.directory import RunError
 from nqs.runs.figures import draw_energies
-from nqs.runs.run import Experiment, load
 from nqs.types import Function
 from tests.tiny import Well, gaussian, narrow
 

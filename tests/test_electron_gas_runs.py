@@ -9,7 +9,7 @@ import pytest
 from experiments.command_line.chain import Chain
 from experiments.command_line.options import Part
 from experiments.electron_gas import ElectronGasOptions, spread_twists
-from nqs.runs.run import load
+from nqs.runs import load
 
 TINY = ElectronGasOptions(
     n_up=1,

@@ -31,7 +31,7 @@ import sys
 import nqs, nqs.types, nqs.batching, nqs.statistics.estimates, hamiltonians, samplers
 from jax._src import xla_bridge
 assert not xla_bridge.backends_are_initialized()
-heavy = {"flax", "folx", "orbax", "tyro", "matplotlib"} & set(sys.modules)
+heavy = {"flax", "folx", "tyro", "matplotlib"} & set(sys.modules)
 assert not heavy, heavy
 """
     subprocess.run([sys.executable, "-c", code], check=True)

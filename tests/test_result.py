@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from hamiltonians import Heisenberg
+from nqs.runs.devices import configure, usable_cores
 from nqs.runs.experiment import Experiment
 from nqs.runs.result import alarms, comparison, deviation_sigma, sentence
-from nqs.runs.run import configure, usable_cores
 from nqs.space.lattice import Lattice
 from nqs.types import Reference
 

@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nqs.runs import checkpoints, saved
-from nqs.runs.directory import read_json
-from nqs.runs.run import RunError, load, run
+from nqs.runs import checkpoint, load, run
+from nqs.runs.directory import RunError, read_json
+from nqs.runs.load import last_checkpoint
+from nqs.runs.state import identity
 from nqs.vmc import VMC
 from tests.tiny import (
     OPTIMIZERS,
@@ -31,16 +32,16 @@ INCIDENTAL = {"compile_seconds", "train_seconds", "evaluate_seconds",
               "seconds_per_step", "peak_memory_mb", "warnings"}  # fmt: skip
 
 # Steps 1 to 3 of a tiny run are burn-in, 4 to 8 training, 9 to 12 evaluation. With
-# checkpoint_every=0 each is saved; a save touches some 30 files, its manifest last.
+# checkpoint_every=0 each is saved: opened as NUMBER.npz.tmp, renamed, read again later.
 MOMENTS = [
-    ("000000000", 4),  # while the very first checkpoint is written
-    ("000000002", 9),  # burn-in
-    ("000000003.manifest", 1),  # a manifest that exists, but not under its name
+    ("000000000", 1),  # while the very first checkpoint is written
+    ("000000002", 2),  # burn-in
+    ("000000003.npz", 2),  # a complete file that does not have its name yet
     ("metrics.jsonl.tmp", 2),  # before the first training step
     ("000000006", 1),  # training
-    ("000000007.manifest", 3),  # while the checkpoint before the last is deleted
-    ("000000008_again", 5),  # between training and evaluation
-    ("000000010", 12),  # evaluation
+    ("000000007.npz", 5),  # while the checkpoint before the last is deleted
+    ("000000008", 3),  # between training and evaluation
+    ("000000010", 2),  # evaluation
     ("observables.npz", 2),  # the run is over, its files are written
     ("result.json", 3),  # result.json is complete, but not yet in its place
 ]
@@ -48,18 +49,20 @@ MOMENTS = [
 
 def outcome(directory, experiment):
     """All that must not depend on kills: metrics, results, and the last checkpoint."""
-    tree = saved.restore(
-        directory, experiment, saved.identity(experiment.config()), pytest.fail
-    )
+    fingerprint = identity(experiment.config())
+    tree = last_checkpoint(directory, experiment, fingerprint, pytest.fail)
     del tree["seconds"]
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    leaves = jax.tree_util.tree_leaves_with_path(jax.tree.map(np.asarray, tree))
     result = read_json(directory / "result.json")
     arrays = np.load(directory / "observables.npz")
     return {
         "metrics": [path.read_text() for path in sorted(directory.glob("*.jsonl"))],
         "result": {k: v for k, v in result.items() if k not in INCIDENTAL},
         "observables": {name: arrays[name].tobytes() for name in arrays},
-        "tree": {jax.tree_util.keystr(path): leaf.tobytes() for path, leaf in leaves},
+        "tree": {
+            jax.tree_util.keystr(path): np.asarray(leaf).tobytes()
+            for path, leaf in leaves
+        },
     }
 
 
@@ -119,13 +122,13 @@ def test_a_checkpoint_made_in_training_holds_the_sampler_of_training(
     tmp_path, monkeypatch
 ):
     """So that `load` and `start_from` find walkers of the parameters beside them."""
-    save, kept = checkpoints.save, []
+    save, kept = checkpoint.save, []
 
     def watched(folder, step, tree, **settings):
         kept.append(jax.device_get(tree))
         save(folder, step, tree, **settings)
 
-    monkeypatch.setattr(checkpoints, "save", watched)
+    monkeypatch.setattr(checkpoint, "save", watched)
     run(experiment(directory=str(tmp_path / "a"), checkpoint_every=0.0))
     in_training = [tree for tree in kept if 0 < tree["done"]["train"] < 5]
     widths = [tree["sampler"].width for tree in in_training]
@@ -190,8 +193,8 @@ def test_a_run_that_is_asked_to_stop_saves_and_says_how_to_go_on(
     assert "Traceback" not in errors
     step = int(errors.partition("stopped after step ")[2].split()[0])
     before = {"train": 3, "evaluation": 3 + 500}[phase]
-    manifests = sorted((directory / "checkpoints").glob("*.manifest"))
-    assert int(manifests[-1].stem) == before + step
+    saved = sorted((directory / "checkpoints").glob("*.npz"))
+    assert int(saved[-1].stem) == before + step
     assert not (directory / "result.json").exists()
     run(machine(**settings, directory=str(directory), resume=True))
     undisturbed = in_the_end(tmp_path / "b", **settings)
@@ -289,9 +292,9 @@ def test_the_state_of_every_optimizer_survives_a_checkpoint(tmp_path, name):
     step = jax.jit(lambda i, state: vmc.step(jax.random.key(i), state)[0])
     for i in range(6):
         if i == 3:
-            checkpoints.save(tmp_path, 3, state, identity="")
+            checkpoint.save(tmp_path, 3, state, identity="")
         state = step(jnp.asarray(i), state)
-    _, again = checkpoints.restore(tmp_path, state, identity="", warn=pytest.fail)
+    _, again = checkpoint.restore(tmp_path, state, identity="", warn=pytest.fail)
     for i in range(3, 6):
         again = step(jnp.asarray(i), again)
     leaves = jax.tree_util.tree_leaves_with_path(state)

@@ -21,17 +21,15 @@ from threadpoolctl import threadpool_info, threadpool_limits
 import nqs
 from nqs.evaluate import main as evaluate_main
 from nqs.observables import MeanSquareRadius, RadialDensity
-from nqs.runs import saved
-from nqs.runs.directory import Metrics, read_json, write_json
+from nqs.runs import configure, load, run
+from nqs.runs.devices import shardings, walker_mesh
+from nqs.runs.directory import read_json, write_json
+from nqs.runs.load import last_checkpoint, saved_run
+from nqs.runs.loop import evaluate_again
+from nqs.runs.metrics import Metrics
 from nqs.runs.progress import uncertain
-from nqs.runs.run import (
-    configure,
-    evaluate_again,
-    load,
-    run,
-    shardings,
-    walker_mesh,
-)
+from nqs.runs.start import prepare
+from nqs.runs.state import identity
 from nqs.types import Function, LogPsi
 from tests.tiny import ROOT, Still, Well, exact, experiment, gaussian, narrow
 
@@ -132,8 +130,8 @@ def test_a_run_directory_holds_its_files(finished):
     assert {"config.json", "metrics.jsonl", "observables.npz", "result.json"} <= files
     names = {"energy", "acceptance", "local_energy", "density"}
     assert {f"figures/{name}.png" for name in names} <= files
-    manifests = [p for p in files if p.endswith(".manifest")]
-    assert 1 <= len(manifests) <= 2
+    saved = [p for p in files if p.startswith("checkpoints/")]
+    assert 1 <= len(saved) <= 2
     assert not [p for p in files if p.endswith(".tmp")]
 
 
@@ -269,8 +267,7 @@ def positions(directory, burn_in, iterations, sampler):
     lengths = {"burn_in": burn_in, "iterations": iterations, "evaluation_steps": 2}
     walking = experiment(sampler=sampler, observables=(Position(),), **lengths)
     run(dataclasses.replace(walking, directory=str(directory)))
-    identity = saved.identity(walking.config())
-    tree = saved.restore(directory, walking, identity, pytest.fail)
+    tree = last_checkpoint(directory, walking, identity(walking.config()), pytest.fail)
     return tree["samples"]["scalar/position"]
 
 
@@ -299,13 +296,13 @@ def test_what_is_measured_and_handed_on_is_the_average_over_training(tmp_path):
         directory = str(tmp_path / str(iterations))
         run(experiment(iterations=iterations, directory=directory, **settings))
     one, average = (float(load(tmp_path / name).params["a"]) for name in "12")
-    last = float(nqs.runs.run._load(tmp_path / "2", {})[1]["vmc"].params["a"])
+    last = float(saved_run(tmp_path / "2", {})[1]["vmc"].params["a"])
     assert last != one and average == pytest.approx((one + last) / 2, rel=1e-12)
     terms = read_json(tmp_path / "2" / "result.json")["terms"]
     kinetic, trap = terms["kinetic"][0], terms["trap"][0]
     assert kinetic == pytest.approx(average / 2 - average**2 * trap, rel=1e-12)
     started = experiment(start_from=str(tmp_path / "2"), **settings)
-    state = nqs.runs.run._Run(started).state
+    state = prepare(started).state.vmc
     assert float(state.params["a"]) == float(state.average["a"]) == average
 
 
@@ -320,10 +317,10 @@ def test_start_from_takes_parameters_and_rescales_walkers(finished, tmp_path):
     config = read_json(tmp_path / "a" / "config.json")
     assert config["start_from"] == str(finished)
     # before the first step: lengths double when omega falls to a quarter
-    state = nqs.runs.run._Run(dataclasses.replace(start, directory=None)).state
+    state = prepare(dataclasses.replace(start, directory=None)).state.vmc
     np.testing.assert_array_equal(state.sampler.walkers, 2 * source.walkers)
     more = dataclasses.replace(start, directory=None, n_walkers=40)
-    walkers = nqs.runs.run._Run(more).state.sampler.walkers
+    walkers = prepare(more).state.vmc.sampler.walkers
     np.testing.assert_array_equal(walkers[16:32], walkers[:16])
     np.testing.assert_array_equal(walkers[32:], walkers[:8])
 
@@ -360,10 +357,10 @@ def test_start_from_draws_walkers_of_another_shape_anew(finished, tmp_path):
     started = experiment(
         hamiltonian=Well(n=3), start_from=str(finished), directory=str(tmp_path / "a")
     )
-    state = nqs.runs.run._Run(started)
-    assert state.state.sampler.walkers.shape == (16, 3, 1)
-    assert state.state.params["a"] != 0.7  # taken from the other run
-    assert "walkers start anew" in state.warnings[-1]
+    start = prepare(started)
+    assert start.state.vmc.sampler.walkers.shape == (16, 3, 1)
+    assert start.state.vmc.params["a"] != 0.7  # taken from the other run
+    assert "walkers start anew" in start.warnings[-1]
 
 
 def test_single_precision_stays_in_its_own_run(tmp_path, float64_again):

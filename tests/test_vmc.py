@@ -14,7 +14,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from hamiltonians import Coulomb, HarmonicTrap
 from nqs.ansatze import FeedForward, GaussianBinaryRBM, Slater, SlaterJastrow
 from nqs.optimizers import FirstOrder, NaturalGradient
-from nqs.runs.run import shardings, walker_mesh
+from nqs.runs.devices import shardings, walker_mesh
 from nqs.types import Function, Hamiltonian, LogPsi
 from nqs.vmc import (
     VMC,

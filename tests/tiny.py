@@ -21,7 +21,8 @@ import jax.numpy as jnp
 
 from nqs.observables import MeanSquareRadius, RadialDensity
 from nqs.optimizers import METHODS, SR, FirstOrder, MinSR, Spring
-from nqs.runs.run import Experiment, RunError, run
+from nqs.runs import Experiment, run
+from nqs.runs.directory import RunError
 from nqs.types import Function, Hamiltonian, LogPsi, Reference
 from samplers import Gibbs, Langevin, Metropolis
 
@@ -34,7 +35,7 @@ SAMPLERS = {
 OPTIMIZERS = {method: FirstOrder(method, 0.1) for method in METHODS}
 OPTIMIZERS |= {"sr": SR(), "minsr": MinSR(), "spring": Spring()}
 FULL_DISK = 0
-LOADED_LATER = ["orbax.checkpoint", "matplotlib.figure", "hamiltonians", "nqs.ansatze"]
+LOADED_LATER = ["matplotlib.figure", "hamiltonians", "nqs.ansatze"]
 # The audit events of Python for everything that changes a file.
 TOUCHES = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir")
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from experiments.command_line.options import Options
+from nqs.runs import run
 from nqs.runs.config import to_json
 from nqs.runs.directory import open_directory, read_json, write_json
 from nqs.runs.figures import draw_energies
 from nqs.runs.result import sentence
-from nqs.runs.run import run
 
 REPORTED = (
     "energy",
@@ -60,7 +60,7 @@ class Chain:
         """Make all runs that are not finished, and write the result of the chain.
 
         Raises:
-          RunError: as `nqs.runs.run.run` does.
+          RunError: as `nqs.run` does.
         """
         config = {"name": self.name, "options": to_json(self.options.as_plain())}
         parent = open_directory(

@@ -13,10 +13,10 @@ from typing import Annotated, Any, Self
 import tyro
 
 from nqs.optimizers import METHODS, SR, FirstOrder, MinSR, Schedule, Spring
+from nqs.runs import run
 from nqs.runs.config import from_json
 from nqs.runs.directory import RunError, read_json
 from nqs.runs.experiment import Experiment, Training
-from nqs.runs.run import run
 from nqs.types import Optimizer, Sampler
 from samplers import AllParticles, Gibbs, Langevin, Metropolis, OneParticle
 

@@ -1,6 +1,7 @@
 """An experiment: four parts, how long to run them, and where."""
 
 import dataclasses
+import math
 from typing import Any, Literal
 
 from nqs.checks import one_of, positive, settle, whole
@@ -42,7 +43,7 @@ class Training:
     check: bool = True
     """Compare the ansatz with the Hamiltonian before anything compiles."""
     checkpoint_every: float = 60.0
-    """Seconds between checkpoints."""
+    """Seconds between checkpoints; inf for those between the phases only."""
     observe_every: int | None = None
     """Training steps between measurements of the observables, which
     `observables.jsonl` then holds; None for none in training."""
@@ -63,8 +64,14 @@ class Training:
             # larger seeds need a key of 64 bits
             seed=whole("seed", self.seed, 0, 2**32 - 1),
             precision=one_of("precision", self.precision, ("float64", "float32")),
-            checkpoint_every=positive("checkpoint_every", self.checkpoint_every, True),
         )
+        if self.checkpoint_every != math.inf:  # which is never
+            settle(
+                self,
+                checkpoint_every=positive(
+                    "checkpoint_every", self.checkpoint_every, zero=True
+                ),
+            )
         if self.observe_every is not None:
             settle(self, observe_every=whole("observe_every", self.observe_every))
         if self.iterations and self.n_walkers < 2:

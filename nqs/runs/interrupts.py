@@ -1,4 +1,4 @@
-"""How a run stops before its end: signals, files that fail, and what a person reads."""
+"""Interrupts of a run: signals, input and output errors, and their messages."""
 
 import contextlib
 import shlex
@@ -8,18 +8,18 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from nqs.runs.checkpoints import CheckpointError
+from nqs.runs.checkpoint import CheckpointError
 from nqs.runs.directory import RunError
 
 
 def warn(message: str) -> None:
-    """Tell a person on standard error."""
+    """Print a warning on standard error."""
     print(f"warning: {message}", file=sys.stderr)
 
 
 @contextlib.contextmanager
 def refusals(directory: Path) -> Iterator[None]:
-    """Turn what files can do to a run into a RunError."""
+    """Convert OSError and CheckpointError to RunError."""
     try:
         yield
     except CheckpointError as error:
@@ -33,7 +33,7 @@ def refusals(directory: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def signals() -> Iterator[list[int]]:
-    """Note SIGINT and SIGTERM in a list, instead of dying of them."""
+    """Record SIGINT and SIGTERM in a list."""
     caught: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield caught
@@ -54,7 +54,7 @@ def signals() -> Iterator[list[int]]:
 
 
 def resume_command(directory: Path) -> str:
-    """How a person goes on with the run of this process."""
+    """The command that resumes the run of this process."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     name = shlex.quote(str(directory))
     if Path(sys.argv[0]).name == "nqs":

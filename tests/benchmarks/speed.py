@@ -34,8 +34,8 @@ from nqs.laplacian.kinetic import kinetic_energy  # noqa: E402
 from nqs.optimizers import FirstOrder, Spring  # noqa: E402
 from nqs.optimizers.derivatives import CenteredDerivatives  # noqa: E402
 from nqs.optimizers.natural import solve  # noqa: E402
+from nqs.runs.devices import configure  # noqa: E402
 from nqs.runs.experiment import Experiment  # noqa: E402
-from nqs.runs.run import configure  # noqa: E402
 from nqs.types import sum_of_terms  # noqa: E402
 from nqs.vmc import energy_gradient, local_terms  # noqa: E402
 from samplers import Metropolis  # noqa: E402

@@ -1,0 +1,134 @@
+"""Loading a run from its directory."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from nqs.runs import checkpoint
+from nqs.runs.config import NotImportable, from_json
+from nqs.runs.devices import configure
+from nqs.runs.directory import RunError, read_json
+from nqs.runs.experiment import Experiment
+from nqs.runs.interrupts import refusals, warn
+from nqs.runs.state import expected, identity
+from nqs.types import Ansatz, Params, Walkers
+
+
+class Loaded(NamedTuple):
+    """Ansatz, parameters and walkers of a run."""
+
+    ansatz: Ansatz
+    params: Params
+    walkers: Walkers
+
+
+def load(directory: str | Path, **parts: Any) -> Loaded:
+    """Ansatz, parameters and walkers of a run.
+
+    The parameters are those that are measured: averaged, if the run averages. Arrays
+    have the precision of the run; that of the process stays as it was, so that float64
+    arithmetic with them needs `nqs.configure()`.
+
+    Args:
+      directory: of the run.
+      **parts: ansatz, hamiltonian, sampler or optimizer, where their class cannot be
+        imported from here (defined in a script, say).
+
+    Raises:
+      RunError: if the directory holds no run, or its checkpoints are damaged.
+      ValueError: if a part cannot be rebuilt from its settings.
+    """
+    with _settings_kept():
+        experiment, found = saved_run(Path(directory), parts)
+        walkers = jax.tree.map(jnp.asarray, found["sampler"].walkers)
+        params = jax.tree.map(jnp.asarray, found["vmc"].average)
+    return Loaded(experiment.ansatz, params, walkers)
+
+
+@contextlib.contextmanager
+def _settings_kept() -> Iterator[None]:
+    """Restore precision and matrix products of the process at the end."""
+    names = ("jax_enable_x64", "jax_default_matmul_precision")
+    before = {name: getattr(jax.config, name) for name in names}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
+
+
+def saved_run(
+    directory: Path, parts: dict[str, Any]
+) -> tuple[Experiment, dict[str, Any]]:
+    """The experiment of a run and the content of its last good checkpoint.
+
+    The process takes the precision of the run.
+
+    Raises:
+      RunError: if there is no run, no checkpoint, or none that is undamaged.
+      ValueError: if a part was defined in a script and is not among `parts`.
+    """
+    config = read_json(directory / "config.json")
+    experiment = rebuild(directory, config, parts)
+    configure(experiment.precision)
+    with refusals(directory):
+        found = last_checkpoint(directory, experiment, identity(config), warn)
+    if found is None:
+        raise RunError(f"{directory} holds no checkpoint yet")
+    return experiment, found
+
+
+def has_checkpoint(directory: str | Path | None) -> bool:
+    """Whether a run has come as far as its first checkpoint."""
+    return directory is not None and checkpoint.exists(Path(directory) / "checkpoints")
+
+
+def last_checkpoint(
+    directory: Path,
+    experiment: Experiment,
+    identity: str,
+    warn: Callable[[str], None],
+) -> dict[str, Any] | None:
+    """The last good checkpoint of a run directory as NumPy arrays; None without any.
+
+    Raises:
+      CheckpointError: if all are damaged, or they belong to another run.
+    """
+    if not has_checkpoint(directory):
+        return None
+    folder, like = directory / "checkpoints", expected(experiment)
+    return checkpoint.restore(folder, like, identity=identity, warn=warn)[1]
+
+
+def rebuild(
+    directory: Path, config: dict[str, Any], parts: dict[str, Any]
+) -> Experiment:
+    """The experiment of a run directory, from its configuration.
+
+    Raises:
+      RunError: if the configuration describes none.
+      ValueError: if a part was defined in a script and is not among `parts`.
+    """
+    try:
+        fields = {
+            name: parts[name] if name in parts else from_json(value)
+            for name, value in config.items()
+            if name != "options"
+        }
+        return Experiment(
+            **fields, options=config["options"], directory=str(directory), resume=True
+        )
+    except NotImportable as error:
+        raise ValueError(
+            f"{directory} was made with a part of a script: {error}; pass it to load, "
+            "ansatz=MyAnsatz() say"
+        ) from None
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise RunError(
+            f"{directory / 'config.json'} is damaged, or of another version: it "
+            f"describes no run ({error!r})"
+        ) from None

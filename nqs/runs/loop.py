@@ -1,0 +1,211 @@
+"""Running an experiment: burn in, train, evaluate, report.
+
+Nothing below this room depends on precision, devices, files or progress.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nqs.checks import whole
+from nqs.runs.devices import configure, one_blas_thread
+from nqs.runs.directory import (
+    RunError,
+    alone,
+    check_directory,
+    open_directory,
+    write_json,
+)
+from nqs.runs.experiment import Experiment
+from nqs.runs.interrupts import refusals, signals
+from nqs.runs.load import last_checkpoint, saved_run
+from nqs.runs.metrics import Metrics
+from nqs.runs.programs import Programs, compiled
+from nqs.runs.progress import Progress
+from nqs.runs.result import report, sentence, write_report
+from nqs.runs.start import Start, prepare
+from nqs.runs.state import PHASES, RunState, restored
+from nqs.runs.watch import Watch
+from nqs.statistics.evaluation import means, stack, summary
+
+
+def run(experiment: Experiment, parent: Path | None = None) -> dict[str, Any]:
+    """Burn in, train and evaluate; write the run directory; return its result.
+
+    Precision, matrix products and CPU devices are set for the whole process, see
+    `configure`. Ctrl-C and SIGTERM save a checkpoint and end the process with 128 plus
+    the number of the signal.
+
+    Args:
+      experiment: to run.
+      parent: directory of the series that this run belongs to, which is the one to
+        resume after an interruption.
+
+    Raises:
+      RunError: if the run cannot start or go on: an existing or changed directory, an
+        ansatz that gives no LogPsi, a damaged checkpoint, a full disk, numbers that are
+        not finite. Everything up to the last checkpoint is kept.
+    """
+    configure(experiment.precision)
+    place, config, resume = experiment.directory, experiment.config(), experiment.resume
+    with refusals(Path(place or "runs")):
+        check_directory(place, config, resume)
+    start = prepare(experiment)  # before anything is written: mistakes leave no trace
+    with refusals(Path(place or "runs")):
+        directory = open_directory(place, experiment.name, config, resume)
+    print(f"run directory {directory}", flush=True)
+    with refusals(directory), alone(directory), one_blas_thread(), signals() as stop:
+        return _all_phases(Watch(start, directory, stop, parent=parent))
+
+
+def evaluate_again(
+    directory: Path, steps: int, seed: int, untrained: bool = False
+) -> dict[str, Any]:
+    """Measure a run again, into `evaluations/NUMBER/` of its directory.
+
+    Raises:
+      RunError: if its training has not begun, unless `untrained`.
+      ValueError: if steps or seed are out of range.
+    """
+    whole("steps", steps)
+    whole("seed", seed, 0, 2**32 - 1)
+    experiment, found = saved_run(directory, {})
+    state = restored(found, experiment.iterations)
+    trained = state.done["train"]
+    if trained == 0 and experiment.iterations > 0 and not untrained:
+        raise RunError(
+            f"{directory} must hold trained parameters, got those of step 0; resume "
+            "the run, or ask for the untrained ones with --untrained"
+        )
+    start = prepare(experiment)
+    if trained < experiment.iterations:
+        start.warnings.append(
+            f"training had come to step {trained} of {experiment.iterations}"
+        )
+    start.keys["evaluation"] = jax.random.fold_in(start.keys["again"], seed)
+    seconds = state.seconds | {"evaluation": 0.0}
+    state = state._replace(done=state.done | {"evaluation": 0}, seconds=seconds)
+    state = start.place(state._replace(samples=[]))
+    number = 1
+    while (target := directory / "evaluations" / f"{number:04d}").exists():
+        number += 1
+    with refusals(target), one_blas_thread(), signals() as stop:
+        target.mkdir(parents=True)
+        watch = Watch(start, target, stop, saving=False)
+        state, programs = _timed_programs(start, state, ["evaluation"])
+        state = _phase("evaluation", steps, programs.evaluation, state, watch)
+        return _finish(start, state, target, {})
+
+
+def _all_phases(watch: Watch) -> dict[str, Any]:
+    """All phases, from the last checkpoint on."""
+    start, directory = watch.start, watch.directory
+    experiment, state = start.experiment, start.state
+    if experiment.resume:
+        state = _resumed(watch)
+        write_json(directory / "config.json", experiment.config())
+    steps = (experiment.burn_in, experiment.iterations, experiment.evaluation_steps)
+    totals = dict(zip(PHASES, steps, strict=True))
+    left = [name for name in PHASES if state.done[name] < totals[name]]
+    state, programs = _timed_programs(start, state, left)
+    metrics = Metrics(directory / "metrics.jsonl")
+    if not state.done["evaluation"]:
+        watch.save(state)
+        state = _phase("burn_in", totals["burn_in"], programs.burn_in, state, watch)
+        with _logged(programs, metrics, state, watch) as train:
+            state = _phase("train", totals["train"], train, state, watch)
+        state = state._replace(sampler=jax.tree.map(jnp.copy, state.vmc.sampler))
+        watch.save(state)
+    evaluation = programs.evaluation
+    state = _phase("evaluation", totals["evaluation"], evaluation, state, watch)
+    watch.save(state)
+    return _finish(start, state, directory, metrics.columns())
+
+
+def _phase(
+    phase: str, total: int, advance: Callable, state: RunState, watch: Watch
+) -> RunState:
+    """Advance one phase to its end."""
+    experiment = watch.start.experiment
+    progress = Progress(experiment.hamiltonian.energy_unit, experiment.n_walkers)
+    with progress.phase(phase, state.done[phase], total):
+        while state.done[phase] < total:
+            started = time.monotonic()
+            following, info = advance(state)
+            watch.refuse_broken(info, state, phase)
+            state = following.after(phase, time.monotonic() - started)
+            progress.update(state.done[phase], info)
+            watch.after_step(state, phase)
+    return state
+
+
+@contextlib.contextmanager
+def _logged(programs: Programs, metrics: Metrics, state: RunState, watch: Watch):
+    """A training step that writes its metrics, and now and then the observables."""
+    every = watch.start.experiment.observe_every
+    observed = Metrics(watch.directory / "observables.jsonl", every or 1)
+
+    def train(state: RunState) -> tuple[RunState, dict[str, Any]]:
+        following, info = programs.train(state)
+        watch.refuse_broken(info, state, "train")  # before it is written
+        step = state.done["train"] + 1
+        metrics.append(step, info)
+        if every and step % every == 0:
+            observed.append(step, means(programs.observe(following, step)))
+        return following, info
+
+    with contextlib.ExitStack() as files:
+        for file in (metrics, observed) if every else (metrics,):
+            files.enter_context(file.open(state.done["train"], watch.start.warn))
+        yield train
+
+
+def _resumed(watch: Watch) -> RunState:
+    """The state of the last good checkpoint; without any, the first state."""
+    start = watch.start
+    found = last_checkpoint(
+        watch.directory, start.experiment, watch.identity, start.warn
+    )
+    if found is None:
+        start.warn("no checkpoint is left: the run starts at its beginning")
+        return start.state
+    state = start.place(restored(found, start.experiment.iterations))
+    before, now = found["n_devices"], start.mesh.size
+    agreement = "bit for bit" if before == now else "statistically, not bit for bit"
+    print(
+        f"resumed after {sum(state.done.values())} steps on {now} devices ({before} "
+        f"before): the continuation is the same {agreement}",
+        flush=True,
+    )
+    return state
+
+
+def _timed_programs(
+    start: Start, state: RunState, phases: list[str]
+) -> tuple[RunState, Programs]:
+    started = time.monotonic()
+    programs = compiled(start, state, phases)
+    spent = state.seconds["compile"] + time.monotonic() - started
+    return state._replace(seconds=state.seconds | {"compile": spent}), programs
+
+
+def _finish(
+    start: Start, state: RunState, directory: Path, metrics: dict[str, np.ndarray]
+) -> dict[str, Any]:
+    """Estimate, draw, and write `result.json` last."""
+    experiment, samples = start.experiment, stack(state.samples)
+    measured = summary(samples, experiment.hamiltonian.derived)
+    measured["warnings"] = start.warnings + measured["warnings"]
+    parameters, seconds = start.n_parameters, state.seconds
+    result = report(experiment, measured, parameters, seconds, start.mesh)
+    write_report(directory, experiment, result, measured, samples, metrics)
+    for message in result["warnings"]:
+        print(f"warning: {message}")
+    print(sentence(result))
+    return result

@@ -1,0 +1,61 @@
+"""Logs of training: `metrics.jsonl` and `observables.jsonl`."""
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nqs.runs.directory import plain, replacing
+
+
+class Metrics:
+    """`metrics.jsonl`, one line a training step, or one every so many of them.
+
+    Attributes:
+      path: of the file.
+      every: training steps from line to line.
+    """
+
+    def __init__(self, path: Path, every: int = 1):
+        self.path, self.every = path, every
+        self.file = None
+
+    @contextlib.contextmanager
+    def open(self, steps: int, warn: Callable[[str], None]) -> Iterator[None]:
+        """Cut the file down to the lines of the first `steps`, and append from there.
+
+        `warn` receives a sentence about missing or damaged lines.
+        """
+        lines = [line for line, row in self._undamaged() if row["step"] <= steps]
+        if missing := max(0, steps // self.every - len(lines)):
+            warn(f"{missing} lines of {self.path} are missing or damaged")
+        with replacing(self.path) as file:
+            file.write(b"".join(lines))
+        # Unbuffered: nothing is left to be written when the disk is full.
+        with open(self.path, "ab", buffering=0) as self.file:
+            yield
+
+    def append(self, step: int, info: Mapping[str, Any]) -> None:
+        """Write one line to the operating system."""
+        assert self.file is not None
+        line = json.dumps(plain({"step": step} | dict(info))).encode() + b"\n"
+        while line:  # a nearly full disk takes a part
+            line = line[self.file.write(line) :]
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Every metric as an array over the steps, null as NaN."""
+        rows = [row for _, row in self._undamaged()]
+        keys = rows[0] if rows else {}
+        return {k: np.array([row.get(k) for row in rows], float) for k in keys}
+
+    def _undamaged(self) -> Iterator[tuple[bytes, dict[str, Any]]]:
+        """The lines that can be read, with their content."""
+        content = self.path.read_bytes() if self.path.exists() else b""
+        for line in content.splitlines(keepends=True):
+            with contextlib.suppress(ValueError):
+                row = json.loads(line)
+                if line.endswith(b"\n") and isinstance(row, dict) and "step" in row:
+                    yield line, row

@@ -1,0 +1,174 @@
+"""Walkers and parameters before the first step of a run."""
+
+import warnings
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from nqs.runs.devices import configure, placed, shardings, walker_mesh
+from nqs.runs.directory import RunError
+from nqs.runs.experiment import Experiment
+from nqs.runs.interrupts import warn
+from nqs.runs.load import has_checkpoint, saved_run
+from nqs.runs.state import PHASES, RunState, fresh, sample_names
+from nqs.types import Params, Walkers
+from nqs.vmc import VMCState
+
+KEYS = ("walkers", "parameters", *PHASES, "again", "observe")
+
+
+class Start(NamedTuple):
+    """A run before its first step.
+
+    Attributes:
+      experiment: to run.
+      mesh: of the devices.
+      keys: of every use of randomness, by name.
+      state: on the devices.
+      names: of the measurements of an evaluation step.
+      n_parameters: of the ansatz.
+      warnings: sentences for the result.
+    """
+
+    experiment: Experiment
+    mesh: jax.sharding.Mesh
+    keys: dict[str, Array]
+    state: RunState
+    names: list[str]
+    n_parameters: int
+    warnings: list[str]
+
+    def warn(self, message: str) -> None:
+        """Print a warning, and keep it for the result."""
+        self.warnings.append(message)
+        warn(message)
+
+    def place(self, state: RunState) -> RunState:
+        """The state with copies of its arrays on the devices."""
+        where = shardings(state.vmc, self.mesh, self.experiment.n_walkers)
+        vmc = placed(state.vmc, where)
+        return state._replace(vmc=vmc, sampler=placed(state.sampler, where.sampler))
+
+
+def prepare(experiment: Experiment) -> Start:
+    """Walkers, parameters and devices of a run; nothing is written.
+
+    Raises:
+      RunError: if the ansatz cannot be evaluated, or contradicts the Hamiltonian.
+    """
+    root = jax.random.key(experiment.seed)
+    keys = {name: jax.random.fold_in(root, i) for i, name in enumerate(KEYS)}
+    mesh, n_devices = walker_mesh(experiment.n_walkers), len(jax.devices())
+    messages = []
+    if mesh.size < n_devices:
+        messages.append(
+            f"{experiment.n_walkers} walkers are no multiple of {n_devices} devices; "
+            f"{mesh.size} used"
+        )
+    with warnings.catch_warnings(record=True) as caught:
+        state = _first_state(experiment, keys)
+    messages += sorted({str(warning.message) for warning in caught})
+    n_parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
+    resumed = experiment.resume and has_checkpoint(experiment.directory)
+    if experiment.start_from is not None and not resumed:
+        state, found = start_from(experiment, state, keys["parameters"])
+        messages += found
+    names = sample_names(experiment)  # a first trace of the parts
+    start = Start(experiment, mesh, keys, fresh(state), names, n_parameters, messages)
+    return start._replace(state=start.place(start.state))
+
+
+def _first_state(experiment: Experiment, keys: dict[str, Array]) -> VMCState:
+    walkers = experiment.hamiltonian.initial_walkers(
+        keys["walkers"], experiment.n_walkers
+    )
+    try:
+        return experiment.vmc().init(keys["parameters"], walkers)
+    except ValueError as error:
+        raise RunError(str(error)) from error
+    except (AttributeError, TypeError) as error:
+        name = type(experiment.ansatz).__name__
+        raise RunError(f"{name} cannot be evaluated: {error}") from error
+
+
+def start_from(
+    experiment: Experiment, state: VMCState, key: Array
+) -> tuple[VMCState, list[str]]:
+    """The state with measured parameters and rescaled walkers of another run.
+
+    Parameters and walkers of another shape start anew; the sentences name them.
+
+    Raises:
+      RunError: if the other run cannot be loaded.
+    """
+    try:
+        source, found = saved_run(Path(str(experiment.start_from)), {})
+    except ValueError as error:
+        raise RunError(f"start_from: {error}") from error
+    finally:  # loading took the precision of the other run
+        configure(experiment.precision)
+    params, messages = _fitting(state.params, found["vmc"].average, source.directory)
+    walkers = _rescaled(experiment, source, found["sampler"].walkers)
+    if walkers is None:
+        messages.append(
+            f"start_from: walkers of {source.directory} have another shape, so that "
+            "walkers start anew"
+        )
+    else:
+        state = experiment.vmc().init(key, walkers)
+    for message in messages:
+        warn(message)
+    average = jax.tree.map(jnp.copy, params)
+    return state._replace(params=params, average=average), messages
+
+
+def _fitting(
+    params: Params, others: Params, directory: str | None
+) -> tuple[Params, list[str]]:
+    """Parameters of another run where name and shape agree, and which do not."""
+    given = _by_name(others)
+    shapes = {name: leaf.shape for name, leaf in given.items()}
+    fitting = [k for k, leaf in _by_name(params).items() if shapes.get(k) == leaf.shape]
+    anew = [name for name in _by_name(params) if name not in fitting]
+
+    def chosen(path, leaf):
+        name = jax.tree_util.keystr(path)
+        return jnp.asarray(given[name] if name in fitting else leaf, leaf.dtype)
+
+    params = jax.tree_util.tree_map_with_path(chosen, params)
+    if not anew:
+        return params, []
+    return params, [
+        f"start_from: {len(fitting)} parameters are those of {directory}: "
+        f"{', '.join(fitting) or 'none'}; {len(anew)} start anew: {', '.join(anew)}"
+    ]
+
+
+def _rescaled(
+    experiment: Experiment, source: Experiment, walkers: Walkers
+) -> Walkers | None:
+    """Walkers of another run rescaled to this system; None if their shapes differ."""
+    new = experiment.hamiltonian.initial_walkers(jax.random.key(0), 1)
+    here, there = (
+        [leaf.shape[1:] for leaf in jax.tree.leaves(w)] for w in (new, walkers)
+    )
+    if here != there:
+        return None
+    ratio = experiment.hamiltonian.length_scale / source.hamiltonian.length_scale
+    copies = np.arange(experiment.n_walkers) % source.n_walkers
+
+    def rescaled(leaf, like):
+        leaf = leaf[copies]
+        scaled = leaf * ratio if np.issubdtype(leaf.dtype, np.floating) else leaf
+        return jnp.asarray(scaled, like.dtype)
+
+    return jax.tree.map(rescaled, walkers, new)
+
+
+def _by_name(params: Params) -> dict[str, Any]:
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    return {jax.tree_util.keystr(path): leaf for path, leaf in leaves}

@@ -1,0 +1,92 @@
+"""Checkpoints, signals and numbers that are not finite, from step to step of a run."""
+
+import dataclasses
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nqs.runs import checkpoint
+from nqs.runs.directory import RunError
+from nqs.runs.interrupts import resume_command
+from nqs.runs.start import Start
+from nqs.runs.state import RunState, identity, saved
+
+
+@dataclasses.dataclass
+class Watch:
+    """The end of every step: refuse broken numbers, stop when asked, save in time.
+
+    Attributes:
+      start: of the run.
+      directory: of the run.
+      stop: signals received.
+      saving: whether there are checkpoints.
+      parent: directory to resume instead, if the run is one of a series.
+    """
+
+    start: Start
+    directory: Path
+    stop: list[int]
+    saving: bool = True
+    parent: Path | None = None
+
+    def __post_init__(self):
+        self.saved_at = time.monotonic()
+        self.identity = identity(self.start.experiment.config())
+
+    def save(self, run: RunState) -> None:
+        """Write a checkpoint."""
+        if not self.saving:
+            return
+        folder, step = self.directory / "checkpoints", sum(run.done.values())
+        tree = saved(run, self.start.names, self.start.mesh.size)
+        checkpoint.save(folder, step, tree, identity=self.identity)
+        self.saved_at = time.monotonic()
+
+    def after_step(self, run: RunState, phase: str) -> None:
+        """Stop after a signal, or save if it is time."""
+        if self.stop:
+            self._end(run, phase)
+        every = self.start.experiment.checkpoint_every
+        if self.saving and time.monotonic() - self.saved_at >= every:
+            self.save(run)
+
+    def refuse_broken(self, info: dict[str, Any], run: RunState, phase: str) -> None:
+        """Stop with RunError where the next step gave numbers that are not finite."""
+        if (numbers := broken(info)) is None:
+            return
+        where = f"at step {run.done[phase] + 1} of {phase}"
+        if not self.saving:
+            raise RunError(f"{numbers} are not finite {where}")
+        # a checkpoint of the step before holds parameters that were not measured
+        folder = self.directory / "checkpoints"
+        checkpoint.discard(folder, sum(run.done.values()))
+        raise RunError(
+            f"{numbers} are not finite {where}; the run stopped, and its last good "
+            f"checkpoint is in {folder}. Try a smaller learning rate; check the ansatz "
+            "for divergences"
+        )
+
+    def _end(self, run: RunState, phase: str) -> None:
+        """Save, print the command that resumes the run, and end the process."""
+        name = signal.Signals(self.stop[0]).name
+        text = f"{name}: stopped after step {run.done[phase]} of {phase}"
+        if self.saving:
+            self.save(run)
+            command = resume_command(self.parent or self.directory)
+            text += f"; a checkpoint is saved. Go on with: {command}"
+        print(text, file=sys.stderr)
+        raise SystemExit(128 + self.stop[0])
+
+
+def broken(info: dict[str, Any]) -> str | None:
+    """The numbers of a step that are not finite, if any."""
+    if count := int(info.get("non_finite", 0)):
+        return f"{count} local energies or wave-function values"
+    if not np.isfinite(info.get("update_norm", 0.0)):
+        return "updates of the parameters"
+    return None
