@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from nqs.runs import checkpoint, load, run
+from nqs.runs.devices import walker_mesh
 from nqs.runs.directory import RunError, read_json
 from nqs.runs.load import last_checkpoint
 from nqs.runs.state import identity
@@ -232,6 +233,26 @@ def test_a_run_made_longer_is_the_run_that_was_longer_from_the_start(
     one, other = (outcome(tmp_path / k, experiment(**longer)) for k in "ab")
     assert_alike(one, other)
     assert read_json(tmp_path / "a" / "config.json") == experiment(**longer).config()
+
+
+def test_a_run_resumes_on_another_number_of_devices_and_prints_it(
+    finished, tmp_path, monkeypatch, capsys
+):
+    longer = {"iterations": 9}
+    same = resumed(finished, tmp_path / "a", **longer)
+    assert "on 4 devices (4 before): the continuation is the same bit for bit" in (
+        capsys.readouterr().out
+    )
+    monkeypatch.setattr(
+        "nqs.runs.start.walker_mesh", lambda n: walker_mesh(n, jax.devices()[:2])
+    )
+    other = resumed(finished, tmp_path / "b", **longer)
+    assert "on 2 devices (4 before): the continuation is the same statistically" in (
+        capsys.readouterr().out
+    )
+    assert other["device"] == "2 x cpu"
+    # the same moves are accepted; sums are done in another order
+    assert other["energy"] == pytest.approx(same["energy"], rel=1e-10)
 
 
 @pytest.mark.parametrize("field", ["iterations", "evaluation_steps"])

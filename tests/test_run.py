@@ -31,7 +31,16 @@ from nqs.runs.progress import uncertain
 from nqs.runs.start import prepare
 from nqs.runs.state import identity
 from nqs.types import Function, LogPsi
-from tests.tiny import ROOT, Still, Well, exact, experiment, gaussian, narrow
+from tests.tiny import (
+    OPTIMIZERS,
+    ROOT,
+    Still,
+    Well,
+    exact,
+    experiment,
+    gaussian,
+    narrow,
+)
 
 pytestmark = pytest.mark.usefixtures("compiled", "without_figures")
 
@@ -601,6 +610,27 @@ def test_walkers_are_split_over_as_many_devices_as_divide_them():
     assert placed.sampler.walkers.spec == PartitionSpec("walkers")
     assert placed.sampler.width.spec == PartitionSpec()
     assert placed.params["a"].spec == PartitionSpec()
+
+
+def fixed(params, x):
+    return gaussian({"a": jnp.ones(())}, x)
+
+
+@dataclasses.dataclass(frozen=True)
+class Eigenstate(Well):
+    """The well with the energies of its ground state."""
+
+    def terms(self, ansatz, params, x):
+        return super().terms(ansatz, {"a": jnp.ones(())}, x)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_an_ansatz_without_parameters_is_measured(tmp_path, optimizer):
+    parts = {"ansatz": Function(fixed), "hamiltonian": Eigenstate()}
+    parts |= {"optimizer": OPTIMIZERS[optimizer], "sampler": Still()}
+    result = run(experiment(**parts, directory=str(tmp_path / "a")))
+    assert result["n_parameters"] == 0
+    assert result["energy"] == pytest.approx(0.5, rel=1e-12)
 
 
 def test_chunks_of_walkers_change_nothing_but_rounding(tmp_path):
