@@ -637,7 +637,7 @@ def test_product_multiplies_its_factors():
             {"sigma": np.nan},
             "sigma must be finite and positive, got nan",
         ),
-        (PadeJastrow, {"beta": -1.0}, "beta must be positive, got -1.0"),
+        (PadeJastrow, {"beta": -1.0}, "beta must be finite and positive, got -1.0"),
     ],
 )
 def test_impossible_settings_are_refused(part, setting, message):

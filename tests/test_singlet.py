@@ -253,7 +253,10 @@ def test_operator_on_pairs_is_the_sum_over_exchanges(n_up, n_down):
     [
         (lambda: SingletBackflow(1, CUBE, layers=0), "layers must be a positive"),
         (lambda: SingletBackflow(1, CUBE, channels=1.5), "channels must be a positive"),
-        (lambda: SingletBackflow(1, CUBE, ranges=(0.0,)), "ranges must be positive"),
+        (
+            lambda: SingletBackflow(1, CUBE, ranges=(0.0,)),
+            "ranges must be finite",
+        ),
         (lambda: SingletBackflow(1, CUBE, activation="relux"), "relux"),
     ],
 )

@@ -24,6 +24,7 @@ from nqs.ansatze.layers import check_elementwise, named_activation
 from nqs.ansatze.log_derivatives import LayerwiseDerivatives
 from nqs.ansatze.plane_waves import plane_waves
 from nqs.ansatze.slater import log_determinants, oscillator_orbitals
+from nqs.checks import positive
 from nqs.laplacian.messages import message_sum
 from nqs.laplacian.pairs import relative_features
 from nqs.laplacian.waves import pair_waves, squared_distance, waves
@@ -220,8 +221,8 @@ def _periodic_pairs(
 
 def check_ranges(ranges: tuple[float, ...]) -> None:
     """Refuse ranges that are not positive."""
-    if not all(0 < length < float("inf") for length in ranges):
-        raise ValueError(f"ranges must be positive, got {ranges!r}")
+    for length in ranges:
+        positive("ranges", length)
 
 
 def gaussians(square: Array, ranges: tuple[float, ...]) -> list[Array]:

@@ -9,6 +9,7 @@ import numpy as np
 from jax import Array
 
 from nqs.ansatze.log_derivatives import LayerwiseDerivatives
+from nqs.checks import positive
 from nqs.laplacian.pairs import relative_features
 from nqs.laplacian.waves import pair_waves, squared_distance, waves
 from nqs.space.box import Box
@@ -40,8 +41,7 @@ class PadeJastrow(nn.Module):
 
     def __post_init__(self):
         super().__post_init__()
-        if not 0 < self.beta < float("inf"):
-            raise ValueError(f"beta must be positive, got {self.beta!r}")
+        positive("beta", self.beta)
 
     @nn.compact
     def __call__(self, x: Array) -> LogPsi:

@@ -218,13 +218,8 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
             )
         m = self.box.closed_shell(self.n_up)  # with fewer waves psi would vanish
         waves_of_pairs = orbitals(m, 1 + dense(m, bias=True)(h))
-        # a weight for every shell, so that none of its waves is preferred
-        squares = np.sum(real_wave_vectors(m, self.box) ** 2, axis=1)
-        size = squares.max() or 1.0
-        shells, shell = np.unique(np.round(squares / size, 9), return_inverse=True)
-        open_shell = (np.arange(len(shells)) == len(shells) - 1) & (m > n_down)
-        start = jnp.asarray(np.where(open_shell, OPEN_SHELL, 1.0), x.dtype)
-        c = self.param("weights", lambda _: start)[shell]
+        start, shell = _shell_weights(m, self.box, n_down)
+        c = self.param("weights", lambda _: jnp.asarray(start, x.dtype))[shell]
         pairs = (c[None] * waves_of_pairs) @ waves_of_pairs.T + of_pairs()
         unpaired = (orbitals(self.n_up - n_down),)
         return Tables(unpaired, pairs, spin_factor, of_pairs(), logabs)
@@ -263,6 +258,18 @@ class Tables(NamedTuple):
             pairs=None if self.pairs is None else self.pairs[order][:, order],
             mixing=self.mixing[order][:, order],
         )
+
+
+def _shell_weights(m: int, box: Box, n_down: int) -> tuple[np.ndarray, np.ndarray]:
+    """First weights (shells,) of m plane waves, and the shell (m,) of each wave.
+
+    One weight per shell, so that none of its waves is preferred.
+    """
+    squares = np.sum(real_wave_vectors(m, box) ** 2, axis=1)
+    size = squares.max() or 1.0
+    shells, shell = np.unique(np.round(squares / size, 9), return_inverse=True)
+    open_shell = (np.arange(len(shells)) == len(shells) - 1) & (m > n_down)
+    return np.where(open_shell, OPEN_SHELL, 1.0), shell
 
 
 def spin_signs(n: int, n_up: int, dtype) -> Array:

@@ -1,6 +1,5 @@
 """Slater determinants of oscillator orbitals, bare and with a Jastrow factor."""
 
-import itertools
 import math
 from collections.abc import Callable
 from functools import partial
@@ -13,6 +12,7 @@ from jax import Array
 
 from nqs.ansatze.jastrow import PadeJastrow, Product
 from nqs.ansatze.layers import oscillator_lengths
+from nqs.space.oscillator import oscillator_levels
 from nqs.types import LogPsi
 
 
@@ -94,17 +94,23 @@ def log_determinants(
             signs, logs = signs * sign, logs + log
     if factors is None or factors.shape[1] == 1:
         return LogPsi(signs[0], logabs + logs[0])
+    total = _sum(signs, logs)
+    return LogPsi(total.sign, logabs + total.logabs)
+
+
+def _sum(signs: Array, logs: Array) -> LogPsi:
+    """Log of the sum over k of signs exp(logs), both (k,)."""
     largest = jax.lax.stop_gradient(jnp.max(logs))
     weights = jnp.exp(logs - largest)
     if not jnp.iscomplexobj(signs):
         total = jnp.sum(signs * weights)
-        return LogPsi(jnp.sign(total), logabs + largest + jnp.log(jnp.abs(total)))
-    # folx takes no modulus of a complex number, nor do real and imaginary part need it
+        return LogPsi(jnp.sign(total), largest + jnp.log(jnp.abs(total)))
+    # real and imaginary part, because folx has no modulus of a complex number
     real, imaginary = (jnp.sum(f(signs) * weights) for f in (jnp.real, jnp.imag))
     square = real * real + imaginary * imaginary
     scale = jax.lax.rsqrt(square)
     sign = jax.lax.complex(scale * real, scale * imaginary)
-    return LogPsi(sign, logabs + largest + jnp.log(square) / 2)
+    return LogPsi(sign, largest + jnp.log(square) / 2)
 
 
 def oscillator_orbitals(q: Array, factors: Array | None, omegas: np.ndarray) -> Array:
@@ -121,14 +127,7 @@ def lowest_orbitals(n: int, omegas: np.ndarray) -> np.ndarray:
 
     Ties are broken in favor of the first axes, so that an open shell is well defined.
     """
-    n_quanta, levels = 0, []
-    while len(levels) < n:  # raise the cutoff until enough orbitals lie below it
-        cutoff = n_quanta * omegas.min() * (1 + 1e-9)
-        limits = (range(int(cutoff / omega) + 1) for omega in omegas)
-        levels = [k for k in itertools.product(*limits) if np.dot(k, omegas) <= cutoff]
-        n_quanta += 1
-    levels.sort(key=lambda k: (round(float(np.dot(k, omegas)), 9), k[::-1]))
-    return np.asarray(levels[:n])
+    return np.asarray(oscillator_levels(n, omegas[::-1].tolist()))[:, ::-1]
 
 
 def hermite_orbitals(q: Array, levels: np.ndarray) -> Array:
