@@ -145,7 +145,7 @@ def average(results: list[dict[str, Any]]) -> dict[str, Any]:
     error = None
     if all(e is not None for e in errors):
         error = float(np.linalg.norm(errors)) / len(errors)
-    n = round(results[0]["energy"] / results[0]["energy_per_particle"])
+    n = results[0]["n"]
     print(f"energy {uncertain(energies.mean(), error)} hartree, {len(errors)} twists")
     return {
         "energy": float(energies.mean()),

@@ -1,4 +1,4 @@
-"""Parts as JSON and back: what `config.json` holds.
+"""Parts as JSON and back: the content of `config.json`.
 
 A part is a frozen dataclass of plain numbers, tuples and other parts, so its class and
 its fields say everything: {"part": "hamiltonians.trap:HarmonicTrap", "n": 2, ...}. A

@@ -33,13 +33,13 @@ def usable_cores() -> int:
 
 
 def one_blas_thread() -> contextlib.AbstractContextManager:
-    """Within, LAPACK works in the thread that calls it.
+    """Keep LAPACK in the thread that calls it.
 
     Each CPU device calls it by itself. Threads of its own would fight over the cores,
     and spin there for a while after their work: measured, a step of two electrons on
     two devices takes 104 ms with them and 62 ms without.
     """
-    importlib.import_module("scipy.linalg")  # whose LAPACK JAX calls: it must be there
+    importlib.import_module("scipy.linalg")  # JAX calls its LAPACK
     return threadpool_limits(1, user_api="blas")
 
 
@@ -56,7 +56,7 @@ def walker_mesh(n_walkers: int, devices: list[Any] | None = None) -> jax.shardin
 
 
 def shardings(state: Any, mesh: jax.sharding.Mesh, n_walkers: int) -> Any:
-    """Where each leaf lives: a sampler's per-walker arrays are split, all else is not.
+    """Sharding of each leaf: per-walker arrays of a sampler are split, others are not.
 
     Args:
       state: a VMCState or a sampler state, of arrays or their shapes.

@@ -14,12 +14,12 @@ import numpy as np
 
 from nqs.runs.config import differences
 
-# What --resume may raise; everything else must stay as it was.
+# Settings that --resume may raise; all others must stay as they were.
 EXTENDABLE = ("iterations", "evaluation_steps")
 
 
 class RunError(Exception):
-    """A run cannot start or go on; the message is one sentence for a person."""
+    """A run cannot start or continue; the message is one sentence."""
 
 
 def open_directory(
@@ -69,7 +69,7 @@ def check_directory(directory: str | None, config: dict[str, Any], resume: bool)
 
 @contextlib.contextmanager
 def alone(directory: Path) -> Iterator[None]:
-    """Within, no other process may run in this directory, and none does.
+    """Lock a run directory against other processes.
 
     Raises:
       RunError: if one does already. File systems that have no locks let it pass.

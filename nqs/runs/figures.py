@@ -14,15 +14,15 @@ BLUE, ORANGE, GREY = "#2166ac", "#d6604d", "#666666"
 
 
 class Profile(NamedTuple):
-    """An average over a grid, and what to write beside it.
+    """An average over a grid, and its labels.
 
     Attributes:
       grid: (k,) or (a, b, 2).
       mean: (k,), (c, k) or, on the second grid, (a, b).
       error: of the same shape, NaN where it is not known.
       axes: text along each axis of the grid.
-      label: what the mean is.
-      curves: what each of c rows is.
+      label: of the mean.
+      curves: label of each of c rows.
     """
 
     grid: np.ndarray
@@ -90,13 +90,13 @@ def draw_energies(
     Args:
       path: of the PNG file, whose folder is made if need be.
       label: of x.
-      x: (k,) what the runs differ in.
+      x: (k,) the parameter in which the runs differ.
       results: of the runs, as in their `result.json`.
     """
     figure, axes = _axes(label, f"energy per particle ({results[0]['energy_unit']})")
     sources: dict[str, list[tuple[float, float, float]]] = {}
     for at, result in zip(x, results, strict=True):
-        n = result["energy"] / result["energy_per_particle"]
+        n = result["n"]
         for known in result["references"]:
             row = (at, known["value"] / n, known["error"] / n)
             sources.setdefault(known["source"], []).append(row)

@@ -26,7 +26,7 @@ def uncertain(value: float, error: float | None) -> str:
 
 
 class Progress:
-    """How far a run is, how good the energy is, and when it ends.
+    """Steps done, energy, variance and remaining time of a run.
 
     Attributes:
       unit: of the energy.
@@ -72,7 +72,7 @@ class Progress:
         now = time.monotonic()
         if now - self.last_line >= LINE_EVERY or done == self.total:
             text = f"{self.name} {done}/{self.total}  {self._text(done, info)}"
-            print(text, flush=True)  # into a log that somebody follows
+            print(text, flush=True)  # for readers of a log
             self.last_line = now
 
     def _text(self, done: int, info: Mapping[str, float]) -> str:

@@ -16,6 +16,8 @@ from nqs.runs.progress import uncertain
 from nqs.statistics.extrapolation import blocks, extrapolate
 from nqs.types import Reference, sum_of_terms
 
+SAMPLING = ("autocorrelation_time", "r_hat", "n_samples", "n_effective", "acceptance")
+SETTINGS = ("iterations", "n_walkers", "seed", "precision")
 BELOW = 3.0  # standard errors below an exact energy that raise a warning
 
 
@@ -26,10 +28,10 @@ def report(
     seconds: dict[str, float],
     mesh: jax.sharding.Mesh,
 ) -> dict[str, Any]:
-    """Everything that `result.json` holds.
+    """The content of `result.json`.
 
     Args:
-      experiment: what was run.
+      experiment: that was run.
       measured: from `nqs.statistics.evaluation.summary`.
       n_parameters: of the ansatz.
       seconds: spent in each phase, and compiling.
@@ -57,26 +59,28 @@ def report(
         "v_score": hamiltonian.n * measured["variance"] / energy**2 if energy else None,
         "terms": measured["terms"],
         "observables": measured["observables"] | _v_score(hamiltonian.n, measured),
-        "autocorrelation_time": measured["autocorrelation_time"],
-        "r_hat": measured["r_hat"],
-        "n_samples": measured["n_samples"],
-        "n_effective": measured["n_effective"],
-        "acceptance": measured["acceptance"],
-        "iterations": experiment.iterations,
-        "n_walkers": experiment.n_walkers,
-        "seed": experiment.seed,
-        "precision": experiment.precision,
+        **{name: measured[name] for name in SAMPLING},
+        **{name: getattr(experiment, name) for name in SETTINGS},
+        **_costs(seconds, mesh, experiment.iterations),
+        "references": [vars(reference) for reference in references],
+        "comparison": compared,
+        "deviation_sigma": deviation_sigma(compared),
+        "warnings": measured["warnings"] + alarms(compared),
+    }
+
+
+def _costs(
+    seconds: dict[str, float], mesh: jax.sharding.Mesh, iterations: int
+) -> dict[str, Any]:
+    """Device, versions, times and memory."""
+    return {
         "device": f"{mesh.size} x {mesh.devices.flat[0].device_kind}",
         "versions": versions(),
         "compile_seconds": seconds["compile"],
         "train_seconds": seconds["burn_in"] + seconds["train"],
         "evaluate_seconds": seconds["evaluation"],
-        "seconds_per_step": seconds["train"] / max(1, experiment.iterations),
+        "seconds_per_step": seconds["train"] / max(1, iterations),
         "peak_memory_mb": peak_memory(),
-        "references": [vars(reference) for reference in references],
-        "comparison": compared,
-        "deviation_sigma": deviation_sigma(compared),
-        "warnings": measured["warnings"] + alarms(compared),
     }
 
 
@@ -98,8 +102,8 @@ def write_report(
 ) -> None:
     """Write figures, `observables.npz` and `result.json`: all of them or none.
 
-    The result gets the one entry that only the training history knows,
-    "energy_extrapolated" [value, error], None where that shows no straight line.
+    The training history adds "energy_extrapolated" [value, error] to the result, None
+    without a straight line.
     """
     line = extrapolate(blocks(metrics))
     result["energy_extrapolated"] = None if line is None else [line.energy, line.error]
