@@ -313,7 +313,7 @@ def test_conditionals_of_the_machine_are_those_of_its_marginal(name):
         np.testing.assert_allclose(log_prior, log_prior[0], rtol=0, atol=1e-12)
 
 
-def test_hidden_units_are_zero_or_one_and_drawn_apart():
+def test_hidden_units_are_independent_and_zero_or_one():
     ansatz = GaussianBinaryRBM(500)
     shapes = jax.eval_shape(ansatz.init, jax.random.key(0), jnp.ones((2, 1)))
     params = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), shapes)
@@ -437,7 +437,7 @@ def test_bare_determinant_is_the_ground_state_of_free_fermions(name):
 
 
 @pytest.mark.parametrize("n, n_up, d, omega", FREE_FERMIONS)
-def test_ten_fermions_are_as_exact_as_four(n, n_up, d, omega):
+def test_determinant_is_exact_for_more_fermions(n, n_up, d, omega):
     trap, ansatz = HarmonicTrap(n, d, omega, n_up=n_up), Slater(n_up, omega)
     walkers = trap.initial_walkers(jax.random.key(0), 32)
     params = {"params": {"log_alpha": jnp.zeros(())}}
@@ -586,7 +586,7 @@ def test_pade_factor_is_its_formula():
         )
 
 
-def test_pade_factor_keeps_the_two_kinds_of_pairs_apart():
+def test_pade_factor_has_one_beta_per_kind_of_pair():
     walkers = jax.random.normal(jax.random.key(0), (3, 3))
     ansatz = PadeJastrow(2, strength=1.4)
     found = ansatz.apply(
@@ -656,7 +656,7 @@ def test_impossible_settings_are_refused(part, setting, message):
         (PadeJastrow(), "cusp diverges in one dimension"),
     ],
 )
-def test_what_does_not_suit_the_system_is_refused(ansatz, message):
+def test_ansatz_unlike_the_configuration_is_refused(ansatz, message):
     with pytest.raises(ValueError, match=message):
         ansatz.init(jax.random.key(0), jnp.ones((2, 1)))
 

@@ -49,7 +49,7 @@ def test_exchange_of_equal_particles_gives_the_sign_of_the_statistics(name):
     np.testing.assert_array_equal(after.sign, sign * before.sign)
 
 
-def test_up_and_down_are_told_apart_by_nothing_but_their_relation():
+def test_exchange_of_all_spins_leaves_psi_unchanged():
     _, apply, walkers, _, off = start("closed shell")
     flipped = walkers[:, np.array([3, 4, 5, 0, 1, 2])]
     np.testing.assert_allclose(
@@ -57,12 +57,14 @@ def test_up_and_down_are_told_apart_by_nothing_but_their_relation():
     )
 
 
-def test_every_part_of_the_network_is_heard():
+def test_psi_depends_on_every_parameter():
     ansatz, apply, walkers, params, off = start("closed shell")
     slater = apply(params, walkers).logabs
     for name in off["params"]:
         changed = {"params": params["params"] | {name: off["params"][name]}}
-        if name.startswith("Message"):  # heard once the last layers are not zero
+        if name.startswith(
+            "Message"
+        ):  # its output counts once the last layers are not zero
             changed = {"params": off["params"] | {name: params["params"][name]}}
             assert not np.allclose(apply(changed, walkers).logabs,
                                    apply(off, walkers).logabs)  # fmt: skip

@@ -169,7 +169,7 @@ def test_invariant_states_are_the_same_everywhere(name):
 
 
 @pytest.mark.parametrize("name", ["rbm", "complex rbm", "jastrow", "feed-forward"])
-def test_others_are_not(name):
+def test_other_ansatze_are_not_invariant(name):
     params, walkers = start(name)
     shifted = walkers[:, RING.translations[1]]
     psi, there = (evaluated(name)(params, x).logabs for x in (walkers, shifted))
@@ -383,7 +383,7 @@ def test_impossible_settings_are_refused(make, message):
         make()
 
 
-def test_recurrent_states_know_their_sites():
+def test_recurrent_state_refuses_another_number_of_sites():
     ansatz = RecurrentGRU(4)
     with pytest.raises(
         ValueError, match=r"n=4 sites do not fit levels of shape \(5,\)"
@@ -405,7 +405,7 @@ def test_a_state_of_fixed_magnetization_is_normalized_and_vanishes_elsewhere():
     assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(gradient))
 
 
-def test_a_cyclic_state_knows_no_level_from_another():
+def test_cyclic_state_is_invariant_under_a_shift_of_levels():
     ansatz, (params, walkers) = CASES["cyclic gru"], start("cyclic gru")
     before, after = (jax.vmap(ansatz.apply, (None, 0))(params, x)
                      for x in (walkers, (walkers + 1) % 3))  # fmt: skip

@@ -174,7 +174,7 @@ def test_outer_products_hold_every_derivative_once():
     np.testing.assert_allclose(np.sort(found), np.sort(expected), rtol=1e-10)
 
 
-def test_layers_that_see_one_row_are_known_by_inputs_and_signals():
+def test_layers_with_one_row_have_one_outer_product():
     params, walkers, _ = problem("phase")
     items = jax.eval_shape(ANSATZE["phase"].log_derivatives, params, walkers[0])
     shapes = [(item.inputs.shape, item.signals.shape) for item in items]
@@ -190,7 +190,7 @@ def test_a_layer_within_a_transformation_is_differentiated_as_leaves(name):
     assert layers == (name == "scanned")  # its last layer is a plain one
 
 
-def test_the_mean_of_the_derivatives_does_not_drown_their_fluctuations():
+def test_large_means_of_derivatives_keep_their_fluctuations():
     """Layers far from zero, in float32: subtracted late, the mean would leave noise."""
     ansatz, w, k, a, b = FFNN, 40, 1, 6, 5
     rng = np.random.default_rng(0)

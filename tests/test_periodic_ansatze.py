@@ -164,7 +164,7 @@ def trigonometry(jaxpr):
     return count
 
 
-def test_sines_and_cosines_grow_with_particles_alone():
+def test_number_of_sines_and_cosines_is_linear_in_particles():
     ansatz, _, walkers, _, off = start("closed shells")
     program = jax.make_jaxpr(lambda x: ansatz.apply(off, x))(walkers[0]).jaxpr
     n, d, waves = 14, 3, 7  # of a closed shell
