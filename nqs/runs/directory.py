@@ -135,6 +135,16 @@ def write_json(path: Path, value: Any) -> None:
         file.write(text.encode())
 
 
+def sync_directory(directory: Path) -> None:
+    """Make a rename in this directory durable, where the system allows it."""
+    with contextlib.suppress(OSError):  # not on Windows
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A file that takes the place of `path` once it is complete, and else vanishes."""
@@ -145,6 +155,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+        sync_directory(path.parent)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
