@@ -606,7 +606,9 @@ def test_gibbs_is_refused_for_an_ansatz_without_hidden_layer():
         VMC(SlaterJastrow(1), None, Gibbs(), FirstOrder())
     VMC(GaussianBinaryRBM(), None, Gibbs(), FirstOrder())
     params, walkers = start()
-    with pytest.raises(ValueError, match="Gibbs needs a HiddenLayer.*FeedForward"):
+    with pytest.raises(
+        ValueError, match="Gibbs requires an ansatz with a HiddenLayer.*FeedForward"
+    ):
         Gibbs().step(jax.random.key(0), FeedForward(), params, Gibbs().init(walkers))
 
 
