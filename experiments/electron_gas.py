@@ -26,7 +26,7 @@ RANGES = (0.5, 1.0, 2.0)  # of the pair features, rs
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ElectronGasOptions(ChainOptions):
-    """Electrons in a periodic box with a neutralising background, energies in hartree.
+    """Electrons in a periodic box with a neutralizing background, energies in hartree.
 
     Lengths are in units of rs bohr, so that the box is the same at every density.
     """

@@ -1,4 +1,4 @@
-"""The homogeneous electron gas in a periodic box with a neutralising background.
+"""The homogeneous electron gas in a periodic box with a neutralizing background.
 
 Lengths are in units of rs bohr, the radius of a sphere (a disc in two dimensions) that
 holds one electron, so that the box, and what a wave function sees of it, is the same

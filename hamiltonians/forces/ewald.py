@@ -1,4 +1,4 @@
-"""Coulomb energy of charges in a periodic box with a neutralising background.
+"""Coulomb energy of charges in a periodic box with a neutralizing background.
 
 Ewald's split of 1/r at a length 1/alpha: the short part is summed over images R, the
 long part over waves G, and both converge like exp(-s^2). In d = 3 dimensions of volume
