@@ -20,6 +20,7 @@ from jax import Array
 
 from hamiltonians.forces.ewald import Ewald
 from hamiltonians.references.gas import cubic_gas_references
+from nqs.checks import simplify
 from nqs.laplacian.kinetic import kinetic_energy
 from nqs.space.box import Box, reduced, spread_out
 from nqs.types import Ansatz, Hamiltonian, Params, Reference
@@ -56,6 +57,7 @@ class ElectronGas(Hamiltonian):
     length_unit = "r_s"
 
     def __post_init__(self):
+        simplify(self, "rs", "n_up", "n_down", "d")
         for name, value in (("n_up", self.n_up), ("n_down", self.n_down)):
             if not (_is_whole(value) and value >= 0):
                 raise ValueError(

@@ -24,6 +24,7 @@ import numpy as np
 from jax import Array
 
 from hamiltonians.references import two_in_a_cube
+from nqs.checks import simplify
 from nqs.laplacian.kinetic import kinetic_energy
 from nqs.ratios.exchange import opposite_pairs
 from nqs.space.box import Box, spread_out
@@ -101,6 +102,7 @@ class FermiGas(Hamiltonian):
     length_unit = "1/k_F"
 
     def __post_init__(self):
+        simplify(self, "n_up", "n_down", "kf_re")
         for name, value in (("n_up", self.n_up), ("n_down", self.n_down)):
             if not (isinstance(value, numbers.Integral) and value >= 0):
                 raise ValueError(

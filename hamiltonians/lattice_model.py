@@ -1,13 +1,13 @@
 """What Hamiltonians on a lattice have in common: their matrix, row by row."""
 
 import abc
-import math
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
+from nqs.checks import finite, settle
 from nqs.ratios.sites import site_ratios_of
 from nqs.space.lattice import Sites
 from nqs.types import Ansatz, Hamiltonian, Params
@@ -55,14 +55,18 @@ class OnLattice(Hamiltonian):
         """Levels (w, s) drawn uniformly, with the conserved sum if there is one.
 
         Raises:
-          ValueError: if n_walkers is below 1.
+          ValueError: if n_walkers is below 1, or no levels have the conserved sum.
         """
         if n_walkers < 1:
             raise ValueError(f"n_walkers must be at least 1, got {n_walkers}")
         if self.total is None:
             return jax.random.randint(key, (n_walkers, self.n), 0, self.levels)
-        ones = jnp.arange(self.n) < self.total
-        shuffle = jax.vmap(lambda key: jax.random.permutation(key, ones))
+        most = self.n * (self.levels - 1)
+        if not 0 <= self.total <= most:
+            raise ValueError(f"total must be 0 to {most}, got {self.total!r}")
+        each, rest = divmod(self.total, self.n)
+        levels = each + (jnp.arange(self.n) < rest)
+        shuffle = jax.vmap(lambda key: jax.random.permutation(key, levels))
         return shuffle(jax.random.split(key, n_walkers)).astype(int)
 
 
@@ -99,8 +103,5 @@ class LatticeModel(OnLattice):
 
 
 def check_finite(model: Hamiltonian, *fields: str) -> None:
-    """Refuse couplings that are no finite numbers."""
-    for name in fields:
-        value = getattr(model, name)
-        if not (isinstance(value, int | float) and math.isfinite(value)):
-            raise ValueError(f"{name} must be a finite number, got {value!r}")
+    """Store couplings as plain numbers; refuse those that are not finite."""
+    settle(model, **{name: finite(name, getattr(model, name)) for name in fields})

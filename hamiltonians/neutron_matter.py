@@ -34,6 +34,7 @@ from jax import Array
 
 from hamiltonians.references import two_in_a_cube
 from hamiltonians.references.neutrons import coupled_cluster, four_neutrons
+from nqs.checks import simplify
 from nqs.laplacian.kinetic import kinetic_energy
 from nqs.ratios.exchange import exchange_ratios, opposite_pairs
 from nqs.space.box import Box, spread_out
@@ -112,6 +113,7 @@ class NeutronMatter(Hamiltonian):
     length_unit = "fm"
 
     def __post_init__(self):
+        simplify(self, "n_up", "n_down", "density", "r3")
         for name, value in (("n_up", self.n_up), ("n_down", self.n_down)):
             if not (isinstance(value, numbers.Integral) and value >= 0):
                 raise ValueError(

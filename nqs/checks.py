@@ -59,6 +59,11 @@ def one_of(name: str, value: Any, choices: Iterable[Any]) -> Any:
     return value
 
 
+def simplify(part: Any, *names: str) -> None:
+    """Store NumPy and JAX scalars in these fields as Python numbers."""
+    settle(part, **{name: plain(getattr(part, name)) for name in names})
+
+
 def settle(part: Any, **values: Any) -> None:
     """Store checked values in the fields of a frozen dataclass."""
     for name, value in values.items():

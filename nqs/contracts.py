@@ -9,7 +9,8 @@ need not be symmetric, as the lowest energy of all functions is that of bosons.
 
 import dataclasses
 import math
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -18,7 +19,7 @@ import numpy as np
 from jax import Array
 from jax.core import Tracer
 
-from nqs.types import Ansatz, Hamiltonian, LogPsi, Params, Walkers
+from nqs.types import Ansatz, Hamiltonian, LogPsi, Params, Sampler, Walkers
 
 FIELDS = ("n_up", "omega", "box", "twist", "levels")
 CONFIGURATIONS = 3
@@ -73,6 +74,82 @@ def check_symmetry(
                     f"{phase:.4g} under {kind}, as {type(hamiltonian).__name__} "
                     f"requires, got {complex(ratio):.4g}; check=False skips this check"
                 )
+
+
+def check_kind(sampler: Sampler, hamiltonian: Hamiltonian, x: Any) -> None:
+    """Refuse a sampler of particles on a lattice, and the other way around."""
+    found = "lattice"
+    if any(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(x)):
+        found = "particles"
+    wanted = getattr(sampler, "kind", found)
+    if wanted != found:
+        fitting = "SiteMetropolis" if found == "lattice" else "Metropolis or Langevin"
+        raise ValueError(
+            f"sampler must be one of {found}, such as {fitting}, for "
+            f"{type(hamiltonian).__name__}; got {type(sampler).__name__}, which "
+            f"samples {wanted}"
+        )
+
+
+def check_parameters(ansatz: Ansatz, params: Params, x: Any) -> None:
+    """Refuse Flax collections that are not parameters; warn of a lower precision."""
+    name = type(ansatz).__name__
+    if isinstance(params, Mapping) and "params" in params and len(params) > 1:
+        others = ", ".join(repr(key) for key in params if key != "params")
+        raise ValueError(
+            f"{name} must have no Flax collection but 'params', got {others}: psi may "
+            "depend on its parameters and one configuration only"
+        )
+    here = {leaf.dtype for leaf in jax.tree.leaves(params)}
+    leaves = [leaf.dtype for leaf in jax.tree.leaves(x)]
+    floating = [kind for kind in leaves if jnp.issubdtype(kind, jnp.floating)]
+    wanted = floating[0] if floating else jnp.result_type(float)
+    bits = jnp.finfo(wanted).bits
+    if lower := [kind for kind in here if jnp.finfo(kind).bits < bits]:
+        warnings.warn(
+            f"parameters of {name} are {lower[0]} in a {wanted} run; set "
+            f"param_dtype={wanted} in its layers for full precision",
+            stacklevel=2,
+        )
+
+
+def name_of(thing: Any) -> str:
+    """The name of a function or class, or of the class of an object."""
+    return getattr(thing, "__name__", type(thing).__name__)
+
+
+def check_log_psi(ansatz: Ansatz, params: Params, x: Any) -> None:
+    """Refuse an ansatz whose output is not a LogPsi, before anything compiles."""
+    name = type(ansatz).__name__
+    try:
+        found: Any = jax.eval_shape(ansatz.apply, params, x)
+    except Exception as error:
+        if type(error).__name__ != "InvalidRngError":
+            raise
+        raise ValueError(
+            f"psi of {name} must be deterministic, but it draws random numbers, as "
+            "Dropout does"
+        ) from None
+    wanted = "it must return LogPsi(sign, logabs), both of shape ()"
+    if not isinstance(found, LogPsi):
+        shown = jax.tree.map(lambda leaf: f"{leaf.dtype}{[*leaf.shape]}", found)
+        raise ValueError(f"{name} returned {shown}; {wanted}")
+    if found.sign.shape != () or found.logabs.shape != ():
+        raise ValueError(
+            f"{name} returned a sign of shape {found.sign.shape} and a logabs of shape "
+            f"{found.logabs.shape}; {wanted}"
+        )
+    if not jnp.issubdtype(found.logabs.dtype, jnp.floating):
+        raise ValueError(
+            f"{name} returned a logabs of dtype {found.logabs.dtype}; it must be real, "
+            "and a complex psi must carry its phase in the sign"
+        )
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+            raise ValueError(
+                f"parameter {jax.tree_util.keystr(path)} of {name} is {leaf.dtype}; "
+                "parameters are real, a complex weight is a pair of them"
+            )
 
 
 def _parts(ansatz: Any) -> Iterator[Any]:

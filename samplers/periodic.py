@@ -32,6 +32,11 @@ class Periodic:
         return self.sampler.requires
 
     @property
+    def kind(self) -> str:
+        """Configurations that the inner sampler moves."""
+        return getattr(self.sampler, "kind", "particles")
+
+    @property
     def sweeps(self) -> int:
         """Those of the inner sampler."""
         return self.sampler.sweeps

@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from hamiltonians import Connected, LatticeModel
 from hamiltonians.references.lanczos import configurations, diagonalized, ground_state
@@ -104,3 +105,27 @@ def test_exact_ground_state_has_zero_variance():
         jnp.asarray(x)
     )
     np.testing.assert_allclose(local, energy, rtol=1e-9)
+
+
+@pytest.mark.parametrize("bosons", [0, 3, 4, 7, 12])
+def test_first_walkers_have_the_conserved_number(bosons):
+    @dataclasses.dataclass(frozen=True)
+    class Filled(BoseHubbard):
+        @property
+        def total(self):
+            return bosons
+
+    walkers = Filled().initial_walkers(jax.random.key(0), 16)
+    assert np.all(walkers.sum(axis=1) == bosons)
+    assert walkers.min() >= 0 and walkers.max() < Filled().levels
+
+
+def test_more_bosons_than_fit_are_refused():
+    @dataclasses.dataclass(frozen=True)
+    class Overfull(BoseHubbard):
+        @property
+        def total(self):
+            return 13
+
+    with pytest.raises(ValueError, match="total must be 0 to 12, got 13"):
+        Overfull().initial_walkers(jax.random.key(0), 16)

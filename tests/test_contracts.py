@@ -12,7 +12,9 @@ import pytest
 from hamiltonians import (
     Coulomb,
     ElectronGas,
+    FermiGas,
     HarmonicTrap,
+    Heisenberg,
     NeutronMatter,
     TransverseFieldIsing,
 )
@@ -21,7 +23,7 @@ from nqs.optimizers import SR, FirstOrder, MinSR, Spring
 from nqs.space.lattice import Lattice
 from nqs.types import Function, LogPsi
 from nqs.vmc import VMC
-from samplers import Metropolis, SiteMetropolis
+from samplers import Metropolis, Periodic, SiteMetropolis
 
 DOT = HarmonicTrap(4, 2, 1.0, Coulomb(), n_up=2)
 ADAM, WALK = FirstOrder("adam"), Metropolis()
@@ -57,6 +59,7 @@ def test_matching_ansatz_is_accepted():
     started(SlaterJastrow(n_up=2, omega=1.0))
 
 
+GAS_BOX = ElectronGas(1, 1, rs=1.0).box
 TWISTED = ElectronGas(1, 1, rs=1.0, twist=(0.1, 0.2, 0.3))
 
 
@@ -186,3 +189,22 @@ def test_optax_transformation_is_an_optimizer():
                          optimizer=Spring(learning_rate=decay))  # fmt: skip
     state, info = vmc.step(jax.random.key(0), state)
     assert np.isfinite(info["update_norm"])
+
+
+def test_periodic_sampler_of_particles_is_refused_on_a_lattice():
+    sampler = Periodic(Metropolis(), GAS_BOX)
+    with pytest.raises(ValueError, match="sampler must be one of lattice"):
+        started(FeedForward(), TransverseFieldIsing(Lattice((8,))), sampler)
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32, jnp.asarray])
+def test_scalars_of_numpy_and_jax_are_numbers_in_every_system(kind):
+    half, two = kind(0.5), np.int64(2)
+    assert ElectronGas(1, 1, rs=half) == ElectronGas(1, 1, rs=0.5)
+    assert FermiGas(two, two, kf_re=half) == FermiGas(2, 2, kf_re=0.5)
+    assert NeutronMatter(two, two, density=half) == NeutronMatter(2, 2, density=0.5)
+    ring = Lattice((8,))
+    assert TransverseFieldIsing(ring, field=half) == TransverseFieldIsing(
+        ring, field=0.5
+    )
+    assert Heisenberg(ring, j=half) == Heisenberg(ring, j=0.5)

@@ -79,7 +79,8 @@ def test_a_barrier_keeps_two_site_moves_from_crashing(optimized):
         command = [sys.executable, "-c", CRASH, argument]
         return subprocess.run(command, capture_output=True, text=True)
 
-    assert code("none").returncode == -signal.SIGSEGV
+    if sys.platform == "linux":
+        assert code("none").returncode == -signal.SIGSEGV
     repaired = code("barrier")
     assert repaired.returncode == 0, repaired.stderr
     assert repaired.stdout.strip() == "512"  # hops conserve the sum of levels

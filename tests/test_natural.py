@@ -10,6 +10,7 @@ from nqs.ansatze import FeedForward, GaussianBinaryRBM, PadeJastrow, Product
 from nqs.optimizers import SR, MinSR, NaturalGradient, Schedule, Spring
 from nqs.optimizers.derivatives import CenteredDerivatives
 from nqs.optimizers.natural import solve
+from nqs.types import Function, LogPsi
 
 W = 12
 ANSATZE = {
@@ -214,3 +215,38 @@ def test_the_schedule_belongs_to_the_optimizer():
 def test_bad_settings_are_refused(field, value):
     with pytest.raises(ValueError, match=field):
         NaturalGradient(**{field: value})
+
+
+@pytest.mark.parametrize(
+    "phase, walkers, space",
+    [(True, 8, "samples"), (True, 16, "parameters"), (False, 16, "samples")],
+)
+def test_auto_compares_parameters_with_rows_of_the_sample_matrix(
+    phase, walkers, space, monkeypatch
+):
+    """A complex psi has two rows a walker: 24 parameters are fewer than 32 rows."""
+    called = []
+    for name, method in (("samples", "gram"), ("parameters", "metric")):
+        real = getattr(CenteredDerivatives, method)
+
+        def seen(self, name=name, real=real):
+            called.append(name)
+            return real(self)
+
+        monkeypatch.setattr(CenteredDerivatives, method, seen)
+
+    def psi(params, x):
+        logabs = jnp.sum(params["a"]) * jnp.sum(x)
+        angle = params["a"] @ jnp.arange(24.0) * x[0, 0]
+        turn = jax.lax.complex(jnp.cos(angle), jnp.sin(angle))
+        return LogPsi(turn if phase else jnp.ones_like(logabs), logabs)
+
+    params = {"a": jnp.linspace(0.1, 0.2, 24)}
+    x = jax.random.normal(jax.random.key(0), (walkers, 1, 1))
+    energy = jax.random.normal(jax.random.key(1), (walkers,))
+    optimizer = NaturalGradient(space="auto").build()
+    optimizer.update(
+        params, optimizer.init(params), params, ansatz=Function(psi), walkers=x,
+        local_energy=energy + 0j if phase else energy, weights=None,
+    )  # fmt: skip
+    assert called == [space]

@@ -33,18 +33,30 @@ INCIDENTAL = {"compile_seconds", "train_seconds", "evaluate_seconds",
               "seconds_per_step", "peak_memory_mb", "warnings"}  # fmt: skip
 
 # Steps 1 to 3 of a tiny run are burn-in, 4 to 8 training, 9 to 12 evaluation. With
-# checkpoint_every=0 each is saved: opened as NUMBER.npz.tmp, renamed, read again later.
+# checkpoint_every=0 each is saved: opened as NUMBER.npz.tmp, renamed, read when the
+# next one is saved, and deleted after the one that follows.
 MOMENTS = [
     ("000000000", 1),  # while the very first checkpoint is written
     ("000000002", 2),  # burn-in
     ("000000003.npz", 2),  # a complete file that does not have its name yet
     ("metrics.jsonl.tmp", 2),  # before the first training step
     ("000000006", 1),  # training
-    ("000000007.npz", 5),  # while the checkpoint before the last is deleted
+    ("000000006.npz", 4),  # while the checkpoint before the last is deleted
     ("000000008", 3),  # between training and evaluation
     ("000000010", 2),  # evaluation
     ("observables.npz", 2),  # the run is over, its files are written
     ("result.json", 3),  # result.json is complete, but not yet in its place
+]
+
+# A request to stop that comes while a step is saved takes effect after the next one.
+STOPS = [
+    ("000000000", 1),
+    ("000000002", 1),
+    ("metrics.jsonl.tmp", 2),
+    ("000000005", 1),
+    ("000000007", 1),
+    ("000000009", 1),
+    *MOMENTS[-2:],
 ]
 
 
@@ -143,15 +155,15 @@ def test_a_checkpoint_made_in_training_holds_the_sampler_of_training(
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_ten_signals_change_nothing_with_any_sampler_and_optimizer(
+def test_kills_and_stops_change_nothing_with_any_sampler_and_optimizer(
     tmp_path, sampler, optimizer
 ):
     parts = {"sampler": sampler, "optimizer": optimizer, "real": True}
     parts["observe_every"] = 2
     undisturbed = in_the_end(tmp_path / "a", **parts, checkpoint_every=0.0)
-    for number in (signal.SIGKILL, signal.SIGTERM):
+    for number, moments in ((signal.SIGKILL, MOMENTS), (signal.SIGTERM, STOPS)):
         directory = tmp_path / number.name
-        again = interrupted_at_every(MOMENTS, number, directory, **parts)
+        again = interrupted_at_every(moments, number, directory, **parts)
         assert_alike(again, undisturbed)
 
 

@@ -27,8 +27,8 @@ def record(columns: dict[str, str]) -> dict[str, Any]:
     """A row with the numbers that can be read from its columns."""
     found: dict[str, Any] = {}
     if match := UNCERTAIN.match(columns.get("energy", "")):
-        scale = 10.0 ** -len(match[2])
-        found |= {"energy": float(match[1]), "error": int(match[3]) * scale}
+        error = float(f"{match[3]}e-{len(match[2])}")
+        found |= {"energy": float(match[1]), "error": error}
     if columns.get("seed", "").isdigit():
         found["seed"] = int(columns["seed"])
     for name, text in columns.items():

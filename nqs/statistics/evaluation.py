@@ -15,8 +15,8 @@ from nqs.statistics.estimates import ROUNDING, Estimate, TooFewSamples, estimate
 from nqs.types import Ansatz, Hamiltonian, Params, Sampler, State, Walkers, sum_of_terms
 from nqs.vmc import local_terms
 
-# Profiles are kept as means over this many groups of walkers, each of which serves as
-# a chain: enough to see the scatter between chains, few enough for memory.
+# Profiles are kept as means over this many groups of walkers; each group serves as a
+# chain: enough to see the scatter between chains, few enough for memory.
 N_GROUPS = 16
 
 # Large profiles have fewer groups, so that no step keeps more numbers of one than this:
