@@ -18,7 +18,7 @@ from nqs.observables.periodic import (
     StructureFactor,
 )
 from nqs.runs.experiment import Experiment
-from nqs.runs.progress import uncertain
+from nqs.statistics import uncertain
 from samplers import Periodic
 
 RANGES = (0.5, 1.0, 2.0)  # of the pair features, rs

@@ -14,7 +14,7 @@ from nqs.ansatze import BinaryRBM, Boltzmann, RecurrentGRU
 from nqs.capabilities import Clusters
 from nqs.optimizers import FirstOrder
 from nqs.space.lattice import Graph, Lattice
-from nqs.statistics.evaluation import summary
+from nqs.statistics import Measurements, summary
 from nqs.vmc import VMC
 from samplers import Flip, Recolor, SiteMetropolis, Wolff
 from tests.chi_square import p_value
@@ -118,8 +118,8 @@ def test_a_free_energy_is_an_upper_bound_and_reweighting_makes_it_exact():
     keys = jax.random.split(jax.random.key(1), 40000)
     x = jax.jit(jax.vmap(ansatz.sample, (None, 0)))(params, keys)
     terms = jax.jit(jax.vmap(lambda x: model.terms(ansatz, params, x)))(x)
-    drawn = {f"term/{k}": np.asarray(v).reshape(400, 100) for k, v in terms.items()}
-    drawn |= {"acceptance": np.ones(400), "non_finite": np.zeros(400, int)}
+    terms = {k: np.asarray(v).reshape(400, 100) for k, v in terms.items()}
+    drawn = Measurements(np.ones(400), np.zeros(400, int), terms, {}, {})
     found, exact = summary(drawn, model.derived), model.thermal()
     assert found["energy"] > exact.free_energy + 5 * found["energy_error"]
     observables = found["observables"]
@@ -139,9 +139,8 @@ def test_heat_capacity_is_the_slope_of_the_energy():
     x, energy = energies(model)
     p = np.exp(-energy / 2.0)
     drawn = np.random.default_rng(0).choice(energy, size=(500, 64), p=p / p.sum())
-    found = summary({"term/energy": drawn, "acceptance": np.ones(500)}, model.derived)[
-        "observables"
-    ]["heat_capacity"]
+    measured = Measurements(np.ones(500), 0, {"energy": drawn}, {}, {})
+    found = summary(measured, model.derived)["observables"]["heat_capacity"]
     around = [ClassicalIsing(TORUS, 2.0 + h).thermal().energy for h in (-1e-4, 1e-4)]
     assert abs(found[0] - (around[1] - around[0]) / 2e-4) < 4 * found[1]
 

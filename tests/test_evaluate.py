@@ -16,17 +16,18 @@ from hamiltonians import (
 )
 from nqs.batching import chunked_map
 from nqs.observables import Density, MeanSquareRadius, RadialDensity
-from nqs.statistics.estimates import estimate
-from nqs.statistics.evaluation import (
-    N_GROUPS,
+from nqs.statistics import (
     Evaluation,
-    carriers,
+    Measurements,
+    estimate,
     evaluate,
-    group_means,
     means,
+    merged_profile,
     stack,
     summary,
 )
+from nqs.statistics.evaluation import N_GROUPS, group_means
+from nqs.statistics.summary import carriers
 from nqs.types import Function, LogPsi
 from samplers import Metropolis
 from tests.tiny import Still, StillState, Well, exact, gaussian
@@ -36,14 +37,19 @@ STEPS, WALKERS = 200, 32
 N = STEPS * WALKERS
 
 
-def samples(**others):
+def only(acceptance=1.0, scalars=None, profiles=None, **terms):
+    """Measurements of these terms."""
+    return Measurements(acceptance, 0, terms, scalars or {}, profiles or {})
+
+
+def samples(scalars=None, profiles=None, **terms):
     """Independent samples: a kinetic energy of 2 +- 0.3 and a potential of 1 +- 0.4."""
-    return {
-        "acceptance": np.linspace(0.4, 0.6, STEPS),
-        "non_finite": np.zeros(STEPS, int),
-        "term/kinetic": 2 + 0.3 * RANDOM.normal(size=(STEPS, WALKERS)),
-        "term/potential": 1 + 0.4 * RANDOM.normal(size=(STEPS, WALKERS)),
-    } | others
+    drawn = {
+        "kinetic": 2 + 0.3 * RANDOM.normal(size=(STEPS, WALKERS)),
+        "potential": 1 + 0.4 * RANDOM.normal(size=(STEPS, WALKERS)),
+    }
+    acceptance = np.linspace(0.4, 0.6, STEPS)
+    return only(acceptance, scalars, profiles, **drawn | terms)
 
 
 def test_means_and_errors_are_those_of_the_samples():
@@ -66,9 +72,7 @@ def test_means_and_errors_are_those_of_the_samples():
 
 def test_the_energy_error_knows_that_terms_cancel():
     kinetic = 2 + 0.3 * RANDOM.normal(size=(STEPS, WALKERS))
-    found = summary(
-        samples() | {"term/kinetic": kinetic, "term/potential": 3 - kinetic}
-    )
+    found = summary(samples(kinetic=kinetic, potential=3 - kinetic))
     assert found["energy"] == pytest.approx(3, rel=1e-14)
     assert found["energy_error"] < 1e-14
     assert found["terms"]["potential"][1] > 1e-3
@@ -77,12 +81,12 @@ def test_the_energy_error_knows_that_terms_cancel():
 def test_chains_are_walkers_and_steps_their_length():
     """Walkers of constant energy are as many samples as there are walkers."""
     still = np.repeat(RANDOM.normal(size=(1, WALKERS)), STEPS, axis=0)
-    found = summary({"acceptance": np.ones(STEPS), "term/kinetic": still})
+    found = summary(only(kinetic=still))
     assert found["energy_error"] is None
     assert found["n_effective"] < 2 * WALKERS
     assert found["r_hat"] > 10 or not np.isfinite(found["r_hat"])
     (warning,) = (text for text in found["warnings"] if "for energy" in text)
-    assert "too few" in warning
+    assert "effective samples must be at least 100" in warning
     assert any("the chains disagree: R-hat" in text for text in found["warnings"])
 
 
@@ -90,7 +94,7 @@ def test_chains_that_drift_apart_are_noticed():
     """Enough samples for an error bar, but two halves of the chains disagree."""
     values = np.random.default_rng(2).normal(size=(STEPS, 1024))
     values += np.repeat([0, 3], 512)
-    found = summary({"acceptance": np.ones(STEPS), "term/kinetic": values})
+    found = summary(only(kinetic=values))
     assert found["energy_error"] is not None
     (warning,) = found["warnings"]
     assert warning.startswith("the chains disagree: R-hat of the energy is 1.8")
@@ -101,7 +105,7 @@ def test_a_variance_of_few_samples_is_noticed(freedom, heavy):
     """Student's t has a finite variance above two degrees of freedom."""
     random = np.random.default_rng(4)
     values = random.standard_t(freedom, size=(STEPS, 1024))
-    found = summary({"acceptance": np.ones(STEPS), "term/kinetic": values})
+    found = summary(only(kinetic=values))
     warnings = [text for text in found["warnings"] if text.startswith("heavy tails")]
     assert len(warnings) == heavy
 
@@ -133,12 +137,8 @@ def test_chains_that_never_moved_have_no_error_bars():
     for spread in (0.0, 1.0):
         start = np.random.default_rng(3).normal(size=(1, 1024))
         still = np.repeat(spread * start, STEPS, axis=0) - 2
-        frozen = {
-            "acceptance": np.zeros(STEPS),
-            "term/kinetic": still,
-            "scalar/radius": still,
-            "profile/density": np.ones((STEPS, 16, 5)),
-        }
+        profiles = {"density": np.ones((STEPS, 16, 5))}
+        frozen = only(0.0, {"radius": still}, profiles, kinetic=still)
         found = summary(frozen, lambda terms: {"twice": (jnp.exp, terms["kinetic"])})
         assert any("the walkers are where they started" in w for w in found["warnings"])
         assert found["energy"] == pytest.approx(still.mean())
@@ -151,16 +151,14 @@ def test_chains_that_never_moved_have_no_error_bars():
 
 
 def test_equal_energies_have_no_error_bar():
-    found = summary(
-        {"acceptance": np.ones(STEPS), "term/kinetic": np.full((STEPS, WALKERS), -2.0)}
-    )
+    found = summary(only(kinetic=np.full((STEPS, WALKERS), -2.0)))
     assert found["energy"] == -2 and found["energy_error"] is None
     assert any("all samples are equal" in text for text in found["warnings"])
 
 
 def test_a_complex_energy_has_its_imaginary_part_reported():
     imaginary = 0.1 * RANDOM.normal(size=(STEPS, WALKERS))
-    found = summary(samples(**{"term/phase": 1j * imaginary}))
+    found = summary(samples(phase=1j * imaginary))
     error = 0.1 / np.sqrt(N)
     assert abs(found["energy_imaginary"]) < 4 * error
     assert found["energy_imaginary"] == pytest.approx(imaginary.mean())
@@ -170,10 +168,10 @@ def test_a_complex_energy_has_its_imaginary_part_reported():
 
 
 def test_too_few_samples_warn_of_each_quantity_by_name():
-    few = {name: values[:2] for name, values in samples().items()}
-    few["scalar/r_squared"] = few["term/kinetic"]
-    few["profile/density"] = RANDOM.normal(size=(2, 16, 5))
-    found = summary(few)
+    terms = {name: values[:2] for name, values in samples().terms.items()}
+    scalars = {"r_squared": terms["kinetic"]}
+    profiles = {"density": RANDOM.normal(size=(2, 16, 5))}
+    found = summary(only(0.5, scalars, profiles, **terms))
     assert found["energy_error"] is None
     assert found["terms"]["kinetic"][1] is None
     assert found["observables"]["r_squared"][1] is None
@@ -181,14 +179,14 @@ def test_too_few_samples_warn_of_each_quantity_by_name():
     for name in ("energy", "kinetic", "potential", "r_squared", "density"):
         assert sum(f"no error bar for {name}:" in w for w in found["warnings"]) == 1
     assert found["energy"] == pytest.approx(
-        few["term/kinetic"].mean() + few["term/potential"].mean()
+        terms["kinetic"].mean() + terms["potential"].mean()
     )
 
 
 def test_what_is_not_finite_is_neither_hidden_nor_fatal():
     broken = np.ones((STEPS, WALKERS))
     broken[3, 5] = np.inf
-    found = summary(samples(**{"scalar/ratio": broken}))
+    found = summary(samples({"ratio": broken}))
     assert found["energy_error"] is not None
     assert np.isnan(found["observables"]["ratio"][0])
     assert found["observables"]["ratio"][1] is None
@@ -198,7 +196,8 @@ def test_what_is_not_finite_is_neither_hidden_nor_fatal():
 def test_profiles_have_a_mean_and_an_error_for_every_bin():
     truth, scatter = np.array([1.0, 2.0, 0.0]), np.array([0.1, 0.2, 0.0])
     values = truth + scatter * RANDOM.normal(size=(STEPS, N_GROUPS, 3))
-    mean, error = summary(samples(**{"profile/density": values}))["profiles"]["density"]
+    found = summary(samples(profiles={"density": values}))
+    mean, error = found["profiles"]["density"]
     expected = scatter / np.sqrt(STEPS * N_GROUPS)
     assert np.all(np.abs(mean - truth) <= 4 * expected)
     np.testing.assert_allclose(error, expected, rtol=0.35)
@@ -220,22 +219,18 @@ def test_one_step_measures_every_walker(chunk_size):
     )
     params, walkers = {"a": jnp.asarray(0.8)}, positions(WALKERS)
     state, values = jax.jit(evaluation.step)(None, params, StillState(walkers))
-    assert state.walkers is not None and set(values) == {
-        "acceptance",
-        "non_finite",
-        "term/kinetic",
-        "term/trap",
-        "scalar/r_squared",
-        "profile/density",
-    }
+    assert state.walkers is not None
+    assert values.acceptance == 1 and values.non_finite == 0
+    assert set(values.terms) == {"kinetic", "trap"}
+    assert set(values.scalars) == {"r_squared"} and set(values.profiles) == {"density"}
     squares = np.sum(np.square(walkers), axis=(1, 2))
-    np.testing.assert_allclose(values["term/trap"], squares / 2)
-    np.testing.assert_allclose(values["term/kinetic"], 0.8 - 0.32 * squares)
-    np.testing.assert_allclose(values["scalar/r_squared"], squares / 2)
+    np.testing.assert_allclose(values.terms["trap"], squares / 2)
+    np.testing.assert_allclose(values.terms["kinetic"], 0.8 - 0.32 * squares)
+    np.testing.assert_allclose(values.scalars["r_squared"], squares / 2)
     profile = chunked_map(lambda x: density(None, None, x), walkers)
     # group g holds walkers g, g + 16, g + 32 ...
     groups = np.stack([profile[g::N_GROUPS].mean(axis=0) for g in range(N_GROUPS)])
-    np.testing.assert_allclose(values["profile/density"], groups)
+    np.testing.assert_allclose(values.profiles["density"], groups)
 
 
 @pytest.mark.parametrize("n_walkers, groups", [(11, 1), (10, 2), (24, 8), (48, 16)])
@@ -270,10 +265,8 @@ def test_large_profiles_are_kept_in_few_numbers_and_made_in_few():
 def test_profiles_of_any_shape_have_errors_that_know_correlations(shape):
     """Every number repeated 5 times is worth one."""
     values = RANDOM.normal(size=(STEPS, *shape)).repeat(5, axis=0)
-    found = summary(
-        {"term/a": values.reshape(5 * STEPS, -1), "profile/map": values}
-        | {"acceptance": 0.5}
-    )
+    profiles = {"map": values}
+    found = summary(only(profiles=profiles, a=values.reshape(5 * STEPS, -1)))
     mean, error = found["profiles"]["map"]
     assert mean.shape == error.shape == shape[1:]
     np.testing.assert_allclose(mean, values.mean(axis=(0, 1)), rtol=1e-12)
@@ -290,7 +283,7 @@ def test_the_relative_variance_has_the_error_of_both_averages():
     assert error == pytest.approx(expected, rel=0.25)
     # E_L = 1 + chi^2: skewed to where E is large, which makes Var / E^2 surer
     skewed = 1 + RANDOM.normal(size=(STEPS, WALKERS)) ** 2
-    mean, error = summary({"term/a": skewed, "acceptance": 0.5})["relative_variance"]
+    mean, error = summary(only(a=skewed))["relative_variance"]
     # the third and fourth central moments of chi^2 are 8 and 60
     series = 60 - 4 + 4 * 2**2 / 2**2 * 2 - 2 * 2 * 2 / 2 * 8
     assert abs(mean - 0.5) < 4 * np.sqrt(series / N) / 4
@@ -299,9 +292,9 @@ def test_the_relative_variance_has_the_error_of_both_averages():
 
 def test_the_relative_variance_of_an_eigenstate_is_known_and_of_zero_is_not():
     still = np.full((STEPS, WALKERS), 0.1) * (1 + 1e-16 * RANDOM.normal(size=(1, 32)))
-    found = summary({"term/a": still, "acceptance": 0.5})
+    found = summary(only(a=still))
     assert found["relative_variance"] == [pytest.approx(0, abs=1e-28), 0.0]
-    found = summary({"term/a": still - still, "acceptance": 0.5})
+    found = summary(only(a=still - still))
     assert found["relative_variance"] is None
 
 
@@ -342,11 +335,9 @@ def test_the_virial_ratio_counts_the_interaction_by_its_degree(trap, means):
     """Means 2 T = sum_k k V_k that fit only with the right sign and degree."""
     noise = 0.1 * RANDOM.normal(size=(3, STEPS, WALKERS))
     names = ("kinetic", "trap", "interaction")
-    measured = {"acceptance": 0.5} | {
-        f"term/{name}": mean + noise[i]
-        for i, (name, mean) in enumerate(zip(names, means, strict=True))
-    }
-    ratio, error = summary(measured, trap.derived)["observables"]["virial_ratio"]
+    terms = {name: means[i] + noise[i] for i, name in enumerate(names)}
+    found = summary(only(**terms), trap.derived)
+    ratio, error = found["observables"]["virial_ratio"]
     # 2 dT - sum_k k dV_k, over the denominator
     degrees = trap.degrees
     right = sum(k * means[1 + i] for i, k in enumerate(degrees.values()) if k > 0)
@@ -402,8 +393,8 @@ def test_degrees_are_those_of_the_potentials(d, pairs, degrees):
 def test_means_over_walkers_have_the_error_of_the_walkers():
     values = RANDOM.normal(2, 0.5, size=4000)
     profile = RANDOM.normal(1, 0.1, size=(16, 3))
-    one = {"scalar/r": values, "profile/g": profile, "profile/all": profile[:1]}
-    found = means(one | {"term/kinetic": values, "acceptance": 0.5})
+    profiles = {"g": profile, "all": profile[:1]}
+    found = means(only(scalars={"r": values}, profiles=profiles, kinetic=values))
     assert set(found) == {"r", "g", "all"}
     mean, error = found["r"]
     assert mean == pytest.approx(2, abs=0.04)
@@ -424,12 +415,12 @@ def test_functions_of_means_are_the_hamiltonians():
             "log": (jnp.log, v**2),
         }
 
-    drawn = samples(**{"term/kinetic": np.ones((STEPS, WALKERS)) * (1 + 0.1j)})
+    drawn = samples(kinetic=np.ones((STEPS, WALKERS)) * (1 + 0.1j))
     found = summary(drawn, derived)
     mean, error = found["terms"]["potential"]
     assert found["observables"]["twice"] == pytest.approx([2, 0], abs=1e-12)
     assert found["observables"]["half"] == pytest.approx([mean / 2, error / 2])
-    square = drawn["term/potential"].real ** 2
+    square = drawn.terms["potential"].real ** 2
     log, log_error = found["observables"]["log"]
     assert log == pytest.approx(np.log(np.mean(square)))
     assert log_error == pytest.approx(estimate(square.T).error / np.mean(square))
@@ -442,7 +433,7 @@ def test_what_is_not_finite_is_counted():
     evaluation = Evaluation(Function(gaussian), Well(2), Still())
     walkers = positions(WALKERS).at[:3].set(jnp.inf).at[5].set(jnp.nan)
     _, values = evaluation.step(None, {"a": jnp.ones(())}, StillState(walkers))
-    assert values["non_finite"] == 4
+    assert values.non_finite == 4
 
 
 def test_an_exact_state_is_measured_without_error():
@@ -463,7 +454,48 @@ def test_an_exact_state_is_measured_without_error():
 
 
 def test_steps_are_stacked_in_front():
-    steps = [{"a": np.full(3, i), "b": np.asarray(i)} for i in range(4)]
-    stacked = stack(steps)
-    assert stacked["a"].shape == (4, 3) and stacked["b"].shape == (4,)
-    np.testing.assert_array_equal(stacked["a"][:, 0], [0, 1, 2, 3])
+    stacked = stack([only(np.asarray(i), a=np.full(3, i)) for i in range(4)])
+    assert stacked.terms["a"].shape == (4, 3) and stacked.acceptance.shape == (4,)
+    np.testing.assert_array_equal(stacked.terms["a"][:, 0], [0, 1, 2, 3])
+
+
+def histogram(density, n_steps, n_walkers=64):
+    """Independent draws of one particle per walker, in groups, in bins of width 1."""
+    random, bins = np.random.default_rng(8), len(density)
+    x = random.choice(bins, size=(n_steps, 16, n_walkers // 16), p=density)
+    profile = np.mean(x[..., None] == np.arange(bins), axis=2)
+    return only(profiles={"density": profile}, a=x.reshape(n_steps, -1).astype(float))
+
+
+def test_profiles_are_merged_until_their_bins_are_precise():
+    density = np.full(60, 1 / 60)
+    for n_steps, expected in ((20, 6), (40, 3), (150, 1)):
+        drawn = histogram(density, n_steps)
+        width, mean, error = merged_profile(drawn, "density")
+        # independent counts: 1 / sqrt(steps * 64 * width / 60)
+        relative = np.sqrt(60 / (n_steps * 64 * width))
+        assert width == expected and mean.shape == error.shape == (60 // width,)
+        assert np.median(error / mean) == pytest.approx(relative, rel=0.3)
+        np.testing.assert_allclose(mean.sum() * width, 1)
+
+
+def test_merged_errors_contain_the_correlation_of_neighboring_bins():
+    """Walkers that stay in a pair of bins make the two bins exclude each other."""
+    random = np.random.default_rng(9)
+    side = random.integers(2, size=(400, 16, 10))
+    pairs = np.stack([side, 1 - side], axis=-1).reshape(400, 16, 20)
+    noise = 1 + 10 * random.normal(size=(400, 16, 10)).repeat(2, axis=-1)
+    profiles = {"apart": pairs.astype(float), "alike": noise}
+    drawn = only(profiles=profiles, a=side.reshape(400, -1).astype(float))
+    assert merged_profile(drawn, "apart")[0] == 1  # already precise
+    width, _, error = merged_profile(drawn, "alike")
+    assert width == 2
+    np.testing.assert_allclose(error, 10 / np.sqrt(6400), rtol=0.4)
+
+
+def test_profiles_without_error_have_ten_bins():
+    few = histogram(np.full(60, 1 / 60), 1, 16)
+    width, mean, error = merged_profile(few, "density")
+    assert width == 6 and mean.shape == (10,) and np.isnan(error).all()
+    prime = only(profiles={"g": np.ones((1, 16, 23))}, a=np.ones((1, 16)))
+    assert merged_profile(prime, "g")[0] == 1

@@ -6,7 +6,7 @@ import pytest
 
 from nqs.observables import Density, PairCorrelation, RadialDensity
 from nqs.runs.figures import Profile, draw_figures, labeled
-from nqs.runs.progress import uncertain
+from nqs.statistics import uncertain
 from nqs.statistics.extrapolation import blocks, extrapolate
 from nqs.types import Reference
 

@@ -16,7 +16,7 @@ from experiments.ising import Ising
 from experiments.potts import Potts
 from nqs.ansatze import Symmetrized
 from nqs.space.lattice import Lattice
-from nqs.statistics.evaluation import evaluate
+from nqs.statistics import evaluate
 from samplers import Exchange, Flip, Recolor
 
 QUICK = {"n_walkers": 32, "optimizer": Part("sgd"), "iterations": 2}

@@ -12,7 +12,7 @@ from hamiltonians import NeutronMatter
 from hamiltonians.neutron_matter import HBAR_C, PeriodicGaussian
 from nqs.ansatze import PlaneWaveSlater
 from nqs.ratios.exchange import exchange_ratios, total_spin
-from nqs.statistics.evaluation import Evaluation, evaluate
+from nqs.statistics import Evaluation, evaluate
 from samplers import Metropolis
 
 # MeV per neutron of 14 in plane waves, images summed, R3 = 1.0 fm: closed form.

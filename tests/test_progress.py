@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from nqs.runs import progress
-from nqs.runs.progress import Progress, uncertain
+from nqs.runs.progress import Progress
+from nqs.statistics import uncertain
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def assert_alike(one, other):
     assert one["observables"] == other["observables"]
     assert one["tree"] == other["tree"]
     assert "['vmc'].params" in str(one["tree"].keys())
-    assert "['samples']['term/kinetic']" in one["tree"]
+    assert "['samples'].terms['kinetic']" in one["tree"]
 
 
 def in_the_end(directory, **settings):

@@ -27,9 +27,9 @@ from nqs.runs.directory import read_json, write_json
 from nqs.runs.load import last_checkpoint, saved_run
 from nqs.runs.loop import evaluate_again
 from nqs.runs.metrics import Metrics
-from nqs.runs.progress import uncertain
 from nqs.runs.start import prepare
 from nqs.runs.state import identity
+from nqs.statistics import uncertain
 from nqs.types import Function, LogPsi
 from tests.tiny import (
     OPTIMIZERS,
@@ -277,7 +277,7 @@ def positions(directory, burn_in, iterations, sampler):
     walking = experiment(sampler=sampler, observables=(Position(),), **lengths)
     run(dataclasses.replace(walking, directory=str(directory)))
     tree = last_checkpoint(directory, walking, identity(walking.config()), pytest.fail)
-    return tree["samples"]["scalar/position"]
+    return tree["samples"].scalars["position"]
 
 
 def test_every_step_has_its_own_key_and_only_evaluation_does_not_adapt(tmp_path):

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from nqs.checks import one_of, positive, settle, whole
 from nqs.observables import Observable
 from nqs.runs.config import to_json
-from nqs.statistics.evaluation import Evaluation
+from nqs.statistics import Evaluation
 from nqs.types import Ansatz, Hamiltonian, Optimizer, Sampler
 from nqs.vmc import VMC
 

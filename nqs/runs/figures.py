@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nqs.runs.progress import uncertain
+from nqs.statistics import uncertain
 from nqs.statistics.extrapolation import Blocks, Extrapolation, blocks, extrapolate
 from nqs.types import Reference
 

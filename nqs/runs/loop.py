@@ -32,7 +32,7 @@ from nqs.runs.result import report, sentence, write_report
 from nqs.runs.start import Start, prepare
 from nqs.runs.state import PHASES, RunState, restored
 from nqs.runs.watch import Watch
-from nqs.statistics.evaluation import means, stack, summary
+from nqs.statistics import means, stack, summary
 
 
 def run(experiment: Experiment, parent: Path | None = None) -> dict[str, Any]:

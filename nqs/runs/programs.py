@@ -13,13 +13,15 @@ from nqs.runs.devices import shardings
 from nqs.runs.experiment import Experiment
 from nqs.runs.start import Start
 from nqs.runs.state import RunState
+from nqs.statistics import Measurements
 from nqs.types import sum_of_terms
 
 
 class Programs(NamedTuple):
-    """Compiled steps by phase, and the keys that they take.
+    """Compiled steps by phase, and their random keys.
 
-    Each method returns the state after one step of its phase, and its info on the host.
+    Each phase is a method that returns the state after one step, and its info on the
+    host.
     """
 
     steps: dict[str, Callable]
@@ -27,10 +29,9 @@ class Programs(NamedTuple):
 
     def burn_in(self, run: RunState) -> tuple[RunState, dict[str, Any]]:
         """Sample and adapt the step width."""
-        vmc, i = run.vmc, np.asarray(run.done["burn_in"])
-        step = self.steps["burn_in"]
-        sampler, info = step(self.keys["burn_in"], i, vmc.params, vmc.sampler)
-        return run._replace(vmc=vmc._replace(sampler=sampler)), jax.device_get(info)
+        i, vmc = run.done["burn_in"], run.vmc
+        sampler, info = self._call("burn_in", "burn_in", i, vmc.params, vmc.sampler)
+        return run._replace(vmc=vmc._replace(sampler=sampler)), info
 
     def train(self, run: RunState) -> tuple[RunState, dict[str, Any]]:
         """One step of `VMC`."""
@@ -39,30 +40,34 @@ class Programs(NamedTuple):
 
     def evaluation(self, run: RunState) -> tuple[RunState, dict[str, Any]]:
         """Sample and measure with frozen parameters."""
-        key, i = self.keys["evaluation"], np.asarray(run.done["evaluation"])
-        step = self.steps["evaluation"]
-        sampler, values = step(key, i, run.vmc.average, run.sampler)
-        values = jax.device_get(values)
-        terms = {k: v for k, v in values.items() if k.startswith("term/")}
-        energy = sum_of_terms(terms)
-        seen = {"energy": np.mean(energy).real, "variance": np.var(energy)}
-        run.samples.append(values)
-        return run._replace(sampler=sampler), values | seen
+        i, params = run.done["evaluation"], run.vmc.average
+        sampler, measured = self._call(
+            "evaluation", "evaluation", i, params, run.sampler
+        )
+        run.samples.append(measured)
+        energy = sum_of_terms(measured.terms)
+        info = {"energy": np.mean(energy).real, "variance": np.var(energy)}
+        info |= {"acceptance": measured.acceptance, "non_finite": measured.non_finite}
+        return run._replace(sampler=sampler), info
 
-    def observe(self, run: RunState, step: int) -> dict[str, Any]:
-        """Measurements in training, from a sampler step of their own."""
-        key, vmc = self.keys["observe"], run.vmc
-        arguments = (key, np.asarray(step), vmc.params, vmc.sampler)
-        return jax.device_get(self.steps["evaluation"](*arguments)[1])
+    def observe(self, run: RunState, step: int) -> Measurements:
+        """Measurements in training, from a separate sampler step."""
+        vmc = run.vmc
+        return self._call("evaluation", "observe", step, vmc.params, vmc.sampler)[1]
+
+    def _call(self, phase: str, key: str, i: int, *arguments: Any) -> tuple[Any, Any]:
+        step = self.steps[phase]
+        sampler, info = step(self.keys[key], np.asarray(i), *arguments)
+        return sampler, jax.device_get(info)
 
 
 def compiled(start: Start, run: RunState, phases: Iterable[str]) -> Programs:
-    """Compile the steps of these phases ahead of time, side by side."""
+    """Compile the steps of these phases ahead of time, in parallel."""
     everywhere = NamedSharding(start.mesh, PartitionSpec())
     where = shardings(run.vmc, start.mesh, start.experiment.n_walkers)
     keys = jax.device_put(start.keys, everywhere)
-    burn_in, train, measure = _steps(start.experiment)
     frozen = (keys["train"], np.asarray(0), run.vmc.params, run.vmc.sampler)
+    burn_in, train, measure = _steps(start.experiment)
     known = {
         "burn_in": (burn_in, frozen, where.sampler, ()),
         "train": (train, (keys["train"], run.vmc), where, (1,)),
@@ -75,7 +80,7 @@ def compiled(start: Start, run: RunState, phases: Iterable[str]) -> Programs:
             function, out_shardings=(out, everywhere), donate_argnums=donate
         )
         lowered[name] = jitted.lower(*arguments)
-    with ThreadPoolExecutor() as pool:  # XLA compiles outside of Python's lock
+    with ThreadPoolExecutor() as pool:  # XLA releases Python's lock
         programs = pool.map(lambda step: step.compile(), lowered.values())
         return Programs(dict(zip(lowered, programs, strict=True)), keys)
 

@@ -6,23 +6,10 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from nqs.statistics import uncertain
+
 LINE_EVERY = 5.0  # seconds between plain lines
 BAR = 40  # characters
-
-
-def uncertain(value: float, error: float | None) -> str:
-    """A value with its error in the last digits: 3.00012(34).
-
-    An error of None, zero or not finite is not shown.
-    """
-    if error is None or not math.isfinite(error) or not math.isfinite(value):
-        return f"{value:.8g}"
-    if error < 1e-12 * max(1.0, abs(value)):  # rounding, not statistics
-        return f"{value:.12g}"
-    digits = max(0, 1 - math.floor(math.log10(error)))
-    if digits and round(error * 10**digits) == 100:  # 0.0996 is 0.10
-        digits -= 1
-    return f"{value:.{digits}f}({round(error * 10**digits)})"
 
 
 class Progress:

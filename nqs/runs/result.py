@@ -12,7 +12,7 @@ import numpy as np
 from nqs.runs.directory import all_or_none, write_json
 from nqs.runs.experiment import Experiment
 from nqs.runs.figures import draw_figures, labeled
-from nqs.runs.progress import uncertain
+from nqs.statistics import Measurements, uncertain
 from nqs.statistics.extrapolation import blocks, extrapolate
 from nqs.types import Reference, sum_of_terms
 
@@ -97,7 +97,7 @@ def write_report(
     experiment: Experiment,
     result: dict[str, Any],
     measured: dict[str, Any],
-    samples: dict[str, np.ndarray],
+    samples: Measurements,
     metrics: dict[str, np.ndarray],
 ) -> None:
     """Write figures, `observables.npz` and `result.json`: all of them or none.
@@ -119,13 +119,12 @@ def write_report(
     for name, profile in profiles.items():
         arrays |= {f"{name}_grid": profile.grid, name: profile.mean}
         arrays[f"{name}_error"] = profile.error
-    terms = {k: v for k, v in samples.items() if k.startswith("term/")}
     with all_or_none(directory) as unfinished:
         np.savez(unfinished / "observables.npz", **arrays)
         draw_figures(
             unfinished / "figures",
             metrics,
-            sum_of_terms(terms).real,
+            sum_of_terms(samples.terms).real,
             result["energy_error"],
             profiles,
             hamiltonian.references(),

@@ -14,7 +14,8 @@ from nqs.runs.directory import RunError
 from nqs.runs.experiment import Experiment
 from nqs.runs.interrupts import warn
 from nqs.runs.load import has_checkpoint, saved_run
-from nqs.runs.state import PHASES, RunState, fresh, sample_names
+from nqs.runs.state import PHASES, RunState, fresh, shapes
+from nqs.statistics import Measurements
 from nqs.types import Params, Walkers
 from nqs.vmc import VMCState
 
@@ -29,7 +30,7 @@ class Start(NamedTuple):
       mesh: of the devices.
       keys: of every use of randomness, by name.
       state: on the devices.
-      names: of the measurements of an evaluation step.
+      measured: shapes of the measurements of an evaluation step.
       n_parameters: of the ansatz.
       warnings: sentences for the result.
     """
@@ -38,7 +39,7 @@ class Start(NamedTuple):
     mesh: jax.sharding.Mesh
     keys: dict[str, Array]
     state: RunState
-    names: list[str]
+    measured: Measurements
     n_parameters: int
     warnings: list[str]
 
@@ -77,8 +78,10 @@ def prepare(experiment: Experiment) -> Start:
     if experiment.start_from is not None and not resumed:
         state, found = start_from(experiment, state, keys["parameters"])
         messages += found
-    names = sample_names(experiment)  # a first trace of the parts
-    start = Start(experiment, mesh, keys, fresh(state), names, n_parameters, messages)
+    _, measured = shapes(experiment)  # a first trace of the parts
+    start = Start(
+        experiment, mesh, keys, fresh(state), measured, n_parameters, messages
+    )
     return start._replace(state=start.place(start.state))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from nqs.runs.checkpoint import ANY_SHAPE
 from nqs.runs.directory import EXTENDABLE
 from nqs.runs.experiment import Experiment
-from nqs.statistics.evaluation import stack
+from nqs.statistics import Measurements, stack
 from nqs.types import State
 from nqs.vmc import VMCState
 
@@ -30,7 +30,7 @@ class RunState(NamedTuple):
 
     vmc: VMCState
     sampler: State
-    samples: list[dict[str, np.ndarray]]
+    samples: list[Measurements]
     done: dict[str, int]
     seconds: dict[str, float]
 
@@ -47,21 +47,21 @@ def fresh(state: VMCState) -> RunState:
     return RunState(state, state.sampler, [], dict.fromkeys(PHASES, 0), seconds)
 
 
-def saved(run: RunState, names: list[str], n_devices: int) -> dict[str, Any]:
+def saved(run: RunState, measured: Measurements, n_devices: int) -> dict[str, Any]:
     """The content of a checkpoint.
 
     Args:
       run: the state.
-      names: of all measurements, from `sample_names`.
-      n_devices: on which the run goes on.
+      measured: by one evaluation step, or shapes of these measurements.
+      n_devices: of the run.
     """
-    samples = stack(run.samples) if run.samples else {}
-    # before its first step the evaluation has no walkers of its own
+    none = jax.tree.map(lambda _: np.zeros(0), measured)
+    # before the evaluation, its walkers are those of training
     sampler = run.sampler if run.done["evaluation"] else run.vmc.sampler
     return {
         "vmc": run.vmc,
         "sampler": sampler,
-        "samples": {name: samples.get(name, np.zeros(0)) for name in names},
+        "samples": stack(run.samples) if run.samples else none,
         "done": run.done,
         "seconds": run.seconds,
         "n_devices": n_devices,
@@ -72,9 +72,9 @@ def restored(found: dict[str, Any], iterations: int) -> RunState:
     """The state in a checkpoint, for a run of so many training steps."""
     done = dict(found["done"])
     if done["train"] < iterations:
-        done["evaluation"] = 0  # training goes on to change the parameters
+        done["evaluation"] = 0  # further training changes the parameters
     samples = [
-        {name: values[i] for name, values in found["samples"].items()}
+        jax.tree.map(lambda values, i=i: values[i], found["samples"])
         for i in range(done["evaluation"])
     ]
     return RunState(found["vmc"], found["sampler"], samples, done, found["seconds"])
@@ -82,32 +82,25 @@ def restored(found: dict[str, Any], iterations: int) -> RunState:
 
 def expected(experiment: Experiment) -> dict[str, Any]:
     """Shapes and dtypes of a checkpoint of this experiment."""
-    state = abstract_state(experiment)
-    like = saved(fresh(state), [], 0)
-    samples = dict.fromkeys(sample_names(experiment), ANY_SHAPE)
-    return like | {"samples": samples}
+    state, measured = shapes(experiment)
+    samples = jax.tree.map(lambda _: ANY_SHAPE, measured)
+    return saved(fresh(state), measured, 0) | {"samples": samples}
 
 
-def abstract_state(experiment: Experiment) -> VMCState:
-    """Shapes and dtypes of the training state."""
+def shapes(experiment: Experiment) -> tuple[VMCState, Measurements]:
+    """Shapes and dtypes of the training state and of one evaluation step."""
 
-    def init():
+    def first_step():
         key, n_walkers = jax.random.key(0), experiment.n_walkers
         walkers = experiment.hamiltonian.initial_walkers(key, n_walkers)
-        return experiment.vmc().init(key, walkers)
+        state = experiment.vmc().init(key, walkers)
+        return state, experiment.evaluation().step(key, state.params, state.sampler)[1]
 
-    return jax.eval_shape(init)
-
-
-def sample_names(experiment: Experiment) -> list[str]:
-    """The keys of the measurements of one evaluation step."""
-    state = abstract_state(experiment)
-    step = experiment.evaluation().step
-    return [*jax.eval_shape(step, jax.random.key(0), state.params, state.sampler)[1]]
+    return jax.eval_shape(first_step)
 
 
 def identity(config: dict[str, Any]) -> str:
-    """A fingerprint of everything in a configuration that a resume may not change."""
+    """Fingerprint of everything in a configuration that a resume may not change."""
     fixed = {k: v for k, v in config.items() if k not in EXTENDABLE}
     options = config.get("options") or {}
     fixed["options"] = {k: v for k, v in options.items() if k not in EXTENDABLE}

@@ -1,5 +1,21 @@
 """Means, error bars and evaluation with frozen parameters."""
 
-from nqs.statistics.estimates import Estimate, TooFewSamples, estimate
+from nqs.statistics.estimates import Estimate, TooFewSamples, estimate, uncertain
+from nqs.statistics.evaluation import Evaluation, evaluate
+from nqs.statistics.measurements import Measurements, means, stack
+from nqs.statistics.summary import Diagnostics, merged_profile, summary
 
-__all__ = ["Estimate", "TooFewSamples", "estimate"]
+__all__ = [
+    "Diagnostics",
+    "Estimate",
+    "Evaluation",
+    "Measurements",
+    "TooFewSamples",
+    "estimate",
+    "evaluate",
+    "means",
+    "merged_profile",
+    "stack",
+    "summary",
+    "uncertain",
+]

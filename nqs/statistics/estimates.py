@@ -1,12 +1,12 @@
-"""The mean of many correlated Markov chains, with an error bar that can be trusted.
+"""Mean and standard error of correlated Markov chains.
 
-The mean of n = chains * steps samples is as uncertain as that of n / tau independent
-ones, tau being the autocorrelation time. Of two estimates of tau the larger counts:
+The mean of n = chains * steps samples has the error of n / tau independent ones, where
+tau is the autocorrelation time. It is the larger one of two estimates:
 
-- windowed: the autocorrelations summed over a short window. Precise, but blind to slow
-  modes of small amplitude and to chains that disagree a little.
+- windowed: the autocorrelations summed over a short window. Precise, but insensitive
+  to slow modes of small amplitude and to chains that disagree a little.
 - blocked: the spread of the means of a few long blocks, which are whole chains where
-  there are enough of them. Noisy, but blind to nothing shorter than a block.
+  there are enough of them. Noisy, but sensitive to everything shorter than a block.
 """
 
 import dataclasses
@@ -15,16 +15,16 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-# With fewer effective samples the error bar is itself uncertain by more than a fifth:
-# by half of sqrt(20 / n_effective), see `_windowed_time`.
+# With fewer effective samples the relative error of the error bar exceeds one fifth: it
+# is half of sqrt(20 / n_effective), see `_windowed_time`.
 ENOUGH = 100
 
-# The width of the window over tau, as in emcee. It cuts exp(-10) of an exponential off;
-# half of it, also common, loses 5 % of the error if half the variance is slow.
+# Width of the window over tau, as in emcee. It cuts off exp(-10) of an exponential.
+# Half of it, also common, loses 5 % of the error if half the variance is slow.
 WINDOW = 5
 
 # The error from b blocks scatters by 1 / sqrt(2 (b - 1)), 21 % for 12: the larger of it
-# and a precise one is 0.4 * 21 % = 8 % too large on average. More blocks see less.
+# and a precise one is 0.4 * 21 % = 8 % too large on average. More blocks are shorter.
 BLOCKS = 12
 
 # A local energy sums some tens of rounded terms: a standard deviation below this many
@@ -34,13 +34,13 @@ ROUNDING = 64
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """The mean of correlated samples and how well it is known.
+    """Mean of correlated samples, and its precision.
 
     Attributes:
       mean: of all samples.
       variance: of all samples about their mean, as `numpy.var`.
       n_samples: chains times steps.
-      n_effective: how many independent samples would know the mean as well; above
+      n_effective: number of independent samples that give the same error; above
         `n_samples` if successive ones are anticorrelated.
       r_hat: split R-hat, 1 if the chains agree; nan below 4 steps a chain.
     """
@@ -58,12 +58,12 @@ class Estimate:
 
     @property
     def autocorrelation_time(self) -> float:
-        """Steps an effective sample takes, n_samples / n_effective."""
+        """Steps per effective sample, n_samples / n_effective."""
         return self.n_samples / self.n_effective
 
 
 class TooFewSamples(ValueError):
-    """The series is too short to trust its error bar; `.estimate` is what it gave."""
+    """The series is too short for an error bar; `.estimate` is its result."""
 
     def __init__(self, message: str, estimate: Estimate):
         super().__init__(message)
@@ -89,13 +89,28 @@ def estimate(samples: ArrayLike) -> Estimate:
         tau, r_hat = 1.0, 1.0
     else:
         deviations = values - mean
-        # n evenly spread points know their mean to 1 / n, as n^2 independent ones do.
+        # the mean of n evenly spread points has the error of n^2 independent ones
         tau = max(_windowed_time(deviations), _blocked_time(deviations), 1 / n)
         r_hat = _split_r_hat(deviations)
     found = Estimate(float(mean), float(variance), n, float(n / tau), r_hat)
     if found.n_effective < ENOUGH:
-        raise TooFewSamples(_what_is_missing(found, *values.shape), found)
+        raise TooFewSamples(_shortfall(found, *values.shape), found)
     return found
+
+
+def uncertain(value: float, error: float | None) -> str:
+    """A value with its error in the last digits: 3.00012(34).
+
+    An error of None, zero or not finite is not shown.
+    """
+    if error is None or not math.isfinite(error) or not math.isfinite(value):
+        return f"{value:.8g}"
+    if error < 1e-12 * max(1.0, abs(value)):  # rounding, not statistics
+        return f"{value:.12g}"
+    digits = max(0, 1 - math.floor(math.log10(error)))
+    if digits and round(error * 10**digits) == 100:  # 0.0996 is 0.10
+        digits -= 1
+    return f"{value:.{digits}f}({round(error * 10**digits)})"
 
 
 def _chains(samples: ArrayLike) -> np.ndarray:
@@ -108,7 +123,9 @@ def _chains(samples: ArrayLike) -> np.ndarray:
     if not np.issubdtype(samples.dtype, np.floating):
         samples = samples.astype(float)
     if bad := np.count_nonzero(~np.isfinite(samples)):
-        raise ValueError(f"{bad} of {samples.size} samples are not finite")
+        raise ValueError(
+            f"samples must be finite, got {bad} of {samples.size} that are not"
+        )
     return np.atleast_2d(samples)
 
 
@@ -143,7 +160,7 @@ def _windowed_time(deviations: np.ndarray) -> float:
 
 
 def _blocked_time(deviations: np.ndarray) -> float:
-    """Autocorrelation time from the means of at least 12 blocks, as long as can be.
+    """Autocorrelation time from the means of at least 12 blocks of equal length.
 
     length * Var(block means) / Var(samples): the last level of the hierarchy of
     H. Flyvbjerg and H. G. Petersen, J. Chem. Phys. 91, 461 (1989), that has enough
@@ -157,10 +174,10 @@ def _blocked_time(deviations: np.ndarray) -> float:
 
 
 def _split_r_hat(samples: np.ndarray) -> float:
-    """How much wider all chains together are than each.
+    """Split R-hat, the width of all chains together over that of each.
 
     R^2 = (h - 1) / h + Var(means) / mean(variances) of half-chains of h steps, halved
-    for a drift to show. A. Gelman et al., Bayesian Data Analysis (2013), section 11.4.
+    to detect a drift. A. Gelman et al., Bayesian Data Analysis (2013), section 11.4.
     """
     half = samples.shape[1] // 2
     if half < 2:
@@ -168,15 +185,15 @@ def _split_r_hat(samples: np.ndarray) -> float:
     halves = np.concatenate([samples[:, :half], samples[:, -half:]])
     within = halves.var(axis=1, ddof=1).mean()
     if within == 0:
-        return math.inf  # every chain stands still, at a place of its own
+        return math.inf  # chains that stand still at different places
     return math.sqrt((half - 1) / half + halves.mean(axis=1).var(ddof=1) / within)
 
 
-def _what_is_missing(found: Estimate, chains: int, steps: int) -> str:
+def _shortfall(found: Estimate, chains: int, steps: int) -> str:
     missing = (ENOUGH - found.n_effective) * found.autocorrelation_time / chains
     return (
-        f"{math.floor(found.n_effective)} effective samples in {chains} x {steps} "
-        f"steps (autocorrelation time {found.autocorrelation_time:.3g}) are too few to "
-        f"trust an error bar, which takes {ENOUGH}: add about {math.ceil(missing)} "
-        "steps to each chain"
+        f"effective samples must be at least {ENOUGH} for an error bar, got "
+        f"{math.floor(found.n_effective)} from {chains} x {steps} steps "
+        f"(autocorrelation time {found.autocorrelation_time:.3g}): add about "
+        f"{math.ceil(missing)} steps to each chain"
     )

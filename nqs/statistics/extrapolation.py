@@ -1,12 +1,12 @@
-"""The energy at zero variance, from how both fell during training.
+"""Energy at zero variance, extrapolated from the training history.
 
 The variance of H vanishes in an eigenstate. Near the ground state, energy and variance
-are both quadratic in what is left of other states, and so on a straight line:
+are both quadratic in the admixture of other states, and so on a straight line:
 
     E = E_0 + slope Var,    1 / slope an excitation energy.
 
-What it gives is no upper bound, and it is no better than its straight line: it is
-reported beside the evaluated energy, never in its place.
+The result is no upper bound, and depends on how straight the line is: it is reported
+beside the evaluated energy, never in its place.
 """
 
 from collections.abc import Mapping
@@ -18,42 +18,31 @@ BLOCKS = 64  # in all of the training
 FEWEST = 12  # for a line through them
 SKIPPED = 0.1  # of the training, while walkers still follow the parameters
 REACH = 10.0  # times the final variance: beyond, the line need not be straight
-NOISE = 0.05  # of the spread of the variances: the slope is too flat by as much
+NOISE = 0.05  # of the spread of the variances: the slope is too flat by this part
 SIGNIFICANT = 3.0  # standard errors of the slope
 
 
 class Blocks(NamedTuple):
-    """Averages of consecutive training steps.
+    """Averages of consecutive training steps."""
 
-    Attributes:
-      variance: (b,) of the local energy, unit squared.
-      energy: (b,).
-    """
-
-    variance: np.ndarray
-    energy: np.ndarray
+    variance: np.ndarray  # (b,) of the local energy, unit squared
+    energy: np.ndarray  # (b,)
 
 
 class Extrapolation(NamedTuple):
-    """The straight line energy + slope * variance.
+    """The straight line energy + slope * variance."""
 
-    Attributes:
-      energy: at zero variance.
-      error: standard error of it.
-      slope: in the inverse of the energy unit.
-    """
-
-    energy: float
-    error: float
-    slope: float
+    energy: float  # at zero variance
+    error: float  # standard error of this energy
+    slope: float  # in the inverse of the energy unit
 
 
 def blocks(metrics: Mapping[str, np.ndarray]) -> Blocks | None:
-    """The later part of a training history that a line may describe.
+    """Block averages of the later part of a training history.
 
-    About 64 averages of consecutive steps, without the first tenth of them, and without
-    those whose variance is above 10 times its median over the last quarter: too early
-    in the training, or a step with an outlier. None if fewer than 12 are left.
+    There are about 64 blocks. The first tenth is left out, and so are blocks whose
+    variance is above 10 times its median over the last quarter: too early in the
+    training, or with an outlier. None if fewer than 12 blocks are left.
 
     Args:
       metrics: energy and variance of each step, (steps,) each.
@@ -75,36 +64,38 @@ def blocks(metrics: Mapping[str, np.ndarray]) -> Blocks | None:
 
 
 def extrapolate(found: Blocks | None) -> Extrapolation | None:
-    """The weighted straight line through the blocks, and where it meets zero variance.
+    """Weighted straight line through the blocks, extrapolated to zero variance.
 
-    A mean energy has an error proportional to the root of its variance, by which the
-    blocks are weighted. How large it is, the scatter about the line tells; where the
-    residuals of successive blocks have a correlation r > 0, times (1 + r) / (1 - r).
+    The error of a mean energy is proportional to the root of its variance, which gives
+    the weights. The scatter about the line gives the factor. If the residuals of
+    successive blocks have a correlation r > 0, its square grows by (1 + r) / (1 - r).
 
     Returns:
-      None where there is no line to see: the variances scatter from block to block by
+      None without a significant line: the variances scatter from block to block by
       more than 5 % of their spread, or the slope is not 3 standard errors above zero.
     """
     if found is None:
         return None
     variance, energy = found
-    spread, noise = np.var(variance), np.mean(np.diff(variance) ** 2) / 2
-    if not (variance > 0).all() or noise > NOISE * spread:
+    noise = np.mean(np.diff(variance) ** 2) / 2
+    if not (variance > 0).all() or noise > NOISE * np.var(variance):
         return None
-    # in units of the mean variance and about the mean energy, for the sake of rounding
+    # relative to the mean variance and mean energy, against rounding
     scale, origin = variance.mean(), energy.mean()
     weight = 1 / np.sqrt(variance / scale)
     design = weight[:, None] * np.stack([np.ones_like(variance), variance / scale], 1)
     target = weight * (energy - origin)
     (intercept, slope), *_ = np.linalg.lstsq(design, target)
     residuals = target - design @ [intercept, slope]
+    covariance = _squared_error(residuals) * np.linalg.inv(design.T @ design)
+    error, slope_error = np.sqrt(np.diag(covariance))
+    if slope <= SIGNIFICANT * slope_error:
+        return None
+    return Extrapolation(float(origin + intercept), float(error), slope / scale)
+
+
+def _squared_error(residuals: np.ndarray) -> float:
     square = np.sum(residuals**2)
     successive = np.sum(residuals[1:] * residuals[:-1]) / square if square else 0.0
     r = np.clip(successive, 0, 0.9)
-    squared_error = square / (len(variance) - 2) * (1 + r) / (1 - r)
-    covariance = squared_error * np.linalg.inv(design.T @ design)
-    if slope <= SIGNIFICANT * np.sqrt(covariance[1, 1]):
-        return None
-    return Extrapolation(
-        float(origin + intercept), float(np.sqrt(covariance[0, 0])), slope / scale
-    )
+    return square / (len(residuals) - 2) * (1 + r) / (1 - r)
