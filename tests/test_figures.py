@@ -20,15 +20,23 @@ def metrics(energy):
     return {"step": step, "energy": energy, "acceptance": np.full(len(energy), 0.5)}
 
 
-def drawn(
-    directory, columns, samples, profiles=None, references=EXACT, energy_error=0.01
-):
+def draw(directory, columns, samples, profiles=None, references=EXACT, unit="hartree"):
+    training = blocks(columns)
+    result = {
+        "energy": samples.mean(),
+        "energy_error": 0.01,
+        "energy_unit": unit,
+        "variance": samples.var(),
+        "references": [vars(reference) for reference in references],
+    }
+    line = extrapolate(training)
+    draw_figures(directory, result, columns, samples, profiles or {}, training, line)
+
+
+def drawn(directory, *arguments):
     """The figures by name, as arrays of colors."""
     directory = directory / "figures"
-    profiles = {} if profiles is None else profiles
-    draw_figures(
-        directory, columns, samples, energy_error, profiles, references, "hartree"
-    )
+    draw(directory, *arguments)
     assert {path.suffix for path in directory.iterdir()} == {".png"}
     return {path.stem: matplotlib.image.imread(path) for path in directory.iterdir()}
 
@@ -123,15 +131,14 @@ def test_axes_say_what_is_drawn_in_which_unit(tmp_path, monkeypatch):
         values = np.ones(shape)
         profile = labeled(observable, values, error * values, "bohr", d)
         figures = {observable.name: profile}
-        return texts(
-            monkeypatch,
-            lambda: draw_figures(tmp_path, {}, np.arange(9.0), 0.1, figures, (), "Ry"),
-        )[2:]
+        return shown(figures)[2:]
 
-    histogram = texts(
-        monkeypatch,
-        lambda: draw_figures(tmp_path, {}, np.arange(9.0), 0.1, {}, (), "Ry"),
-    )
+    def shown(figures):
+        return texts(
+            monkeypatch, lambda: draw(tmp_path, {}, np.arange(9.0), figures, (), "Ry")
+        )
+
+    histogram = shown({})
     assert histogram == ["local energy (Ry)", "probability density"]
     assert said(RadialDensity(3.0, 5), 5, 3) == [
         "r (bohr)",
@@ -194,18 +201,14 @@ def test_energy_and_variance_are_drawn_with_line_and_evaluation(tmp_path, monkey
     assert share_of(image, BLUE) > 0.003 and share_of(image, ORANGE) > 0.0005
     assert share_of(image, (0, 0, 0)) > 0.001
     line = extrapolate(blocks(columns))
-    found = texts(monkeypatch, lambda: drawn_texts(tmp_path, columns, samples))
+    found = texts(monkeypatch, lambda: draw(tmp_path, columns, samples))
     assert f"extrapolated: {uncertain(line.energy, line.error)}" in found
     assert "energy (hartree)" in found and "variance (hartree$^2$)" in found
     evaluated = f"evaluated: {samples.mean():.3f}(10)"
     assert evaluated in found and "exact: 3" in found
     flat = columns | {"energy": 3 + 1e-3 * RANDOM.normal(size=400)}
-    found = texts(monkeypatch, lambda: drawn_texts(tmp_path, flat, samples))
+    found = texts(monkeypatch, lambda: draw(tmp_path, flat, samples))
     assert evaluated in found and "extrapolated" not in " ".join(found)
-
-
-def drawn_texts(directory, columns, samples):
-    draw_figures(directory, columns, samples, 0.01, {}, EXACT, "hartree")
 
 
 @pytest.mark.parametrize(
@@ -215,6 +218,34 @@ def drawn_texts(directory, columns, samples):
 def test_the_legend_tells_one_step_from_a_mean(tmp_path, monkeypatch, steps, labels):
     found = texts(
         monkeypatch,
-        lambda: drawn_texts(tmp_path, metrics(np.linspace(4, 3, steps)), np.ones(9)),
+        lambda: draw(tmp_path, metrics(np.linspace(4, 3, steps)), np.ones(9)),
     )
     assert found[: len(labels) + 1] == [*labels, "exact: 3"]
+
+
+def test_merged_bins_are_drawn_at_their_centers_and_named(tmp_path, monkeypatch):
+    observable = RadialDensity(4.0, 40)
+    profile = labeled(observable, np.ones(10), np.full(10, 0.1), "bohr", 3, width=4)
+    np.testing.assert_allclose(profile.grid, RadialDensity(4.0, 10).grid)
+    unknown = profile._replace(error=np.full(10, np.nan))
+    for figure, title in (
+        (profile, "4 bins merged into one"),
+        (unknown, "4 bins merged into one, no error bars"),
+    ):
+        found = texts(
+            monkeypatch,
+            lambda figure=figure: draw(tmp_path, {}, np.arange(9.0), {"g": figure}),
+        )
+        assert title in found
+
+
+@pytest.mark.parametrize(("n", "bins"), [(64, 10), (1000, 20), (10**6, 100)])
+def test_local_energies_of_few_samples_have_few_bins(tmp_path, monkeypatch, n, bins):
+    counts = []
+
+    def save(figure, path):
+        counts.append(len(figure.axes[0].patches))
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", save)
+    draw(tmp_path, {}, np.linspace(2, 4, n))
+    assert counts == [bins]

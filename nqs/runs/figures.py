@@ -1,14 +1,14 @@
 """Figures of a run: energy, local energies, acceptance and profiles."""
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from nqs.statistics import uncertain
-from nqs.statistics.extrapolation import Blocks, Extrapolation, blocks, extrapolate
-from nqs.types import Reference
+from nqs.statistics.extrapolation import Blocks, Extrapolation
 
 BLUE, ORANGE, GREY = "#2166ac", "#d6604d", "#666666"
 
@@ -23,6 +23,7 @@ class Profile(NamedTuple):
       axes: text along each axis of the grid.
       label: of the mean.
       curves: label of each of c rows.
+      title: of the figure.
     """
 
     grid: np.ndarray
@@ -31,12 +32,21 @@ class Profile(NamedTuple):
     axes: tuple[str, ...] = ("r", "")
     label: str = ""
     curves: tuple[str, ...] = ()
+    title: str = ""
 
 
 def labeled(
-    observable: Any, mean: np.ndarray, error: np.ndarray, length: str | None, d: Any
+    observable: Any,
+    mean: np.ndarray,
+    error: np.ndarray,
+    length: str | None,
+    d: Any,
+    width: int = 1,
 ) -> Profile:
-    """The measured profile of an observable with its texts, units filled in."""
+    """A measured profile with the texts of its observable, units filled in.
+
+    `width` bins of the observable are one of the profile.
+    """
     unit = f"${length}$" if length and "_" in length else length
 
     def filled(text: str) -> str:
@@ -44,39 +54,41 @@ def labeled(
 
     axes = tuple(filled(text) for text in getattr(observable, "axes", ("r", "")))
     label = filled(getattr(observable, "label", observable.name))
-    curves = getattr(observable, "curves", ())
-    return Profile(np.asarray(observable.grid), mean, error, axes, label, curves)
+    curves, grid = getattr(observable, "curves", ()), np.asarray(observable.grid)
+    title = ""
+    if width > 1:
+        grid = grid.reshape(-1, width).mean(axis=1)
+        title = f"{width} bins merged into one"
+    return Profile(grid, mean, error, axes, label, curves, title)
 
 
 def draw_figures(
     directory: Path,
+    result: Mapping[str, Any],
     metrics: Mapping[str, np.ndarray],
     local_energy: np.ndarray,
-    energy_error: float | None,
     profiles: Mapping[str, Profile],
-    references: Sequence[Reference],
-    unit: str,
+    training: Blocks | None = None,
+    line: Extrapolation | None = None,
 ) -> None:
     """Write histories, local-energy histogram and profiles as PNG files.
 
     Args:
-      directory: where they go.
+      directory: of the files.
+      result: content of `result.json`; its first reference is drawn.
       metrics: columns of metrics.jsonl, (steps,) each.
       local_energy: real samples of the evaluation, any shape.
-      energy_error: of their mean, None if it is not known.
       profiles: by name.
-      references: the first is drawn into the energies.
-      unit: of energy.
+      training: block averages of energy and variance.
+      line: through these averages.
     """
     directory.mkdir(exist_ok=True)
     if len(metrics.get("energy", ())):
-        _energy(directory / "energy.png", metrics, references, unit)
+        _energy(directory / "energy.png", metrics, result)
         _acceptance(directory / "acceptance.png", metrics)
-    if (found := blocks(metrics)) is not None:
-        evaluated = (local_energy.var(), local_energy.mean(), energy_error)
-        path = directory / "energy_variance.png"
-        _energy_variance(path, found, extrapolate(found), evaluated, references, unit)
-    _histogram(directory / "local_energy.png", local_energy, references, unit)
+    if training is not None:
+        _energy_variance(directory / "energy_variance.png", training, line, result)
+    _histogram(directory / "local_energy.png", local_energy, result)
     for name, profile in profiles.items():
         draw = _image if profile.grid.ndim == 3 else _curves
         draw(directory / f"{name}.png", profile)
@@ -93,32 +105,30 @@ def draw_energies(
       x: (k,) the parameter in which the runs differ.
       results: of the runs, as in their `result.json`.
     """
-    figure, axes = _axes(label, f"energy per particle ({results[0]['energy_unit']})")
+    path.parent.mkdir(exist_ok=True)
     sources: dict[str, list[tuple[float, float, float]]] = {}
     for at, result in zip(x, results, strict=True):
         n = result["n"]
         for known in result["references"]:
             row = (at, known["value"] / n, known["error"] / n)
             sources.setdefault(known["source"], []).append(row)
-    for i, (source, rows) in enumerate(sources.items()):
-        color = (ORANGE, GREY)[i % 2]
-        axes.errorbar(*zip(*rows, strict=True), fmt="_x+1"[i % 4], ms=9, color=color,
-                      label=source)  # fmt: skip
-    order = np.argsort(x)
-    energies = np.array([result["energy_per_particle"] for result in results])
-    errors = np.array(
-        [result["energy_per_particle_error"] or 0.0 for result in results]
+    measured = sorted(
+        (at, result["energy_per_particle"], result["energy_per_particle_error"] or 0.0)
+        for at, result in zip(x, results, strict=True)
     )
-    axes.errorbar(
-        np.asarray(x)[order], energies[order], errors[order], fmt="o-", ms=4,
-        color=BLUE, label="measured", zorder=0,
-    )  # fmt: skip
-    axes.legend(frameon=False, fontsize="small")
-    path.parent.mkdir(exist_ok=True)
-    figure.savefig(path)
+    unit = results[0]["energy_unit"]
+    with _figure(path, label, f"energy per particle ({unit})") as axes:
+        for i, (source, rows) in enumerate(sources.items()):
+            style = {"fmt": "_x+1"[i % 4], "ms": 9, "color": (ORANGE, GREY)[i % 2]}
+            axes.errorbar(*zip(*rows, strict=True), **style, label=source)
+        style = {"fmt": "o-", "ms": 4, "color": BLUE, "zorder": 0}
+        axes.errorbar(*zip(*measured, strict=True), **style, label="measured")
+        axes.legend(frameon=False, fontsize="small")
 
 
-def _axes(x_label: str, y_label: str, width: float = 6.4):
+@contextlib.contextmanager
+def _figure(path: Path, x_label: str, y_label: str, width: float = 6.4) -> Iterator:
+    """Axes of a figure that is saved at the end."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, 4.0), layout="constrained", dpi=120)
@@ -126,138 +136,126 @@ def _axes(x_label: str, y_label: str, width: float = 6.4):
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def _energy(path, metrics, references, unit) -> None:
-    energy, step = metrics["energy"], metrics["step"]
-    figure, axes = _axes("step", f"energy ({unit})")
-    window = len(energy) // 50
-    if window < 2:
-        axes.plot(step, energy, color=BLUE, marker=".", label="one step")
-    else:
-        axes.plot(step, energy, color=BLUE, alpha=0.3, lw=0.8, label="one step")
-        smooth = np.convolve(energy, np.ones(window) / window, "valid")
-        label = f"mean of {window} steps"
-        axes.plot(step[window - 1 :], smooth, color=BLUE, label=label)
-    values = energy[len(energy) // 5 :]  # where the first steps are off the scale
-    values = values[np.isfinite(values)] if np.isfinite(values).any() else np.zeros(1)
-    low, high = values.min(), values.max()
-    if references:
-        value = references[0].value
-        axes.axhline(value, **_line(references[0]))
-        low, high = min(low, value), max(high, value)
-    margin = 0.1 * (high - low) or 1e-6 * max(1.0, abs(high))
-    axes.set_ylim(low - margin, high + margin)
-    axes.legend(frameon=False)
+    yield axes
     figure.savefig(path)
 
 
-def _line(reference: Reference) -> dict[str, Any]:
-    """How the line of a reference looks."""
-    label = f"{reference.kind.replace('_', ' ')}: {reference.value:.8g}"
-    return {"color": ORANGE, "ls": "--", "lw": 1, "label": label}
+def _draw_reference(draw: Callable, result: Mapping[str, Any]) -> float | None:
+    """Draw the first reference with `axhline` or `axvline`, and return its value."""
+    if not result["references"]:
+        return None
+    kind, value = (result["references"][0][name] for name in ("kind", "value"))
+    label = f"{kind.replace('_', ' ')}: {value:.8g}"
+    draw(value, color=ORANGE, ls="--", lw=1, label=label)
+    return value
+
+
+def _energy(path, metrics, result) -> None:
+    energy, step = metrics["energy"], metrics["step"]
+    window = len(energy) // 50
+    shown = energy[len(energy) // 5 :]  # the first steps are off the scale
+    shown = shown[np.isfinite(shown)]
+    with _figure(path, "step", f"energy ({result['energy_unit']})") as axes:
+        if window < 2:
+            axes.plot(step, energy, color=BLUE, marker=".", label="one step")
+        else:
+            axes.plot(step, energy, color=BLUE, alpha=0.3, lw=0.8, label="one step")
+            smooth = np.convolve(energy, np.ones(window) / window, "valid")
+            label = f"mean of {window} steps"
+            axes.plot(step[window - 1 :], smooth, color=BLUE, label=label)
+        value = _draw_reference(axes.axhline, result)
+        shown = np.append(shown, [] if value is None else value)
+        low, high = (shown.min(), shown.max()) if len(shown) else (0.0, 0.0)
+        margin = 0.1 * (high - low) or 1e-6 * max(1.0, abs(high))
+        axes.set_ylim(low - margin, high + margin)
+        axes.legend(frameon=False)
 
 
 def _acceptance(path, metrics) -> None:
-    figure, axes = _axes("step", "acceptance")
-    axes.plot(metrics["step"], metrics["acceptance"], color=BLUE, lw=0.8)
-    axes.set_ylim(0, 1.02)
-    figure.savefig(path)
+    with _figure(path, "step", "acceptance") as axes:
+        axes.plot(metrics["step"], metrics["acceptance"], color=BLUE, lw=0.8)
+        axes.set_ylim(0, 1.02)
 
 
-def _histogram(path, local_energy, references, unit) -> None:
-    figure, axes = _axes(f"local energy ({unit})", "probability density")
-    values = local_energy.ravel()
+def _histogram(path, local_energy, result) -> None:
+    values, unit = local_energy.ravel(), result["energy_unit"]
     low, high = np.quantile(values, [0.001, 0.999])
-    if high - low > 1e-9 * max(1.0, abs(high)):
-        axes.hist(values, bins=100, range=(low, high), density=True, color=BLUE)
-    else:  # an eigenstate: one value up to rounding
-        axes.hist(values - values.mean(), bins=11, color=BLUE)
-        axes.set_xlabel(f"local energy - {values.mean():.12g} ({unit})")
-        axes.set_ylabel("samples")
-        references = ()
-    if references:
-        axes.axvline(references[0].value, **_line(references[0]))
-        axes.legend(frameon=False)
-    figure.savefig(path)
+    with _figure(path, f"local energy ({unit})", "probability density") as axes:
+        if high - low > 1e-9 * max(1.0, abs(high)):
+            # 2 n^(1/3) bins resolve a smooth density of n samples above their noise
+            n_bins = int(np.clip(2 * np.cbrt(values.size), 10, 100))
+            axes.hist(values, n_bins, range=(low, high), density=True, color=BLUE)
+            if _draw_reference(axes.axvline, result) is not None:
+                axes.legend(frameon=False)
+        else:  # an eigenstate: one value up to rounding
+            axes.hist(values - values.mean(), bins=11, color=BLUE)
+            axes.set_xlabel(f"local energy - {values.mean():.12g} ({unit})")
+            axes.set_ylabel("samples")
 
 
 def _energy_variance(
-    path,
-    found: Blocks,
-    line: Extrapolation | None,
-    evaluated: tuple[float, float, float | None],
-    references,
-    unit,
+    path, training: Blocks, line: Extrapolation | None, result: Mapping[str, Any]
 ) -> None:
-    """The line against the evaluated energy: they are not the same thing."""
-    figure, axes = _axes(f"variance ({unit}$^2$)", f"energy ({unit})")
-    axes.plot(*found, ".", color=BLUE, alpha=0.5, label="training, block averages")
-    variance, energy, error = evaluated
-    if line is not None:
-        ends = np.array([0, max(variance, found.variance.max())])
-        axes.plot(ends, line.energy + line.slope * ends, color=BLUE, lw=1)
-        label = f"extrapolated: {uncertain(line.energy, line.error)}"
-        axes.errorbar(
-            0, line.energy, line.error, fmt="s", color=BLUE, label=label, clip_on=False
-        )
-    axes.errorbar(
-        variance,
-        energy,
-        error,
-        fmt="o",
-        color="black",
-        label=f"evaluated: {uncertain(energy, error)}",
+    """The extrapolated energy beside the evaluated one, which is another quantity."""
+    variance, energy, error, unit = (
+        result[name] for name in ("variance", "energy", "energy_error", "energy_unit")
     )
-    if references:
-        axes.axhline(references[0].value, **_line(references[0]))
-    axes.set_xlim(0, None)
-    axes.ticklabel_format(axis="x", scilimits=(-2, 4))
-    axes.ticklabel_format(axis="y", useOffset=False)
-    axes.legend(frameon=False)
-    figure.savefig(path)
+    with _figure(path, f"variance ({unit}$^2$)", f"energy ({unit})") as axes:
+        label = "training, block averages"
+        axes.plot(*training, ".", color=BLUE, alpha=0.5, label=label)
+        if line is not None:
+            ends = np.array([0, max(variance, training.variance.max())])
+            axes.plot(ends, line.energy + line.slope * ends, color=BLUE, lw=1)
+            label = f"extrapolated: {uncertain(line.energy, line.error)}"
+            style = {"fmt": "s", "color": BLUE, "clip_on": False}
+            axes.errorbar(0, line.energy, line.error, **style, label=label)
+        label = f"evaluated: {uncertain(energy, error)}"
+        axes.errorbar(variance, energy, error, fmt="o", color="black", label=label)
+        _draw_reference(axes.axhline, result)
+        axes.set_xlim(0, None)
+        axes.ticklabel_format(axis="x", scilimits=(-2, 4))
+        axes.ticklabel_format(axis="y", useOffset=False)
+        axes.legend(frameon=False)
 
 
 def _curves(path, profile: Profile) -> None:
     """Profiles on a line, each in a band of one standard error."""
-    figure, axes = _axes(profile.axes[0], profile.label)
+    grid = profile.grid
     means, errors = np.atleast_2d(profile.mean), np.atleast_2d(profile.error)
     names = profile.curves or ("",) * len(means)
-    shown = [i for i in range(len(means)) if means[i].any()] or [0]
-    for i in shown:
-        mean, error = means[i], errors[i]
-        color = (BLUE, ORANGE, GREY)[i % 3]
-        few = "o" if len(profile.grid) < 30 else None  # shells rather than bins
-        axes.plot(profile.grid, mean, color=color, label=names[i], marker=few, ms=4)
-        axes.fill_between(
-            profile.grid, mean - error, mean + error, color=color, alpha=0.3, lw=0
-        )
-    axes.set_ylim(0, None)
-    low, high = _reach(profile.grid, np.max(np.abs(means), axis=0))
-    axes.set_xlim(low if profile.grid.min() < 0 else 0, high)
-    if profile.curves:
-        axes.legend(frameon=False)
-    figure.savefig(path)
+    marker = "o" if len(grid) < 30 else None  # shells, or few bins
+    with _figure(path, profile.axes[0], profile.label) as axes:
+        for i in [i for i in range(len(means)) if means[i].any()] or [0]:
+            mean, error, color = means[i], errors[i], (BLUE, ORANGE, GREY)[i % 3]
+            axes.plot(grid, mean, color=color, label=names[i], marker=marker, ms=4)
+            band = {"color": color, "alpha": 0.3, "lw": 0}
+            axes.fill_between(grid, mean - error, mean + error, **band)
+        unknown = "" if np.isfinite(errors).any() else "no error bars"
+        title = ", ".join(text for text in (profile.title, unknown) if text)
+        axes.set_title(title, fontsize="small")
+        axes.set_ylim(0, None)
+        low, high = _reach(grid, np.max(np.abs(means), axis=0))
+        axes.set_xlim(low if grid.min() < 0 else 0, high)
+        if profile.curves:
+            axes.legend(frameon=False)
 
 
 def _image(path, profile: Profile) -> None:
     """A profile on a plane as colors."""
-    figure, axes = _axes(*profile.axes[:2], width=5.2)
     x, y = profile.grid[:, 0, 0], profile.grid[0, :, 1]
-    colors = axes.pcolormesh(x, y, profile.mean.T, cmap="viridis", vmin=0)
-    figure.colorbar(colors, label=profile.label)
-    axes.set_aspect("equal")
-    axes.set_xlim(*_reach(x, profile.mean.max(axis=1)))
-    axes.set_ylim(*_reach(y, profile.mean.max(axis=0)))
-    if np.isfinite(profile.error).any():
-        text = f"standard error at most {np.nanmax(profile.error):.1g}"
-        axes.set_title(text, fontsize="small")
-    figure.savefig(path)
+    with _figure(path, *profile.axes[:2], width=5.2) as axes:
+        colors = axes.pcolormesh(x, y, profile.mean.T, cmap="viridis", vmin=0)
+        axes.figure.colorbar(colors, label=profile.label)
+        axes.set_aspect("equal")
+        axes.set_xlim(*_reach(x, profile.mean.max(axis=1)))
+        axes.set_ylim(*_reach(y, profile.mean.max(axis=0)))
+        if np.isfinite(profile.error).any():
+            text = f"standard error at most {np.nanmax(profile.error):.1g}"
+            axes.set_title(text, fontsize="small")
 
 
 def _reach(grid: np.ndarray, mean: np.ndarray) -> tuple[float, float]:
-    """The ends of the part of a grid where there is more than a thousandth to see."""
+    """The ends of the part of a grid where the mean exceeds 1/1000 of its maximum."""
     half = (grid[1] - grid[0]) / 2 if len(grid) > 1 else 0.5
     seen = grid[mean > 1e-3 * mean.max()] if mean.max() > 0 else grid
     return seen.min() - half, seen.max() + half

@@ -11,7 +11,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from nqs.checks import whole
 from nqs.runs.devices import configure, one_blas_thread
@@ -28,11 +27,11 @@ from nqs.runs.load import last_checkpoint, saved_run
 from nqs.runs.metrics import Metrics
 from nqs.runs.programs import Programs, compiled
 from nqs.runs.progress import Progress
-from nqs.runs.result import report, sentence, write_report
+from nqs.runs.result import finish
 from nqs.runs.start import Start, prepare
 from nqs.runs.state import PHASES, RunState, restored
 from nqs.runs.watch import Watch
-from nqs.statistics import means, stack, summary
+from nqs.statistics import means
 
 
 def run(experiment: Experiment, parent: Path | None = None) -> dict[str, Any]:
@@ -100,7 +99,7 @@ def evaluate_again(
         watch = Watch(start, target, stop, saving=False)
         state, programs = _timed_programs(start, state, ["evaluation"])
         state = _phase("evaluation", steps, programs.evaluation, state, watch)
-        return _finish(start, state, target, {})
+        return finish(start, state, target, {})
 
 
 def _all_phases(watch: Watch) -> dict[str, Any]:
@@ -125,7 +124,7 @@ def _all_phases(watch: Watch) -> dict[str, Any]:
     evaluation = programs.evaluation
     state = _phase("evaluation", totals["evaluation"], evaluation, state, watch)
     watch.save(state)
-    return _finish(start, state, directory, metrics.columns())
+    return finish(start, state, directory, metrics.columns())
 
 
 def _phase(
@@ -193,19 +192,3 @@ def _timed_programs(
     programs = compiled(start, state, phases)
     spent = state.seconds["compile"] + time.monotonic() - started
     return state._replace(seconds=state.seconds | {"compile": spent}), programs
-
-
-def _finish(
-    start: Start, state: RunState, directory: Path, metrics: dict[str, np.ndarray]
-) -> dict[str, Any]:
-    """Estimate, draw, and write `result.json` last."""
-    experiment, samples = start.experiment, stack(state.samples)
-    measured = summary(samples, experiment.hamiltonian.derived)
-    measured["warnings"] = start.warnings + measured["warnings"]
-    parameters, seconds = start.n_parameters, state.seconds
-    result = report(experiment, measured, parameters, seconds, start.mesh)
-    write_report(directory, experiment, result, measured, samples, metrics)
-    for message in result["warnings"]:
-        print(f"warning: {message}")
-    print(sentence(result))
-    return result

@@ -11,8 +11,10 @@ import numpy as np
 
 from nqs.runs.directory import all_or_none, write_json
 from nqs.runs.experiment import Experiment
-from nqs.runs.figures import draw_figures, labeled
-from nqs.statistics import Measurements, uncertain
+from nqs.runs.figures import Profile, draw_figures, labeled
+from nqs.runs.start import Start
+from nqs.runs.state import RunState
+from nqs.statistics import Measurements, merged_profile, stack, summary, uncertain
 from nqs.statistics.extrapolation import blocks, extrapolate
 from nqs.types import Reference, sum_of_terms
 
@@ -21,51 +23,70 @@ SETTINGS = ("iterations", "n_walkers", "seed", "precision")
 BELOW = 3.0  # standard errors below an exact energy that raise a warning
 
 
-def report(
-    experiment: Experiment,
-    measured: dict[str, Any],
-    n_parameters: int,
-    seconds: dict[str, float],
-    mesh: jax.sharding.Mesh,
+def finish(
+    start: Start, state: RunState, directory: Path, metrics: dict[str, np.ndarray]
 ) -> dict[str, Any]:
-    """The content of `result.json`.
+    """Estimate, write figures, `observables.npz` and `result.json`, and print.
+
+    All files are written or none.
 
     Args:
-      experiment: that was run.
-      measured: from `nqs.statistics.evaluation.summary`.
-      n_parameters: of the ansatz.
-      seconds: spent in each phase, and compiling.
-      mesh: of the devices that were used.
+      start: of the run.
+      state: at the end.
+      directory: of the files.
+      metrics: columns of the training history, for the energy at zero variance.
     """
-    hamiltonian = experiment.hamiltonian
-    energy, error = measured["energy"], measured["energy_error"]
+    samples, experiment = stack(state.samples), start.experiment
+    measured = summary(samples, experiment.hamiltonian.derived)
+    training = blocks(metrics)
+    line = extrapolate(training)
+    result = report(start, measured, state.seconds)
+    result["energy_extrapolated"] = None if line is None else [line.energy, line.error]
+    arrays, profiles = _profiles(experiment, measured["profiles"], samples)
+    energies = sum_of_terms(samples.terms).real
+    with all_or_none(directory) as unfinished:
+        np.savez(unfinished / "observables.npz", **arrays)
+        figures = unfinished / "figures"
+        draw_figures(figures, result, metrics, energies, profiles, training, line)
+        write_json(unfinished / "result.json", result)
+    for message in result["warnings"]:
+        print(f"warning: {message}")
+    print(sentence(result))
+    return result
+
+
+def report(
+    start: Start, measured: dict[str, Any], seconds: dict[str, float]
+) -> dict[str, Any]:
+    """The content of `result.json`, from a summary and the seconds of each phase."""
+    experiment, hamiltonian = start.experiment, start.experiment.hamiltonian
+    n, energy, error = hamiltonian.n, measured["energy"], measured["energy_error"]
     references = hamiltonian.references()
-    per_particle = None if error is None else error / hamiltonian.n
     compared = comparison(energy, error, references)
     return {
         "experiment": experiment.name,
         "config": experiment.config(),
         "energy_unit": hamiltonian.energy_unit,
         "length_unit": hamiltonian.length_unit,
-        "n": hamiltonian.n,
-        "n_parameters": n_parameters,
+        "n": n,
+        "n_parameters": start.n_parameters,
         "energy": energy,
         "energy_error": error,
-        "energy_per_particle": energy / hamiltonian.n,
-        "energy_per_particle_error": per_particle,
+        "energy_per_particle": energy / n,
+        "energy_per_particle_error": None if error is None else error / n,
         "energy_imaginary": measured["energy_imaginary"],
         "variance": measured["variance"],
         # in the continuum, where the energy of infinite temperature is infinite
-        "v_score": hamiltonian.n * measured["variance"] / energy**2 if energy else None,
+        "v_score": n * measured["variance"] / energy**2 if energy else None,
         "terms": measured["terms"],
-        "observables": measured["observables"] | _v_score(hamiltonian.n, measured),
+        "observables": measured["observables"] | _v_score(n, measured),
         **{name: measured[name] for name in SAMPLING},
         **{name: getattr(experiment, name) for name in SETTINGS},
-        **_costs(seconds, mesh, experiment.iterations),
+        **_costs(seconds, start.mesh, experiment.iterations),
         "references": [vars(reference) for reference in references],
         "comparison": compared,
-        "deviation_sigma": deviation_sigma(compared),
-        "warnings": measured["warnings"] + alarms(compared),
+        "deviation_sigma": None if compared is None else compared["sigma"],
+        "warnings": start.warnings + measured["warnings"] + alarms(compared),
     }
 
 
@@ -73,9 +94,11 @@ def _costs(
     seconds: dict[str, float], mesh: jax.sharding.Mesh, iterations: int
 ) -> dict[str, Any]:
     """Device, versions, times and memory."""
+    packages = ("jax", "jaxlib", "flax", "optax", "nqs")
+    versions = {"python": platform.python_version()}
     return {
         "device": f"{mesh.size} x {mesh.devices.flat[0].device_kind}",
-        "versions": versions(),
+        "versions": versions | {name: version(name) for name in packages},
         "compile_seconds": seconds["compile"],
         "train_seconds": seconds["burn_in"] + seconds["train"],
         "evaluate_seconds": seconds["evaluation"],
@@ -92,45 +115,21 @@ def _v_score(n: int, measured: dict[str, Any]) -> dict[str, list[float | None]]:
     return {"v_score": [n * mean, None if error is None else n * error]}
 
 
-def write_report(
-    directory: Path,
-    experiment: Experiment,
-    result: dict[str, Any],
-    measured: dict[str, Any],
-    samples: Measurements,
-    metrics: dict[str, np.ndarray],
-) -> None:
-    """Write figures, `observables.npz` and `result.json`: all of them or none.
-
-    The training history adds "energy_extrapolated" [value, error] to the result, None
-    without a straight line.
-    """
-    line = extrapolate(blocks(metrics))
-    result["energy_extrapolated"] = None if line is None else [line.energy, line.error]
-    hamiltonian = experiment.hamiltonian
-    d = getattr(hamiltonian, "d", "d")
-    profiles = {}
+def _profiles(
+    experiment: Experiment, measured: dict[str, Any], samples: Measurements
+) -> tuple[dict[str, Any], dict[str, Profile]]:
+    """Profiles as measured, and for figures with bins that are wide enough."""
+    hamiltonian, arrays, profiles = experiment.hamiltonian, {}, {}
     for observable in experiment.observables:
-        if (found := measured["profiles"].get(observable.name)) is not None:
-            profiles[observable.name] = labeled(
-                observable, *found, length=hamiltonian.length_unit, d=d
-            )
-    arrays: dict[str, Any] = {}
-    for name, profile in profiles.items():
-        arrays |= {f"{name}_grid": profile.grid, name: profile.mean}
-        arrays[f"{name}_error"] = profile.error
-    with all_or_none(directory) as unfinished:
-        np.savez(unfinished / "observables.npz", **arrays)
-        draw_figures(
-            unfinished / "figures",
-            metrics,
-            sum_of_terms(samples.terms).real,
-            result["energy_error"],
-            profiles,
-            hamiltonian.references(),
-            hamiltonian.energy_unit,
-        )
-        write_json(unfinished / "result.json", result)
+        if (name := observable.name) not in measured:
+            continue
+        (mean, error), width, grid = measured[name], 1, np.asarray(observable.grid)
+        arrays |= {f"{name}_grid": grid, name: mean, f"{name}_error": error}
+        if hasattr(observable, "n_bins") and grid.ndim == 1:  # a histogram on a line
+            width, mean, error = merged_profile(samples, name)
+        length, d = hamiltonian.length_unit, getattr(hamiltonian, "d", "d")
+        profiles[name] = labeled(observable, mean, error, length, d, width)
+    return arrays, profiles
 
 
 def comparison(
@@ -155,11 +154,6 @@ def comparison(
     relative = difference / abs(first.value) if first.value else None
     found = {"difference": difference, "relative": relative, "sigma": sigma}
     return vars(first) | found
-
-
-def deviation_sigma(compared: dict[str, Any] | None) -> float | None:
-    """Distance from an exact or estimated energy, in standard errors of both."""
-    return None if compared is None else compared["sigma"]
 
 
 def alarms(compared: dict[str, Any] | None) -> list[str]:
@@ -195,12 +189,6 @@ def sentence(result: dict[str, Any]) -> str:
     if compared["sigma"] is not None:
         text += f" ({compared['sigma']:+.1f} sigma)"
     return f"{text}; {compared['source']}"
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that numbers depend on."""
-    packages = ("jax", "jaxlib", "flax", "optax", "nqs")
-    return {"python": platform.python_version()} | {p: version(p) for p in packages}
 
 
 def peak_memory() -> float:

@@ -28,6 +28,7 @@ FILLED = 1e-3  # of the largest value: less is an empty bin
 OF_THE_ENERGY = ("autocorrelation_time", "r_hat", "n_samples", "n_effective")
 
 MeanError = list[float | None]
+Derived = Callable[[dict[str, Any]], Mapping[str, Any]]
 
 
 @dataclasses.dataclass
@@ -102,10 +103,7 @@ class Diagnostics:
         return self.mean("v_score", linearized(ratio, [squares, deviations.real]))
 
 
-def summary(
-    samples: Measurements,
-    derived: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
-) -> dict[str, Any]:
+def summary(samples: Measurements, derived: Derived | None = None) -> dict[str, Any]:
     """Means and error bars of everything that was measured.
 
     Args:
