@@ -1,9 +1,9 @@
 """Checkpoints: complete or absent after a kill, and verified when they are read.
 
 The checkpoint of step 7 is one file, `000000007.npz`: the leaves of a pytree as arrays
-"0", "1", ..., and "about", JSON text with the step, the run it belongs to, and path,
-shape and dtype of every leaf. Behind it stands the sha256 of all of that, which
-`np.load` ignores. The file takes its name in one atomic rename.
+"0", "1", ..., and "about", JSON text with the step, the identity of the run, and path,
+shape and dtype of every leaf. The sha256 of all of this follows, which `np.load`
+ignores. The file gets its name in one atomic rename.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ import io
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +30,11 @@ class CheckpointError(Exception):
 
 
 def save(directory: Path, step: int, tree: Any, *, identity: str) -> Path:
-    """Write the checkpoint of a step, then keep it and the undamaged one before it.
-
-    Later ones are deleted as well: the run has fallen back from them.
+    """Write the checkpoint of a step; keep it and the newest undamaged one before it.
 
     Args:
-      directory: the folder of all checkpoints of a run.
-      step: the step that the tree belongs to; one already saved is replaced.
+      directory: of all checkpoints of a run.
+      step: of the tree; an earlier checkpoint of this step is replaced.
       tree: pytree of arrays (sharded ones are gathered) and Python numbers.
       identity: of the run; `restore` refuses the checkpoints of another.
 
@@ -44,8 +42,7 @@ def save(directory: Path, step: int, tree: Any, *, identity: str) -> Path:
       The path of the new checkpoint.
 
     Raises:
-      CheckpointError: if it could not be written, on a full disk for instance; the
-        earlier ones are as they were.
+      CheckpointError: if it could not be written; earlier ones are unchanged.
     """
     path = _path(directory, step)
     try:
@@ -67,7 +64,7 @@ def save(directory: Path, step: int, tree: Any, *, identity: str) -> Path:
 
 
 def discard(directory: Path, step: int) -> None:
-    """Delete the checkpoint of a step, unless it is the first undamaged one."""
+    """Delete the checkpoint of a step, if an undamaged one is before it."""
     steps = _steps(directory)
     earlier = [k for k in steps if k < step]
     if step in steps and _newest_intact(directory, earlier) is not None:
@@ -80,17 +77,17 @@ def restore(
     """Read the newest undamaged checkpoint.
 
     Args:
-      directory: the folder of all checkpoints of a run.
+      directory: of all checkpoints of a run.
       like: pytree of arrays, numbers, `jax.ShapeDtypeStruct` or `ANY_SHAPE`.
       identity: of the run, as given to `save`.
-      warn: receives one sentence for every damaged checkpoint passed over.
+      warn: receives one sentence for every damaged checkpoint.
 
     Returns:
-      The step, and a tree like `like` of NumPy arrays and numbers, as it was saved.
+      The step, and a tree like `like` of NumPy arrays and numbers.
 
     Raises:
-      CheckpointError: if there is no checkpoint, if all are damaged, or if the newest
-        undamaged one belongs to another run or holds another tree.
+      CheckpointError: if there is no undamaged checkpoint, or if the newest of them
+        belongs to another run or holds another tree.
     """
     damages = []
     for step in reversed(_steps(directory)):
@@ -99,8 +96,8 @@ def restore(
         except CheckpointError as damage:
             warn(f"the checkpoint of step {step} in {directory} is damaged: {damage}")
             damages.append(f"step {step}: {damage}")
-            continue
-        return step, _unpacked(content, like, identity, directory)
+        else:
+            return step, _unpacked(content, like, identity, directory)
     if not damages:
         raise CheckpointError(f"no checkpoint in {directory}")
     damages = "; ".join(damages)
@@ -117,7 +114,7 @@ def _path(directory: Path, step: int) -> Path:
 
 
 def _steps(directory: Path) -> list[int]:
-    """The steps that have a checkpoint, oldest first."""
+    """Steps with a checkpoint, oldest first."""
     paths = directory.glob("*.npz")
     return sorted(int(path.stem) for path in paths if re.fullmatch(r"\d{9}", path.stem))
 
@@ -130,8 +127,8 @@ def _newest_intact(directory: Path, steps: list[int]) -> int | None:
     return None
 
 
-def _delete_all_but(directory: Path, steps: Iterable[int | None]) -> None:
-    """Delete the checkpoints of other steps and the rests of interrupted writes."""
+def _delete_all_but(directory: Path, steps: list[int | None] | list[int]) -> None:
+    """Delete other checkpoints, later ones too, and files of interrupted writes."""
     kept = {f"{step:09d}.npz" for step in steps if step is not None}
     for path in directory.iterdir():
         if re.fullmatch(r"\d{9}\.npz(\.tmp)?", path.name) and path.name not in kept:
@@ -140,26 +137,20 @@ def _delete_all_but(directory: Path, steps: Iterable[int | None]) -> None:
 
 
 def _packed(step: int, tree: Any, identity: str) -> bytes:
-    """A tree as the bytes of an npz file."""
-    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
-    about = {
-        "step": step,
-        "identity": identity,
-        "leaves": [_leaf(path, x) for path, x in leaves],
-    }
-    arrays: dict[str, Any] = {str(i): np.asarray(x) for i, (_, x) in enumerate(leaves)}
+    about = {"step": step, "identity": identity, "leaves": _described(tree)}
+    leaves = enumerate(jax.tree.leaves(tree))
+    arrays: dict[str, Any] = {str(i): np.asarray(x) for i, x in leaves}
     file = io.BytesIO()
     np.savez(file, allow_pickle=False, about=np.asarray(json.dumps(about)), **arrays)
     return file.getvalue()
 
 
 def _unpacked(content: bytes, like: Any, identity: str, directory: Path) -> Any:
-    """The tree of an npz file; CheckpointError if it is of another run or shape."""
     with np.load(io.BytesIO(content)) as file:
         about = json.loads(str(file["about"]))
         _check_origin(directory, about, like, identity)
         arrays = [
-            file[str(i)].view(np.dtype(dtype))  # extended dtypes come back as bytes
+            file[str(i)].view(np.dtype(dtype))  # extended dtypes are stored as bytes
             for i, (_, _, dtype) in enumerate(about["leaves"])
         ]
     wanted, treedef = jax.tree.flatten(like)
@@ -192,11 +183,10 @@ def _check_origin(directory: Path, about: dict, like: Any, identity: str) -> Non
             f"{name} belongs to another run: it is of {about['identity']!r}, "
             f"this run is {identity!r}"
         )
-    wanted = [
-        _leaf(path, x) for path, x in jax.tree_util.tree_flatten_with_path(like)[0]
-    ]
-    leaves = itertools.zip_longest(about["leaves"], wanted, fillvalue=["nothing"])
-    for saved, here in leaves:
+    pairs = itertools.zip_longest(
+        about["leaves"], _described(like), fillvalue=["nothing"]
+    )
+    for saved, here in pairs:
         if saved != here and here != [saved[0], ANY_SHAPE]:
             raise CheckpointError(
                 f"{name} does not fit this run: it holds {' '.join(map(str, saved))} "
@@ -204,12 +194,15 @@ def _check_origin(directory: Path, about: dict, like: Any, identity: str) -> Non
             )
 
 
-def _leaf(path: Any, x: Any) -> list:
-    """Path, shape and dtype of a leaf, as JSON has them."""
-    if x is ANY_SHAPE:
-        return [jax.tree_util.keystr(path), ANY_SHAPE]
-    x = x if hasattr(x, "dtype") else np.asarray(x)
-    return [jax.tree_util.keystr(path), list(x.shape), str(x.dtype)]
+def _described(tree: Any) -> list[list]:
+    """Path, shape and dtype of every leaf, as JSON has them."""
+    described = []
+    for path, x in jax.tree_util.tree_leaves_with_path(tree):
+        name = jax.tree_util.keystr(path)
+        x = x if hasattr(x, "dtype") or x is ANY_SHAPE else np.asarray(x)
+        form = [x] if x is ANY_SHAPE else [list(x.shape), str(x.dtype)]
+        described.append([name, *form])
+    return described
 
 
 def _reason(error: BaseException) -> str:

@@ -1,8 +1,8 @@
 """Parts as JSON and back: the content of `config.json`.
 
-A part is a frozen dataclass of plain numbers, tuples and other parts, so its class and
-its fields say everything: {"part": "hamiltonians.trap:HarmonicTrap", "n": 2, ...}. A
-function is named, {"function": "jax.numpy:tanh"}.
+A part is a frozen dataclass of plain numbers, tuples and other parts, so that its class
+and its fields describe it: {"part": "hamiltonians.trap:HarmonicTrap", "n": 2, ...}. A
+function is described by its name, {"function": "jax.numpy:tanh"}.
 """
 
 import dataclasses
@@ -13,12 +13,9 @@ from typing import Any
 
 import numpy as np
 
-# Fields of every linen module that are no settings.
-LINEN_FIELDS = ("parent", "name")
-
 
 class NotImportable(ValueError):
-    """A part whose class cannot be found from here."""
+    """The class or function of a setting cannot be imported."""
 
 
 def to_json(value: Any) -> Any:
@@ -28,11 +25,10 @@ def to_json(value: Any) -> Any:
       ValueError: for a value that is neither a part nor plain.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {
-            field.name: to_json(getattr(value, field.name))
-            for field in dataclasses.fields(value)
-            if not (field.name in LINEN_FIELDS and _is_linen(value))
-        }
+        linen = hasattr(value, "parent") and hasattr(value, "apply")
+        names = [field.name for field in dataclasses.fields(value)]
+        names = [n for n in names if not (linen and n in ("parent", "name"))]
+        fields = {name: to_json(getattr(value, name)) for name in names}
         return {"part": _address(type(value))} | fields
     if isinstance(value, tuple | list):
         return [to_json(item) for item in value]
@@ -52,17 +48,17 @@ def to_json(value: Any) -> Any:
 
 
 def from_json(value: Any) -> Any:
-    """The inverse of `to_json`; lists come back as tuples.
+    """The inverse of `to_json`; lists become tuples.
 
     Raises:
-      NotImportable: if a class or function cannot be imported from where it was.
+      NotImportable: if a class or function cannot be imported.
     """
     if isinstance(value, list):
         return tuple(from_json(item) for item in value)
     if not isinstance(value, dict):
         return value
     fields = {key: from_json(item) for key, item in value.items() if key != "part"}
-    if "part" in value:  # first, for a part may have a field `function`
+    if "part" in value:  # first, because a part may have a field `function`
         return _import(value["part"])(**fields)
     if "function" in value:
         return _import(value["function"])
@@ -70,26 +66,17 @@ def from_json(value: Any) -> Any:
 
 
 def differences(old: Any, new: Any, path: str = "") -> list[tuple[str, Any, Any]]:
-    """Where two JSON values differ: (dotted path, old, new)."""
+    """Differences of two JSON values: (dotted path, old, new)."""
+    inner = []
     if isinstance(old, dict) and isinstance(new, dict):
-        keys = [*old, *(key for key in new if key not in old)]
-        found = []
-        for key in keys:
-            inner = f"{path}.{key}" if path else key
-            found += differences(old.get(key), new.get(key), inner)
-        return found
-    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        return [
-            difference
-            for i, (a, b) in enumerate(zip(old, new, strict=True))
-            for difference in differences(a, b, f"{path}[{i}]")
-        ]
-    same = old == new and type(old) is type(new)  # 1 and 1.0 are saved differently
-    return [] if same else [(path, old, new)]
-
-
-def _is_linen(value: Any) -> bool:
-    return hasattr(value, "parent") and hasattr(value, "apply")
+        prefix = f"{path}." if path else ""
+        inner = [(f"{prefix}{k}", old.get(k), new.get(k)) for k in {**old, **new}]
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        pairs = enumerate(zip(old, new, strict=True))
+        inner = [(f"{path}[{i}]", a, b) for i, (a, b) in pairs]
+    elif old != new or type(old) is not type(new):  # 1 and 1.0 are different
+        return [(path, old, new)]
+    return [found for name, a, b in inner for found in differences(a, b, name)]
 
 
 def _address(thing: Any) -> str:
@@ -98,7 +85,7 @@ def _address(thing: Any) -> str:
     if module == "__main__":
         spec = getattr(sys.modules["__main__"], "__spec__", None)
         module = spec.name if spec else module
-    # an object that can be called (a partial, say) has no name to find it by
+    # an object that can be called (a partial, say) has no name of its own
     unnamed = f"<{type(thing).__qualname__}>"
     name = getattr(thing, "__qualname__", getattr(thing, "__name__", unnamed))
     return f"{module}:{name}"

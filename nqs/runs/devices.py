@@ -26,18 +26,17 @@ def configure(precision: str = "float64") -> None:
 
 
 def usable_cores() -> int:
-    """Cores that this process may use; all of them where the system does not say."""
+    """Cores that this process may use; all of them where this is not known."""
     if hasattr(os, "sched_getaffinity"):  # not on macOS
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def one_blas_thread() -> contextlib.AbstractContextManager:
-    """Keep LAPACK in the thread that calls it.
+    """Limit LAPACK to the thread that calls it.
 
-    Each CPU device calls it by itself. Threads of its own would fight over the cores,
-    and spin there for a while after their work: measured, a step of two electrons on
-    two devices takes 104 ms with them and 62 ms without.
+    Each CPU device calls LAPACK itself, and further threads would compete for the
+    cores: a step of two electrons on two devices took 104 ms with them, 62 ms without.
     """
     importlib.import_module("scipy.linalg")  # JAX calls its LAPACK
     return threadpool_limits(1, user_api="blas")
@@ -47,12 +46,8 @@ def walker_mesh(n_walkers: int, devices: list[Any] | None = None) -> jax.shardin
     """A mesh over the axis `walkers`, of as many devices as divide the walkers."""
     devices = jax.devices() if devices is None else devices
     n_devices = max(k for k in range(1, len(devices) + 1) if n_walkers % k == 0)
-    return jax.make_mesh(
-        (n_devices,),
-        ("walkers",),
-        axis_types=(AxisType.Auto,),
-        devices=devices[:n_devices],
-    )
+    axis_types, devices = (AxisType.Auto,), devices[:n_devices]
+    return jax.make_mesh((n_devices,), ("walkers",), axis_types, devices=devices)
 
 
 def shardings(state: Any, mesh: jax.sharding.Mesh, n_walkers: int) -> Any:
@@ -76,7 +71,7 @@ def shardings(state: Any, mesh: jax.sharding.Mesh, n_walkers: int) -> Any:
 
 
 def placed(state: Any, sharding: Any) -> Any:
-    """Copies on the devices, in buffers of their own: steps donate them."""
+    """Copies on the devices, in new buffers, because steps donate them."""
     return jax.tree.map(
         lambda leaf, to: jax.device_put(jnp.array(leaf, copy=True), to), state, sharding
     )

@@ -27,9 +27,6 @@ def open_directory(
 ) -> Path:
     """Create a run directory with its `config.json`, or check the one to resume.
 
-    The one to resume stays as it is: a raised number of steps is written down once a
-    checkpoint has been read.
-
     Raises:
       RunError: as `check_directory` does.
     """
@@ -42,60 +39,31 @@ def open_directory(
 
 
 def check_directory(directory: str | None, config: dict[str, Any], resume: bool):
-    """Refuse a directory that a run cannot have, before it costs any time.
+    """Check the directory of a run before anything expensive.
 
     Raises:
-      RunError: if the directory exists and resume is False, holds no run although it
-        is True, or holds a run with another configuration (the field is named).
+      RunError: if the directory exists and resume is False, or if it holds no run of
+        this configuration and resume is True.
     """
     if directory is None:
         if resume:
-            raise RunError("resume needs the directory of the run to go on with")
+            raise RunError("directory must be given to resume a run, got None")
         return
     path = Path(directory)
-    known = path / "config.json"
-    if resume and known.exists():
-        check_same(read_json(known), config, path)
-    elif resume and path.exists():
-        raise RunError(f"{path} holds no config.json, so there is no run to resume")
-    elif resume:
-        raise RunError(f"{path} does not exist, so there is no run to resume")
-    elif path.exists() and not _is_empty(path):
+    if resume:
+        _check_same(read_json(path / "config.json"), config, path)
+        return
+    # a run that was killed at its very start leaves only the temporary file
+    unused = path.is_dir() and {p.name for p in path.iterdir()} <= {"config.json.tmp"}
+    if path.exists() and not unused:
         raise RunError(
             f"{path} exists already; resume it with --resume (resume=True), or name "
             "another directory"
         )
 
 
-@contextlib.contextmanager
-def alone(directory: Path) -> Iterator[None]:
-    """Lock a run directory against other processes.
-
-    Raises:
-      RunError: if one does already. File systems that have no locks let it pass.
-    """
-    try:
-        import fcntl
-    except ImportError:  # not on Windows
-        yield
-        return
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise RunError(
-                    f"another process runs in {directory}; wait until it ends, or name "
-                    "another directory"
-                ) from None
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def check_same(old: dict[str, Any], new: dict[str, Any], path: Path) -> None:
-    """Refuse to resume with anything changed but a raised number of steps."""
+def _check_same(old: dict[str, Any], new: dict[str, Any], path: Path) -> None:
+    """Raise RunError if anything but a raised number of steps has changed."""
     for field, before, now in differences(old, new):
         name = field.removeprefix("options.")
         if name in EXTENDABLE and isinstance(before, int) and isinstance(now, int):
@@ -107,6 +75,49 @@ def check_same(old: dict[str, Any], new: dict[str, Any], path: Path) -> None:
         raise RunError(
             f"{field} cannot change on resume: {path} has {before!r}, got {now!r}"
         )
+
+
+def _fresh(name: str) -> Path:
+    """A new directory under runs/; another run may start in the same second."""
+    stamp = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    base = path = Path("runs") / f"{name}_{stamp}"
+    number = 1
+    while True:
+        try:
+            path.mkdir(parents=True)
+            return path
+        except FileExistsError:
+            number += 1
+            path = base.with_name(f"{base.name}_{number}")
+
+
+@contextlib.contextmanager
+def alone(directory: Path) -> Iterator[None]:
+    """Lock a run directory against other processes, where the system has locks.
+
+    Raises:
+      RunError: if another process has locked it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # not on Windows
+        yield
+        return
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise RunError(
+            f"another process runs in {directory}; wait until it ends, or name "
+            "another directory"
+        ) from None
+    except OSError:  # a file system without locks
+        pass
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -135,19 +146,22 @@ def write_json(path: Path, value: Any) -> None:
         file.write(text.encode())
 
 
-def sync_directory(directory: Path) -> None:
-    """Make a rename in this directory durable, where the system allows it."""
-    with contextlib.suppress(OSError):  # not on Windows
-        descriptor = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def plain(value: Any) -> Any:
+    """NumPy and other values as JSON types."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes the place of `path` once it is complete, and else vanishes."""
+    """A file that replaces `path` once it is complete, and is deleted otherwise."""
     temporary = path.with_name(path.name + ".tmp")
     try:
         with open(temporary, "wb") as file:
@@ -155,7 +169,12 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-        sync_directory(path.parent)
+        with contextlib.suppress(OSError):  # a durable rename, except on Windows
+            descriptor = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -163,10 +182,9 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def all_or_none(directory: Path) -> Iterator[Path]:
-    """A folder whose files take their places in `directory` once all are complete.
+    """A folder whose files move to `directory` once all of them are complete.
 
-    A full disk leaves those of an earlier evaluation as they are; `result.json` comes
-    last.
+    A full disk leaves earlier files unchanged; `result.json` is the last to move.
     """
     unfinished = directory / "unfinished"
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -180,35 +198,3 @@ def all_or_none(directory: Path) -> Iterator[Path]:
             os.replace(path, target)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def plain(value: Any) -> Any:
-    """NumPy and other values as JSON types."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, np.ndarray | np.generic):
-        return plain(value.tolist())
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value
-
-
-def _fresh(name: str) -> Path:
-    """A new directory under runs/, made here: another run may start this second."""
-    stamp = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    base = path = Path("runs") / f"{name}_{stamp}"
-    number = 1
-    while True:
-        try:
-            path.mkdir(parents=True)
-            return path
-        except FileExistsError:
-            number += 1
-            path = base.with_name(f"{base.name}_{number}")
-
-
-def _is_empty(path: Path) -> bool:
-    """Whether a directory holds no more than a run that was killed at its birth."""
-    return path.is_dir() and {p.name for p in path.iterdir()} <= {"config.json.tmp"}

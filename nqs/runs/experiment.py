@@ -1,4 +1,4 @@
-"""An experiment: four parts, how long to run them, and where."""
+"""An experiment: four parts and the settings of their run."""
 
 import dataclasses
 import math
@@ -14,11 +14,7 @@ from nqs.vmc import VMC
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Training:
-    """Settings of a run besides its parts, shared with the command line.
-
-    Raises:
-      ValueError: for a number out of range, naming the field.
-    """
+    """Settings of a run besides its parts, shared with the command line."""
 
     iterations: int = 1000
     """Training steps."""
@@ -39,7 +35,7 @@ class Training:
     for gradients, in mean absolute deviations; None for no window."""
     averaging: float = 0.0
     """Last part of training, 0 to 1, over which parameters are averaged for the
-    evaluation and for runs that start from this one; 0 for the last parameters."""
+    evaluation and for runs that start from this one; 0 for no average."""
     check: bool = True
     """Compare the ansatz with the Hamiltonian before anything compiles."""
     checkpoint_every: float = 60.0
@@ -65,13 +61,9 @@ class Training:
             seed=whole("seed", self.seed, 0, 2**32 - 1),
             precision=one_of("precision", self.precision, ("float64", "float32")),
         )
-        if self.checkpoint_every != math.inf:  # which is never
-            settle(
-                self,
-                checkpoint_every=positive(
-                    "checkpoint_every", self.checkpoint_every, zero=True
-                ),
-            )
+        if (seconds := self.checkpoint_every) != math.inf:  # which is never
+            seconds = positive("checkpoint_every", seconds, zero=True)
+            settle(self, checkpoint_every=seconds)
         if self.observe_every is not None:
             settle(self, observe_every=whole("observe_every", self.observe_every))
         if self.iterations and self.n_walkers < 2:
@@ -82,7 +74,10 @@ class Training:
 
     def training(self) -> dict[str, Any]:
         """These settings by name."""
-        names = [field.name for field in dataclasses.fields(Training)]
+        return self._fields_of(Training)
+
+    def _fields_of(self, kind: type) -> dict[str, Any]:
+        names = [field.name for field in dataclasses.fields(kind)]
         return {name: getattr(self, name) for name in names}
 
 
@@ -121,31 +116,15 @@ class Experiment(Training):
 
     def vmc(self) -> VMC:
         """The training step of these parts."""
-        return VMC(
-            self.ansatz,
-            self.hamiltonian,
-            self.sampler,
-            self.optimizer,
-            self.chunk_size,
-            self.clip,
-            self.averaging,
-            self.check,
-        )
+        return VMC(**self._fields_of(VMC))
 
     def evaluation(self) -> Evaluation:
         """The measurement of these parts."""
-        return Evaluation(
-            self.ansatz,
-            self.hamiltonian,
-            self.sampler,
-            self.observables,
-            self.chunk_size,
-        )
+        return Evaluation(**self._fields_of(Evaluation))
 
     def config(self) -> dict[str, Any]:
         """The content of config.json: the options first, then every field."""
-        names = [field.name for field in dataclasses.fields(self)]
-        names = [n for n in names if n not in ("options", "directory", "resume")]
-        return {"options": to_json(self.options)} | {
-            name: to_json(getattr(self, name)) for name in names
-        }
+        fields = self._fields_of(type(self))
+        settings = {"options": fields.pop("options")} | fields
+        unsaved = ("directory", "resume")
+        return {k: to_json(v) for k, v in settings.items() if k not in unsaved}

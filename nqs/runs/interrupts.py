@@ -40,7 +40,7 @@ def signals() -> Iterator[list[int]]:
         return
 
     def note(number, frame):
-        if not caught:  # a step, or compiling, may take minutes
+        if not caught:  # the step, or compilation, may take minutes
             name = signal.Signals(number).name
             print(f"{name}: the run stops after this step", file=sys.stderr)
         caught.append(number)

@@ -1,7 +1,6 @@
 """Loading a run from its directory."""
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,36 +28,29 @@ class Loaded(NamedTuple):
 def load(directory: str | Path, **parts: Any) -> Loaded:
     """Ansatz, parameters and walkers of a run.
 
-    The parameters are those that are measured: averaged, if the run averages. Arrays
-    have the precision of the run; that of the process stays as it was, so that float64
+    The parameters are those of the evaluation: averaged, if the run averages. Arrays
+    have the precision of the run; that of the process does not change, so that float64
     arithmetic with them needs `nqs.configure()`.
 
     Args:
       directory: of the run.
       **parts: ansatz, hamiltonian, sampler or optimizer, where their class cannot be
-        imported from here (defined in a script, say).
+        imported (defined in a script, say).
 
     Raises:
       RunError: if the directory holds no run, or its checkpoints are damaged.
       ValueError: if a part cannot be rebuilt from its settings.
     """
-    with _settings_kept():
-        experiment, found = saved_run(Path(directory), parts)
-        walkers = jax.tree.map(jnp.asarray, found["sampler"].walkers)
-        params = jax.tree.map(jnp.asarray, found["vmc"].average)
-    return Loaded(experiment.ansatz, params, walkers)
-
-
-@contextlib.contextmanager
-def _settings_kept() -> Iterator[None]:
-    """Restore precision and matrix products of the process at the end."""
     names = ("jax_enable_x64", "jax_default_matmul_precision")
     before = {name: getattr(jax.config, name) for name in names}
     try:
-        yield
+        experiment, found = saved_run(Path(directory), parts)
+        walkers = jax.tree.map(jnp.asarray, found["sampler"].walkers)
+        params = jax.tree.map(jnp.asarray, found["vmc"].average)
     finally:
         for name, value in before.items():
             jax.config.update(name, value)
+    return Loaded(experiment.ansatz, params, walkers)
 
 
 def saved_run(
@@ -66,14 +58,10 @@ def saved_run(
 ) -> tuple[Experiment, dict[str, Any]]:
     """The experiment of a run and the content of its last good checkpoint.
 
-    The process takes the precision of the run.
-
-    Raises:
-      RunError: if there is no run, no checkpoint, or none that is undamaged.
-      ValueError: if a part was defined in a script and is not among `parts`.
+    The precision of the process becomes that of the run. Raises as `load`.
     """
     config = read_json(directory / "config.json")
-    experiment = rebuild(directory, config, parts)
+    experiment = _rebuilt(directory, config, parts)
     configure(experiment.precision)
     with refusals(directory):
         found = last_checkpoint(directory, experiment, identity(config), warn)
@@ -83,7 +71,7 @@ def saved_run(
 
 
 def has_checkpoint(directory: str | Path | None) -> bool:
-    """Whether a run has come as far as its first checkpoint."""
+    """Whether a run has written a checkpoint."""
     return directory is not None and checkpoint.exists(Path(directory) / "checkpoints")
 
 
@@ -104,15 +92,9 @@ def last_checkpoint(
     return checkpoint.restore(folder, like, identity=identity, warn=warn)[1]
 
 
-def rebuild(
+def _rebuilt(
     directory: Path, config: dict[str, Any], parts: dict[str, Any]
 ) -> Experiment:
-    """The experiment of a run directory, from its configuration.
-
-    Raises:
-      RunError: if the configuration describes none.
-      ValueError: if a part was defined in a script and is not among `parts`.
-    """
     try:
         fields = {
             name: parts[name] if name in parts else from_json(value)

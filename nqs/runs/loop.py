@@ -29,7 +29,7 @@ from nqs.runs.programs import Programs, compiled
 from nqs.runs.progress import Progress
 from nqs.runs.result import finish
 from nqs.runs.start import Start, prepare
-from nqs.runs.state import PHASES, RunState, restored
+from nqs.runs.state import RunState, restored
 from nqs.runs.watch import Watch
 from nqs.statistics import means
 
@@ -43,19 +43,19 @@ def run(experiment: Experiment, parent: Path | None = None) -> dict[str, Any]:
 
     Args:
       experiment: to run.
-      parent: directory of the series that this run belongs to, which is the one to
-        resume after an interruption.
+      parent: directory of a series of runs, to be resumed after an interruption
+        instead of this run.
 
     Raises:
-      RunError: if the run cannot start or go on: an existing or changed directory, an
-        ansatz that gives no LogPsi, a damaged checkpoint, a full disk, numbers that are
-        not finite. Everything up to the last checkpoint is kept.
+      RunError: if the run cannot start or continue: an existing or changed directory,
+        an ansatz that gives no LogPsi, a damaged checkpoint, a full disk, numbers that
+        are not finite. The last checkpoint is kept.
     """
     configure(experiment.precision)
     place, config, resume = experiment.directory, experiment.config(), experiment.resume
     with refusals(Path(place or "runs")):
         check_directory(place, config, resume)
-    start = prepare(experiment)  # before anything is written: mistakes leave no trace
+    start = prepare(experiment)  # mistakes are found before anything is written
     with refusals(Path(place or "runs")):
         directory = open_directory(place, experiment.name, config, resume)
     print(f"run directory {directory}", flush=True)
@@ -88,9 +88,8 @@ def evaluate_again(
             f"training had come to step {trained} of {experiment.iterations}"
         )
     start.keys["evaluation"] = jax.random.fold_in(start.keys["again"], seed)
-    seconds = state.seconds | {"evaluation": 0.0}
-    state = state._replace(done=state.done | {"evaluation": 0}, seconds=seconds)
-    state = start.place(state._replace(samples=[]))
+    seconds, done = state.seconds | {"evaluation": 0.0}, state.done | {"evaluation": 0}
+    state = start.place(state._replace(done=done, seconds=seconds, samples=[]))
     number = 1
     while (target := directory / "evaluations" / f"{number:04d}").exists():
         number += 1
@@ -104,14 +103,17 @@ def evaluate_again(
 
 def _all_phases(watch: Watch) -> dict[str, Any]:
     """All phases, from the last checkpoint on."""
-    start, directory = watch.start, watch.directory
-    experiment, state = start.experiment, start.state
+    start, directory, state = watch.start, watch.directory, watch.start.state
+    experiment = start.experiment
     if experiment.resume:
         state = _resumed(watch)
         write_json(directory / "config.json", experiment.config())
-    steps = (experiment.burn_in, experiment.iterations, experiment.evaluation_steps)
-    totals = dict(zip(PHASES, steps, strict=True))
-    left = [name for name in PHASES if state.done[name] < totals[name]]
+    totals = {
+        "burn_in": experiment.burn_in,
+        "train": experiment.iterations,
+        "evaluation": experiment.evaluation_steps,
+    }
+    left = [phase for phase, total in totals.items() if state.done[phase] < total]
     state, programs = _timed_programs(start, state, left)
     metrics = Metrics(directory / "metrics.jsonl")
     if not state.done["evaluation"]:
@@ -146,7 +148,7 @@ def _phase(
 
 @contextlib.contextmanager
 def _logged(programs: Programs, metrics: Metrics, state: RunState, watch: Watch):
-    """A training step that writes its metrics, and now and then the observables."""
+    """A training step that writes its metrics and, every so often, the observables."""
     every = watch.start.experiment.observe_every
     observed = Metrics(watch.directory / "observables.jsonl", every or 1)
 
@@ -167,10 +169,8 @@ def _logged(programs: Programs, metrics: Metrics, state: RunState, watch: Watch)
 
 def _resumed(watch: Watch) -> RunState:
     """The state of the last good checkpoint; without any, the first state."""
-    start = watch.start
-    found = last_checkpoint(
-        watch.directory, start.experiment, watch.identity, start.warn
-    )
+    start, directory = watch.start, watch.directory
+    found = last_checkpoint(directory, start.experiment, watch.identity, start.warn)
     if found is None:
         start.warn("no checkpoint is left: the run starts at its beginning")
         return start.state

@@ -12,12 +12,7 @@ from nqs.runs.directory import plain, replacing
 
 
 class Metrics:
-    """`metrics.jsonl`, one line a training step, or one every so many of them.
-
-    Attributes:
-      path: of the file.
-      every: training steps from line to line.
-    """
+    """A file of one JSON object per line, every `every` training steps."""
 
     def __init__(self, path: Path, every: int = 1):
         self.path, self.every = path, every
@@ -25,7 +20,7 @@ class Metrics:
 
     @contextlib.contextmanager
     def open(self, steps: int, warn: Callable[[str], None]) -> Iterator[None]:
-        """Cut the file down to the lines of the first `steps`, and append from there.
+        """Keep the lines of the first `steps` steps, and open the file to append.
 
         `warn` receives a sentence about missing or damaged lines.
         """
@@ -34,7 +29,7 @@ class Metrics:
             warn(f"{missing} lines of {self.path} are missing or damaged")
         with replacing(self.path) as file:
             file.write(b"".join(lines))
-        # Unbuffered: nothing is left to be written when the disk is full.
+        # unbuffered, so that nothing is left to write when the disk is full
         with open(self.path, "ab", buffering=0) as self.file:
             yield
 
@@ -42,17 +37,17 @@ class Metrics:
         """Write one line to the operating system."""
         assert self.file is not None
         line = json.dumps(plain({"step": step} | dict(info))).encode() + b"\n"
-        while line:  # a nearly full disk takes a part
+        while line:  # a nearly full disk accepts a part
             line = line[self.file.write(line) :]
 
     def columns(self) -> dict[str, np.ndarray]:
-        """Every metric as an array over the steps, null as NaN."""
+        """Every metric as an array over the steps; null is NaN."""
         rows = [row for _, row in self._undamaged()]
         keys = rows[0] if rows else {}
         return {k: np.array([row.get(k) for row in rows], float) for k in keys}
 
     def _undamaged(self) -> Iterator[tuple[bytes, dict[str, Any]]]:
-        """The lines that can be read, with their content."""
+        """Complete lines, with their content."""
         content = self.path.read_bytes() if self.path.exists() else b""
         for line in content.splitlines(keepends=True):
             with contextlib.suppress(ValueError):

@@ -13,21 +13,15 @@ BAR = 40  # characters
 
 
 class Progress:
-    """Steps done, energy, variance and remaining time of a run.
-
-    Attributes:
-      unit: of the energy.
-      n_walkers: over which each step's variance is averaged.
-    """
+    """Steps done, energy, variance and remaining time of a run."""
 
     def __init__(self, unit: str, n_walkers: int):
         self.unit, self.n_walkers = unit, n_walkers
         self.live = None
-        self.last_line = -math.inf
 
     @contextmanager
     def phase(self, name: str, done: int, total: int) -> Iterator["Progress"]:
-        """Show one phase of a run, from step `done` on."""
+        """Show one phase of a run, beginning at step `done`."""
         self.name, self.first, self.total = name, done, total
         self.started, self.last_line = time.monotonic(), -math.inf
         if not sys.stdout.isatty():
@@ -43,7 +37,7 @@ class Progress:
                 self.live = None
 
     def _show(self, done: int, text: str) -> None:
-        """A bar, and below it the numbers, which fill a line of their own."""
+        """A bar above a line of numbers."""
         from rich.text import Text
 
         assert self.live is not None
@@ -59,7 +53,7 @@ class Progress:
         now = time.monotonic()
         if now - self.last_line >= LINE_EVERY or done == self.total:
             text = f"{self.name} {done}/{self.total}  {self._text(done, info)}"
-            print(text, flush=True)  # for readers of a log
+            print(text, flush=True)  # a log shows it at once
             self.last_line = now
 
     def _text(self, done: int, info: Mapping[str, float]) -> str:

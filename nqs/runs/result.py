@@ -58,7 +58,7 @@ def finish(
 def report(
     start: Start, measured: dict[str, Any], seconds: dict[str, float]
 ) -> dict[str, Any]:
-    """The content of `result.json`, from a summary and the seconds of each phase."""
+    """The content of `result.json`, from `summary` and the seconds of each phase."""
     experiment, hamiltonian = start.experiment, start.experiment.hamiltonian
     n, energy, error = hamiltonian.n, measured["energy"], measured["energy_error"]
     references = hamiltonian.references()
@@ -93,7 +93,6 @@ def report(
 def _costs(
     seconds: dict[str, float], mesh: jax.sharding.Mesh, iterations: int
 ) -> dict[str, Any]:
-    """Device, versions, times and memory."""
     packages = ("jax", "jaxlib", "flax", "optax", "nqs")
     versions = {"python": platform.python_version()}
     return {
@@ -135,12 +134,10 @@ def _profiles(
 def comparison(
     energy: float, error: float | None, references: tuple[Reference, ...]
 ) -> dict[str, Any] | None:
-    """The energy beside the first reference.
+    """The first reference, and the difference of the energy from it.
 
-    Returns:
-      The fields of the reference, `difference` from it, `relative` difference and
-      `sigma`, the difference in standard errors of both; None where it is not known. An
-      upper bound is no estimate of the energy, so it has no sigma.
+    `sigma` is the difference in standard errors of both. It is None without an error,
+    and for an upper bound, which is no estimate of the energy.
     """
     if not references:
         return None

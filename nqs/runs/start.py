@@ -2,7 +2,7 @@
 
 import warnings
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,25 +23,15 @@ KEYS = ("walkers", "parameters", *PHASES, "again", "observe")
 
 
 class Start(NamedTuple):
-    """A run before its first step.
-
-    Attributes:
-      experiment: to run.
-      mesh: of the devices.
-      keys: of every use of randomness, by name.
-      state: on the devices.
-      measured: shapes of the measurements of an evaluation step.
-      n_parameters: of the ansatz.
-      warnings: sentences for the result.
-    """
+    """A run before its first step."""
 
     experiment: Experiment
     mesh: jax.sharding.Mesh
-    keys: dict[str, Array]
-    state: RunState
-    measured: Measurements
+    keys: dict[str, Array]  # of every use of randomness
+    state: RunState  # on the devices
+    measured: Measurements  # shapes of those of one evaluation step
     n_parameters: int
-    warnings: list[str]
+    warnings: list[str]  # for the result
 
     def warn(self, message: str) -> None:
         """Print a warning, and keep it for the result."""
@@ -76,7 +66,7 @@ def prepare(experiment: Experiment) -> Start:
     n_parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
     resumed = experiment.resume and has_checkpoint(experiment.directory)
     if experiment.start_from is not None and not resumed:
-        state, found = start_from(experiment, state, keys["parameters"])
+        state, found = _start_from(experiment, state, keys["parameters"])
         messages += found
     _, measured = shapes(experiment)  # a first trace of the parts
     start = Start(
@@ -86,9 +76,8 @@ def prepare(experiment: Experiment) -> Start:
 
 
 def _first_state(experiment: Experiment, keys: dict[str, Array]) -> VMCState:
-    walkers = experiment.hamiltonian.initial_walkers(
-        keys["walkers"], experiment.n_walkers
-    )
+    hamiltonian, n_walkers = experiment.hamiltonian, experiment.n_walkers
+    walkers = hamiltonian.initial_walkers(keys["walkers"], n_walkers)
     try:
         return experiment.vmc().init(keys["parameters"], walkers)
     except ValueError as error:
@@ -98,21 +87,18 @@ def _first_state(experiment: Experiment, keys: dict[str, Array]) -> VMCState:
         raise RunError(f"{name} cannot be evaluated: {error}") from error
 
 
-def start_from(
+def _start_from(
     experiment: Experiment, state: VMCState, key: Array
 ) -> tuple[VMCState, list[str]]:
     """The state with measured parameters and rescaled walkers of another run.
 
     Parameters and walkers of another shape start anew; the sentences name them.
-
-    Raises:
-      RunError: if the other run cannot be loaded.
     """
     try:
         source, found = saved_run(Path(str(experiment.start_from)), {})
     except ValueError as error:
         raise RunError(f"start_from: {error}") from error
-    finally:  # loading took the precision of the other run
+    finally:  # loading has set the precision of the other run
         configure(experiment.precision)
     params, messages = _fitting(state.params, found["vmc"].average, source.directory)
     walkers = _rescaled(experiment, source, found["sampler"].walkers)
@@ -133,14 +119,15 @@ def _fitting(
     params: Params, others: Params, directory: str | None
 ) -> tuple[Params, list[str]]:
     """Parameters of another run where name and shape agree, and which do not."""
-    given = _by_name(others)
-    shapes = {name: leaf.shape for name, leaf in given.items()}
-    fitting = [k for k, leaf in _by_name(params).items() if shapes.get(k) == leaf.shape]
-    anew = [name for name in _by_name(params) if name not in fitting]
+    leaves = jax.tree_util.tree_leaves_with_path(others)
+    given = {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
+    fitting, anew = [], []
 
     def chosen(path, leaf):
         name = jax.tree_util.keystr(path)
-        return jnp.asarray(given[name] if name in fitting else leaf, leaf.dtype)
+        fits = name in given and given[name].shape == leaf.shape
+        (fitting if fits else anew).append(name)
+        return jnp.asarray(given[name] if fits else leaf, leaf.dtype)
 
     params = jax.tree_util.tree_map_with_path(chosen, params)
     if not anew:
@@ -170,8 +157,3 @@ def _rescaled(
         return jnp.asarray(scaled, like.dtype)
 
     return jax.tree.map(rescaled, walkers, new)
-
-
-def _by_name(params: Params) -> dict[str, Any]:
-    leaves = jax.tree_util.tree_leaves_with_path(params)
-    return {jax.tree_util.keystr(path): leaf for path, leaf in leaves}

@@ -18,21 +18,13 @@ PHASES: tuple[str, ...] = ("burn_in", "train", "evaluation")
 
 
 class RunState(NamedTuple):
-    """The state of a run between two steps.
+    """The state of a run between two steps."""
 
-    Attributes:
-      vmc: the training state, whose sampler also burns in.
-      sampler: the sampler state of the evaluation.
-      samples: measurements of every evaluation step so far, a list that grows.
-      done: steps done in each phase.
-      seconds: spent in each phase, and compiling.
-    """
-
-    vmc: VMCState
-    sampler: State
-    samples: list[Measurements]
-    done: dict[str, int]
-    seconds: dict[str, float]
+    vmc: VMCState  # of training; its sampler also burns in
+    sampler: State  # of the evaluation
+    samples: list[Measurements]  # of every evaluation step so far; the list grows
+    done: dict[str, int]  # steps in each phase
+    seconds: dict[str, float]  # in each phase, and compiling
 
     def after(self, phase: str, seconds: float) -> "RunState":
         """One more step done in a phase."""

@@ -1,4 +1,4 @@
-"""Checkpoints, signals and numbers that are not finite, from step to step of a run."""
+"""Checkpoints, signals and numbers that are not finite, after every step of a run."""
 
 import dataclasses
 import signal
@@ -18,21 +18,13 @@ from nqs.runs.state import RunState, identity, saved
 
 @dataclasses.dataclass
 class Watch:
-    """The end of every step: refuse broken numbers, stop when asked, save in time.
-
-    Attributes:
-      start: of the run.
-      directory: of the run.
-      stop: signals received.
-      saving: whether there are checkpoints.
-      parent: directory to resume instead, if the run is one of a series.
-    """
+    """The end of every step: refuse numbers that are not finite, stop, or save."""
 
     start: Start
     directory: Path
-    stop: list[int]
+    stop: list[int]  # signals received
     saving: bool = True
-    parent: Path | None = None
+    parent: Path | None = None  # directory to resume, if the run is one of a series
 
     def __post_init__(self):
         self.saved_at = time.monotonic()
@@ -56,13 +48,17 @@ class Watch:
             self.save(run)
 
     def refuse_broken(self, info: dict[str, Any], run: RunState, phase: str) -> None:
-        """Stop with RunError where the next step gave numbers that are not finite."""
-        if (numbers := broken(info)) is None:
+        """Raise RunError if the step after `run` gave numbers that are not finite."""
+        if count := int(info.get("non_finite", 0)):
+            numbers = f"{count} local energies or wave-function values"
+        elif not np.isfinite(info.get("update_norm", 0.0)):
+            numbers = "updates of the parameters"
+        else:
             return
         where = f"at step {run.done[phase] + 1} of {phase}"
         if not self.saving:
             raise RunError(f"{numbers} are not finite {where}")
-        # a checkpoint of the step before holds parameters that were not measured
+        # a checkpoint of the step before may hold the parameters that gave them
         folder = self.directory / "checkpoints"
         checkpoint.discard(folder, sum(run.done.values()))
         raise RunError(
@@ -81,12 +77,3 @@ class Watch:
             text += f"; a checkpoint is saved. Go on with: {command}"
         print(text, file=sys.stderr)
         raise SystemExit(128 + self.stop[0])
-
-
-def broken(info: dict[str, Any]) -> str | None:
-    """The numbers of a step that are not finite, if any."""
-    if count := int(info.get("non_finite", 0)):
-        return f"{count} local energies or wave-function values"
-    if not np.isfinite(info.get("update_norm", 0.0)):
-        return "updates of the parameters"
-    return None
