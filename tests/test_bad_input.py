@@ -115,7 +115,7 @@ def refused(monkeypatch, capsys):
         (["--seed", "-1"], "seed must be an integer >= 0"),
         (["--seed", "4294967296"], "<= 4294967295, got 4294967296"),
         (["--sampler", "gibbs"], "Gibbs needs an ansatz with a HiddenLayer, such as"),
-        (["--resume"], "resume needs the directory of the run to go on with"),
+        (["--resume"], "directory must be given to resume a run, got None"),
         (["--start-from", "nowhere"], "nowhere/config.json does not exist"),
         (["--start-from", "pyproject.toml"], "cannot read pyproject.toml/config.json"),
     ],
@@ -149,7 +149,7 @@ def test_gibbs_with_a_network_names_both(refused):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_system_that_makes_no_sense_is_one_sentence(refused, arguments, sentence):
+def test_impossible_system_is_one_sentence(refused, arguments, sentence):
     def command():
         options.main(HarmonicOscillator)
 
@@ -196,7 +196,7 @@ def a_mistake(params, x):
         (a_mistake, "Function cannot be evaluated: dot_general requires"),
     ],
 )
-def test_an_ansatz_that_gives_no_log_psi_is_refused(tmp_path, function, sentence):
+def test_ansatz_without_log_psi_is_refused(tmp_path, function, sentence):
     with pytest.raises(RunError) as refusal:
         run(experiment(ansatz=Function(function), directory=str(tmp_path / "a")))
     assert sentence in str(refusal.value)
@@ -220,7 +220,7 @@ def no_phase(params, x):
     return gaussian({"a": params["a"].real}, x)
 
 
-def test_a_hamiltonian_that_says_too_little_is_refused():
+def test_hamiltonian_without_number_of_particles_is_refused():
     class Nameless(Well):
         n = property()  # raises AttributeError
 
@@ -282,7 +282,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_after_damage_the_checkpoint_before_is_used(crashed, finished, capsys, damage):
+def test_run_falls_back_to_an_undamaged_checkpoint(crashed, finished, capsys, damage):
     assert [p.stem for p in saved(crashed)] == ["000000005", "000000006"]
     DAMAGES[damage](saved(crashed)[1])
     found = resume(crashed)
@@ -295,7 +295,7 @@ def test_after_damage_the_checkpoint_before_is_used(crashed, finished, capsys, d
     assert (crashed / "metrics.jsonl").read_bytes() == metrics
 
 
-def test_an_unfinished_run_is_measured_with_a_warning(crashed):
+def test_evaluation_of_unfinished_run_has_a_warning(crashed):
     found = evaluate_again(crashed, 3, seed=1)
     assert "training had come to step 3 of 5" in found["warnings"]
     assert not (crashed / "result.json").exists()
@@ -327,7 +327,7 @@ def test_checkpoints_of_another_run_are_refused(crashed, finished, tmp_path):
     assert snapshot(other) == before
 
 
-def test_foreign_files_among_the_checkpoints_do_no_harm(crashed, finished):
+def test_unrelated_files_among_checkpoints_are_ignored(crashed, finished):
     (crashed / "checkpoints" / "notes.txt").write_text("mine")
     (crashed / "checkpoints" / "best.npz").write_text("mine")
     assert resume(crashed)["energy"] == read_json(finished / "result.json")["energy"]
@@ -503,7 +503,7 @@ def test_a_damaged_config_is_refused(finished, tmp_path, content, refused):
         ('"seed": 0', '"seed": 4'),
     ],
 )
-def test_a_flipped_byte_in_a_config_that_stays_json_is_noticed(
+def test_valid_json_with_a_changed_config_is_refused(
     finished, tmp_path, old, new, refused
 ):
     directory = shutil.copytree(finished, tmp_path / "a")
@@ -515,7 +515,7 @@ def test_a_flipped_byte_in_a_config_that_stays_json_is_noticed(
     assert str(directory) in refused(directory, command=evaluate_main)
 
 
-def test_there_is_nothing_to_load_or_to_evaluate(tmp_path, finished, refused):
+def test_load_and_evaluate_require_a_checkpoint(tmp_path, finished, refused):
     with pytest.raises(RunError, match=r"nowhere/config.json does not exist"):
         load(tmp_path / "nowhere")
     empty = shutil.copytree(finished, tmp_path / "a")
@@ -561,7 +561,7 @@ def test_energies_that_are_not_finite_stop_the_run(tmp_path):
     assert 0.7 <= load(directory).params["a"] <= 0.8
 
 
-def test_the_first_checkpoint_is_kept_whatever_comes_after_it(tmp_path):
+def test_first_checkpoint_is_kept_after_a_failure(tmp_path):
     directory = tmp_path / "a"
     changes = {"ansatz": Function(gaussian, at_once), "hamiltonian": Cliff()}
     with pytest.raises(RunError, match="not finite at step 1 of train"):
@@ -639,7 +639,7 @@ def on_a_full_disk(monkeypatch, owner, name, call):
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_full_disk_stops_a_run_that_can_go_on_later(
+def test_full_disk_stops_a_run_that_can_resume(
     tmp_path, finished, monkeypatch, capfd, owner, name, call
 ):
     changes = {"directory": str(tmp_path / "a")}

@@ -109,7 +109,7 @@ def python(program, *arguments):
     )
 
 
-def test_a_state_comes_back_bit_for_bit_where_it_was(tmp_path):
+def test_restored_state_is_bit_identical(tmp_path):
     original = state()
     path = checkpoint.save(tmp_path, 7, original, identity="dot")
     assert path == tmp_path / "000000007.npz"
@@ -131,7 +131,7 @@ def test_shapes_are_enough_to_restore(tmp_path):
     assert_identical(restored, original)
 
 
-def test_any_shape_takes_an_array_that_has_grown(tmp_path):
+def test_any_shape_accepts_any_length(tmp_path):
     samples = np.arange(12.0).reshape(3, 4)
     checkpoint.save(tmp_path, 1, {"a": samples, "b": 2}, identity="dot")
     restored = restore(tmp_path, {"a": ANY_SHAPE, "b": 0})[1]
@@ -141,7 +141,7 @@ def test_any_shape_takes_an_array_that_has_grown(tmp_path):
         restore(tmp_path, {"a": ANY_SHAPE, "c": 0})
 
 
-def test_a_tree_without_leaves_is_a_tree(tmp_path):
+def test_tree_without_leaves_is_restored(tmp_path):
     checkpoint.save(tmp_path, 1, {"a": None, "b": ()}, identity="dot")
     assert restore(tmp_path, {"a": None, "b": ()})[:2] == (1, {"a": None, "b": ()})
 
@@ -157,14 +157,14 @@ def test_numpy_reads_a_checkpoint(tmp_path):
         np.testing.assert_array_equal(file["1"], small(3)["walkers"])
 
 
-def test_files_of_other_people_are_left_alone(tmp_path):
+def test_unrelated_files_are_kept(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     save(tmp_path, 1, 2, 3)
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
 @pytest.mark.parametrize("harm", ["flipped", "truncated", "emptied"])
-def test_damage_is_noticed_and_the_checkpoint_before_is_used(tmp_path, harm):
+def test_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, harm):
     save(tmp_path, 1, 2)
     path = tmp_path / "000000002.npz"
     if harm == "flipped":
@@ -177,7 +177,7 @@ def test_damage_is_noticed_and_the_checkpoint_before_is_used(tmp_path, harm):
     assert "step 2" in warning and path.name in warning
 
 
-def test_a_flip_of_any_byte_is_noticed(tmp_path):
+def test_flipped_byte_is_detected(tmp_path):
     save(tmp_path, 1)
     path = tmp_path / "000000001.npz"
     sound = path.read_bytes()
@@ -196,7 +196,7 @@ def test_two_damaged_checkpoints_are_an_error_that_names_both(tmp_path):
         restore(tmp_path)
 
 
-def test_a_run_that_fell_back_goes_on_saving(tmp_path):
+def test_saving_continues_after_a_fallback(tmp_path):
     save(tmp_path, 1, 20)
     flip_a_byte(tmp_path / "000000020.npz")
     assert restore(tmp_path)[0] == 1
@@ -246,7 +246,7 @@ def test_another_tree_is_refused_by_its_first_leaf(tmp_path, like, message):
 
 
 @pytest.mark.parametrize("folder", [".", "absent"])
-def test_no_checkpoint_is_said_plainly(tmp_path, folder):
+def test_missing_checkpoint_is_an_error(tmp_path, folder):
     with pytest.raises(CheckpointError, match="^no checkpoint in /"):
         restore(tmp_path / folder)
 
@@ -282,7 +282,7 @@ except checkpoint.CheckpointError as error:
     assert names(tmp_path) == ["000000001.npz"]
 
 
-def test_a_folder_that_cannot_be_made_is_an_error_that_says_so(tmp_path):
+def test_folder_that_cannot_be_created_is_an_error(tmp_path):
     (tmp_path / "file").write_text("")
     message = "step 3 to .*: Not a directory; no earlier one is intact"
     with pytest.raises(CheckpointError, match=message):

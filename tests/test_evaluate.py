@@ -70,7 +70,7 @@ def test_means_and_errors_are_those_of_the_samples():
     assert found["warnings"] == [] and found["observables"] == {}
 
 
-def test_the_energy_error_knows_that_terms_cancel():
+def test_energy_error_contains_the_correlation_of_terms():
     kinetic = 2 + 0.3 * RANDOM.normal(size=(STEPS, WALKERS))
     found = summary(samples(kinetic=kinetic, potential=3 - kinetic))
     assert found["energy"] == pytest.approx(3, rel=1e-14)
@@ -78,7 +78,7 @@ def test_the_energy_error_knows_that_terms_cancel():
     assert found["terms"]["potential"][1] > 1e-3
 
 
-def test_chains_are_walkers_and_steps_their_length():
+def test_walkers_of_constant_energy_are_one_sample_each():
     """Walkers of constant energy are as many samples as there are walkers."""
     still = np.repeat(RANDOM.normal(size=(1, WALKERS)), STEPS, axis=0)
     found = summary(only(kinetic=still))
@@ -90,7 +90,7 @@ def test_chains_are_walkers_and_steps_their_length():
     assert any("the chains disagree: R-hat" in text for text in found["warnings"])
 
 
-def test_chains_that_drift_apart_are_noticed():
+def test_disagreeing_chains_raise_a_warning():
     """Enough samples for an error bar, but two halves of the chains disagree."""
     values = np.random.default_rng(2).normal(size=(STEPS, 1024))
     values += np.repeat([0, 3], 512)
@@ -101,7 +101,7 @@ def test_chains_that_drift_apart_are_noticed():
 
 
 @pytest.mark.parametrize("freedom, heavy", [(1.5, True), (3, False), (100, False)])
-def test_a_variance_of_few_samples_is_noticed(freedom, heavy):
+def test_heavy_tails_raise_a_warning(freedom, heavy):
     """Student's t has a finite variance above two degrees of freedom."""
     random = np.random.default_rng(4)
     values = random.standard_t(freedom, size=(STEPS, 1024))
@@ -110,7 +110,7 @@ def test_a_variance_of_few_samples_is_noticed(freedom, heavy):
     assert len(warnings) == heavy
 
 
-def test_half_of_the_variance_of_a_normal_distribution():
+def test_carriers_of_known_distributions():
     values = np.random.default_rng(5).normal(size=200_000)
     assert carriers(values) == pytest.approx(0.1240, abs=2e-3)  # 2 (1 - Phi(1.538))
     assert carriers(np.array([3.0, 3.0])) == 1
@@ -119,7 +119,7 @@ def test_half_of_the_variance_of_a_normal_distribution():
     assert carriers(1.0 * (np.arange(1000) == 500)) == 1e-3
 
 
-def test_rounding_has_heavy_tails_that_nobody_need_know_of():
+def test_heavy_tails_of_rounding_raise_no_warning():
     """That of an exact eigenstate goes as 1 / x^2 with the distance from its nodes.
 
     |psi|^2 itself is as x^2 there, which makes the tail that of E^-5/2.
@@ -132,7 +132,7 @@ def test_rounding_has_heavy_tails_that_nobody_need_know_of():
     assert carriers(single) == 1
 
 
-def test_chains_that_never_moved_have_no_error_bars():
+def test_stuck_chains_have_no_error_bars():
     """Whether they differ or not: where they started says nothing of |psi|^2."""
     for spread in (0.0, 1.0):
         start = np.random.default_rng(3).normal(size=(1, 1024))
@@ -183,7 +183,7 @@ def test_too_few_samples_warn_of_each_quantity_by_name():
     )
 
 
-def test_what_is_not_finite_is_neither_hidden_nor_fatal():
+def test_samples_that_are_not_finite_raise_a_warning():
     broken = np.ones((STEPS, WALKERS))
     broken[3, 5] = np.inf
     found = summary(samples({"ratio": broken}))
@@ -243,7 +243,7 @@ def test_groups_are_equally_large(n_walkers, groups):
     np.testing.assert_allclose(np.mean(means, axis=0).sum() * 1.6, 2 * inside.mean())
 
 
-def test_large_profiles_are_kept_in_few_numbers_and_made_in_few():
+def test_large_profiles_have_few_groups_and_little_memory():
     """40 x 40 bins of 4096 walkers: all of them at once would be 52 MB, and a copy."""
     walkers = jax.random.normal(jax.random.key(0), (4096, 3, 2))
 
@@ -262,7 +262,7 @@ def test_large_profiles_are_kept_in_few_numbers_and_made_in_few():
 
 
 @pytest.mark.parametrize("shape", [(2, 3), (2, 2, 2)])
-def test_profiles_of_any_shape_have_errors_that_know_correlations(shape):
+def test_profile_errors_contain_autocorrelation(shape):
     """Every number repeated 5 times is worth one."""
     values = RANDOM.normal(size=(STEPS, *shape)).repeat(5, axis=0)
     profiles = {"map": values}
@@ -290,7 +290,7 @@ def test_the_relative_variance_has_the_error_of_both_averages():
     assert error == pytest.approx(np.sqrt(series / N) / 4, rel=0.3)
 
 
-def test_the_relative_variance_of_an_eigenstate_is_known_and_of_zero_is_not():
+def test_relative_variance_of_eigenstate_and_of_zero_energy():
     still = np.full((STEPS, WALKERS), 0.1) * (1 + 1e-16 * RANDOM.normal(size=(1, 32)))
     found = summary(only(a=still))
     assert found["relative_variance"] == [pytest.approx(0, abs=1e-28), 0.0]
@@ -405,7 +405,7 @@ def test_means_over_walkers_have_the_error_of_the_walkers():
     assert found["all"][1] is None
 
 
-def test_functions_of_means_are_the_hamiltonians():
+def test_functions_of_means_of_the_hamiltonian_have_errors():
     def derived(terms):
         v = terms["potential"]
         assert not np.iscomplexobj(v)
@@ -429,7 +429,7 @@ def test_functions_of_means_are_the_hamiltonians():
     assert Well().derived({}) == {}
 
 
-def test_what_is_not_finite_is_counted():
+def test_local_energies_that_are_not_finite_are_counted():
     evaluation = Evaluation(Function(gaussian), Well(2), Still())
     walkers = positions(WALKERS).at[:3].set(jnp.inf).at[5].set(jnp.nan)
     _, values = evaluation.step(None, {"a": jnp.ones(())}, StillState(walkers))
@@ -453,7 +453,7 @@ def test_an_exact_state_is_measured_without_error():
     assert again["observables"] == found["observables"]
 
 
-def test_steps_are_stacked_in_front():
+def test_stack_adds_a_leading_axis_of_steps():
     stacked = stack([only(np.asarray(i), a=np.full(3, i)) for i in range(4)])
     assert stacked.terms["a"].shape == (4, 3) and stacked.acceptance.shape == (4,)
     np.testing.assert_array_equal(stacked.terms["a"][:, 0], [0, 1, 2, 3])

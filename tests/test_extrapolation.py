@@ -36,7 +36,7 @@ def test_a_straight_line_without_noise_is_found():
 
 
 @pytest.mark.parametrize("tau", [0, 20])
-def test_the_error_is_how_far_the_energy_is_off(tau):
+def test_error_matches_the_scatter_of_the_energy(tau):
     distances = pulls(tau=tau, slope=1.0)
     assert abs(distances.mean()) < 0.4  # 100 histories: 0.1, and the noise of Var
     assert 0.75 < distances.std() < 1.25
@@ -109,7 +109,7 @@ def test_a_short_history_may_be_enough():
     [{"slope": 0.0}, {"slope": -0.4}, {"final": 1e-9, "slope": 1e-6}],
     ids=["flat", "falling", "lost in noise"],
 )
-def test_a_slope_that_is_not_seen_is_no_line(settings):
+def test_insignificant_slope_is_no_line(settings):
     for seed in range(10):
         found = blocks(history(seed, **settings))
         assert found is not None

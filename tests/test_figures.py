@@ -84,7 +84,7 @@ def test_an_eigenstate_has_a_histogram(tmp_path, dtype, scatter):
     [[3.0], [3.0, 3.0], [np.nan, np.nan], [3.1, np.nan, 3.05, 3.02], [1e300, 3.0, 2.0]],
     ids=["one step", "constant", "all NaN", "some NaN", "a spike"],
 )
-def test_odd_energies_are_drawn_without_complaint(tmp_path, energy):
+def test_unusual_energies_are_drawn(tmp_path, energy):
     images = drawn(tmp_path, metrics(energy), np.full((4, 4), 3.0))
     assert set(images) == {"energy", "acceptance", "local_energy"}
 
@@ -126,7 +126,7 @@ def texts(monkeypatch, draw):
     return [text for text in found if text]
 
 
-def test_axes_say_what_is_drawn_in_which_unit(tmp_path, monkeypatch):
+def test_axes_have_quantity_and_unit(tmp_path, monkeypatch):
     def said(observable, shape, d, error=0.25):
         values = np.ones(shape)
         profile = labeled(observable, values, error * values, "bohr", d)
@@ -161,7 +161,7 @@ def test_axes_say_what_is_drawn_in_which_unit(tmp_path, monkeypatch):
     assert said(Density(3.0, 3, 5), (5, 5), 3, np.nan) == [*plane[:2], bar]
 
 
-def test_curves_are_told_apart_and_absent_ones_left_out(tmp_path):
+def test_curves_have_colors_and_empty_ones_are_omitted(tmp_path):
     grid = np.linspace(0.1, 4, 40)
     both = np.stack([np.exp(-grid), grid * np.exp(-grid)])
     one = np.stack([np.zeros(40), grid * np.exp(-grid)])
@@ -215,7 +215,7 @@ def test_energy_and_variance_are_drawn_with_line_and_evaluation(tmp_path, monkey
     "steps, labels",
     [(60, ["one step"]), (150, ["one step", "mean of 3 steps"])],
 )
-def test_the_legend_tells_one_step_from_a_mean(tmp_path, monkeypatch, steps, labels):
+def test_legend_names_one_step_and_mean(tmp_path, monkeypatch, steps, labels):
     found = texts(
         monkeypatch,
         lambda: draw(tmp_path, metrics(np.linspace(4, 3, steps)), np.ones(9)),

@@ -36,11 +36,11 @@ from nqs.statistics import uncertain
         (math.inf, None, "inf"),
     ],
 )
-def test_the_error_stands_in_the_last_two_digits(value, error, text):
+def test_error_is_shown_in_the_last_two_digits(value, error, text):
     assert uncertain(value, error) == text
 
 
-def test_the_digits_shown_are_those_the_error_leaves():
+def test_shown_digits_match_the_error():
     for exponent in range(-9, 1):
         for mantissa in (1.0, 3.7, 9.4, 9.94, 9.951, 9.999):
             error = mantissa * 10.0**exponent
@@ -75,7 +75,7 @@ def test_lines_come_every_few_seconds(capsys, monkeypatch):
     assert len(lines_of(capsys, 10, INFO)) == 10
 
 
-def test_a_line_reaches_a_log_at_once(monkeypatch):
+def test_lines_are_flushed(monkeypatch):
     class Log(io.StringIO):
         flushed = ""
 
@@ -89,7 +89,7 @@ def test_a_line_reaches_a_log_at_once(monkeypatch):
         assert sys.stdout.flushed.startswith("burn_in 1/100  acceptance 0.50")
 
 
-def test_the_time_left_is_that_of_the_steps_left(capsys, monkeypatch):
+def test_remaining_time_counts_remaining_steps(capsys, monkeypatch):
     clock = iter([100.0, *(100.0 + i for i in range(1, 99))])
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
     shown = Progress("hartree", 1)
@@ -99,7 +99,7 @@ def test_the_time_left_is_that_of_the_steps_left(capsys, monkeypatch):
     assert capsys.readouterr().out.endswith("5 steps/s  0:48 left\n")
 
 
-def test_on_a_terminal_there_is_a_bar_that_goes_away_with_an_error(monkeypatch):
+def test_terminal_bar_ends_with_an_error(monkeypatch):
     class Terminal(io.StringIO):
         def isatty(self):
             return True

@@ -122,9 +122,7 @@ def interrupted_at_every(moments, number, directory, **settings):
         ),
     ],
 )
-def test_a_run_killed_again_and_again_ends_as_if_nothing_had_happened(
-    tmp_path, sampler, optimizer, moments
-):
+def test_killed_run_resumes_bit_identically(tmp_path, sampler, optimizer, moments):
     parts = {"sampler": sampler, "optimizer": optimizer, "observe_every": 2}
     undisturbed = in_the_end(tmp_path / "a", **parts, checkpoint_every=0.0)
     killed = interrupted_at_every(moments, signal.SIGKILL, tmp_path / "b", **parts)
@@ -155,7 +153,7 @@ def test_a_checkpoint_made_in_training_holds_the_sampler_of_training(
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_kills_and_stops_change_nothing_with_any_sampler_and_optimizer(
+def test_kills_and_stops_resume_bit_identically_with_all_parts(
     tmp_path, sampler, optimizer
 ):
     parts = {"sampler": sampler, "optimizer": optimizer, "real": True}
@@ -168,7 +166,7 @@ def test_kills_and_stops_change_nothing_with_any_sampler_and_optimizer(
 
 
 @pytest.mark.slow
-def test_kills_from_outside_at_random_times_change_nothing(tmp_path):
+def test_kills_at_random_times_resume_bit_identically(tmp_path):
     lengths = {"iterations": 30, "evaluation_steps": 30, "checkpoint_every": 0.0}
     undisturbed = in_the_end(tmp_path / "a", **lengths)
     directory, times = tmp_path / "b", np.random.default_rng(0).uniform(0, 4, 10)
@@ -187,9 +185,7 @@ def test_kills_from_outside_at_random_times_change_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("number", "phase"), [(signal.SIGTERM, "train"), (signal.SIGINT, "evaluation")]
 )
-def test_a_run_that_is_asked_to_stop_saves_and_says_how_to_go_on(
-    tmp_path, number, phase
-):
+def test_stop_signal_saves_and_prints_the_resume_command(tmp_path, number, phase):
     # half a second of every phase, in which the signal arrives from outside
     settings = {"iterations": 500, "evaluation_steps": 500}
     directory = tmp_path / "it's here"
@@ -201,7 +197,7 @@ def test_a_run_that_is_asked_to_stop_saves_and_says_how_to_go_on(
     _, errors = asked.communicate(timeout=300)
     assert asked.returncode == 128 + number
     assert f"{number.name}: stopped after step" in errors
-    assert f"of {phase}; a checkpoint is saved. Go on with: " in errors
+    assert f"of {phase}; a checkpoint is saved. Resume with: " in errors
     assert f"directory={str(directory)!r}, resume=True" in errors
     assert "Traceback" not in errors
     step = int(errors.partition("stopped after step ")[2].split()[0])
@@ -237,9 +233,7 @@ def test_a_finished_run_resumes_to_the_same_result(finished, tmp_path):
 @pytest.mark.parametrize(
     "longer", [{"iterations": 9}, {"evaluation_steps": 7}], ids=str
 )
-def test_a_run_made_longer_is_the_run_that_was_longer_from_the_start(
-    finished, tmp_path, longer
-):
+def test_extended_run_equals_longer_run(finished, tmp_path, longer):
     resumed(finished, tmp_path / "a", **longer)
     run(experiment(directory=str(tmp_path / "b"), **longer))
     one, other = (outcome(tmp_path / k, experiment(**longer)) for k in "ab")
@@ -274,9 +268,7 @@ def test_a_run_cannot_be_made_shorter(finished, tmp_path, field):
     assert_alike(outcome(tmp_path / "a", experiment()), outcome(finished, experiment()))
 
 
-def test_training_goes_on_from_the_walkers_it_left_not_those_of_the_evaluation(
-    finished, tmp_path
-):
+def test_extended_training_continues_from_training_walkers(finished, tmp_path):
     resumed(finished, tmp_path / "a", evaluation_steps=6)
     longest = {"evaluation_steps": 6, "iterations": 8}
     run(experiment(directory=str(tmp_path / "a"), resume=True, **longest))
@@ -296,9 +288,7 @@ def test_a_run_killed_before_its_first_checkpoint_starts_again(
     assert_alike(again, outcome(finished, experiment()))
 
 
-def test_such_a_run_starts_again_from_the_run_it_was_told_to_start_from(
-    finished, tmp_path
-):
+def test_restart_without_checkpoint_uses_start_from(finished, tmp_path):
     start = {"start_from": str(finished)}
     run(experiment(directory=str(tmp_path / "a"), **start))
     assert load(tmp_path / "a").params != load(finished).params
@@ -309,7 +299,7 @@ def test_such_a_run_starts_again_from_the_run_it_was_told_to_start_from(
     assert_alike(one, other)
 
 
-def test_the_run_that_it_started_from_is_not_needed_again(finished, tmp_path):
+def test_resume_does_not_need_start_from(finished, tmp_path):
     source = shutil.copytree(finished, tmp_path / "source")
     start = {"start_from": str(source), "directory": str(tmp_path / "a")}
     energy = run(experiment(**start))["energy"]

@@ -109,7 +109,7 @@ def test_result_json_keeps_its_contract(finished):
     assert 0 < 5 * result["seconds_per_step"] < result["train_seconds"]
 
 
-def test_the_numbers_of_a_result_fit_together(finished):
+def test_numbers_of_a_result_are_consistent(finished):
     result = read_json(finished / "result.json")
     terms = sum(mean for mean, _ in result["terms"].values())
     assert result["energy"] == pytest.approx(terms, rel=1e-12)
@@ -165,7 +165,7 @@ def test_profiles_are_saved_with_their_grid_and_error(finished):
     assert np.all(arrays["density_error"][:3] > 0)
 
 
-def test_the_last_line_is_a_sentence_for_a_person(tmp_path, capsys):
+def test_last_line_compares_energy_with_reference(tmp_path, capsys):
     result = run(experiment(directory=str(tmp_path / "a"), evaluation_steps=100))
     output = capsys.readouterr().out.splitlines()
     assert output[0] == f"run directory {tmp_path / 'a'}"
@@ -177,7 +177,7 @@ def test_the_last_line_is_a_sentence_for_a_person(tmp_path, capsys):
     assert output[-1] == f"energy {energy} hartree, {comparison}"
 
 
-def test_load_gives_back_what_was_trained(finished):
+def test_load_returns_trained_parameters_and_walkers(finished):
     ansatz, params, walkers = load(finished)
     assert ansatz == experiment().ansatz
     assert walkers.shape == (16, 1, 1) and walkers.dtype == float
@@ -190,7 +190,7 @@ def test_load_gives_back_what_was_trained(finished):
     assert 0.2 * sample["r_squared"][0] < np.mean(walkers**2) < 5
 
 
-def test_load_needs_an_ansatz_that_cannot_be_imported(tmp_path):
+def test_load_requires_an_ansatz_defined_in_a_script(tmp_path):
     def in_a_script(params, x):
         return gaussian(params, x)
 
@@ -206,12 +206,12 @@ def test_load_needs_an_ansatz_that_cannot_be_imported(tmp_path):
     assert again.params == found.params
 
 
-def test_the_names_of_the_package_are_those_of_run():
+def test_package_exports_load_and_experiment():
     assert nqs.load is load
     assert nqs.Experiment is type(experiment())
 
 
-def test_a_finished_run_is_measured_again(finished, tmp_path, monkeypatch, capsys):
+def test_finished_run_is_evaluated_again(finished, tmp_path, monkeypatch, capsys):
     before = (finished / "result.json").read_bytes()
     first = read_json(finished / "result.json")
     monkeypatch.setattr(sys, "argv", ["evaluate", str(finished), "--steps", "150"])
@@ -237,7 +237,7 @@ def test_a_finished_run_is_measured_again(finished, tmp_path, monkeypatch, capsy
     assert same == again["energy"] != other
 
 
-def test_it_is_measured_from_where_its_walkers_are(tmp_path):
+def test_second_evaluation_starts_from_saved_walkers(tmp_path):
     run(experiment(sampler=Still(), directory=str(tmp_path / "a")))
     again = evaluate_again(tmp_path / "a", 1, seed=1)
     square = np.mean(np.square(load(tmp_path / "a").walkers))
@@ -299,7 +299,7 @@ def test_every_step_has_its_own_key_and_only_evaluation_does_not_adapt(tmp_path)
         assert np.all(np.abs(one - other) > 1e-6)  # of independent normal numbers
 
 
-def test_what_is_measured_and_handed_on_is_the_average_over_training(tmp_path):
+def test_evaluation_and_start_from_use_averaged_parameters(tmp_path):
     settings = {"sampler": Still(), "averaging": 1.0}
     for iterations in (1, 2):
         directory = str(tmp_path / str(iterations))
@@ -415,7 +415,7 @@ def test_the_v_score_counts_the_particles(tmp_path):
     assert result["observables"]["v_score"][0] == pytest.approx(score, rel=1e-12)
 
 
-def test_nothing_but_an_evaluation_is_a_run(tmp_path):
+def test_run_without_training_is_an_evaluation(tmp_path):
     result = run(experiment(iterations=0, burn_in=0, directory=str(tmp_path / "a")))
     assert (tmp_path / "a" / "metrics.jsonl").read_text() == ""
     assert result["seconds_per_step"] == 0
@@ -468,7 +468,7 @@ class Nothing(Well):
         return ()
 
 
-def test_what_has_no_number_is_null_and_does_not_cost_the_result(tmp_path, capsys):
+def test_undefined_numbers_are_null_in_the_result(tmp_path, capsys):
     directory = str(tmp_path / "a")
     changes = {"hamiltonian": Nothing(), "observables": (NeverThere(1.0),)}
     changes["sampler"] = Still()
@@ -534,7 +534,7 @@ def test_lapack_has_one_thread_in_a_run_and_all_of_them_after_it(tmp_path):
     assert seen and all(set(found) == {1} for found in seen)
 
 
-def test_without_a_directory_a_fresh_one_is_made(tmp_path, monkeypatch, capsys):
+def test_run_without_directory_creates_one(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for _ in range(2):  # in the same second, more likely than not
         run(experiment(sampler=Still(), iterations=0, burn_in=0))
@@ -551,7 +551,7 @@ def test_an_empty_directory_may_be_used(tmp_path):
     assert (tmp_path / "result.json").exists()
 
 
-def test_metrics_go_on_after_the_last_line_that_counts(tmp_path):
+def test_metrics_continue_after_the_last_checkpoint(tmp_path):
     metrics, said = Metrics(tmp_path / "metrics.jsonl"), []
     with metrics.open(0, said.append):
         for step in range(1, 6):
@@ -573,7 +573,7 @@ def test_metrics_go_on_after_the_last_line_that_counts(tmp_path):
     assert said == [f"1 lines of {metrics.path} are missing or damaged"]
 
 
-def test_a_damaged_line_of_metrics_does_not_cost_the_result(finished, tmp_path):
+def test_damaged_line_of_metrics_keeps_the_result(finished, tmp_path):
     directory = tmp_path / "a"
     settings = {"directory": str(directory), "sampler": Still()}
     run(experiment(**settings))
@@ -584,7 +584,7 @@ def test_a_damaged_line_of_metrics_does_not_cost_the_result(finished, tmp_path):
     assert again["energy"] == before["energy"]
 
 
-def test_signals_are_handed_back_after_a_run(tmp_path):
+def test_signal_handlers_are_restored_after_a_run(tmp_path):
     before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
     run(experiment(sampler=Still(), directory=str(tmp_path / "a")))
     after = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
@@ -642,7 +642,7 @@ def test_chunks_of_walkers_change_nothing_but_rounding(tmp_path):
     assert chunked["acceptance"] == whole["acceptance"]
 
 
-def test_from_the_command_line_to_a_signal_and_on_to_the_result(tmp_path, optimized):
+def test_interrupted_command_resumes_to_its_result(tmp_path, optimized):
     directory = tmp_path / "it's here"
     command = [sys.executable, "-m", "experiments.harmonic_oscillator"]
     options = "--n 1 --ansatz rbm --sampler gibbs --sweeps 1 --iterations 1000"
@@ -660,7 +660,7 @@ def test_from_the_command_line_to_a_signal_and_on_to_the_result(tmp_path, optimi
             break
     _, errors = asked.communicate(timeout=300)
     assert asked.returncode == 128 + signal.SIGTERM, errors
-    said = shlex.split(errors.strip().rpartition("Go on with: ")[2])
+    said = shlex.split(errors.strip().rpartition("Resume with: ")[2])
     assert said[0] == "python"
     done = subprocess.run(
         [sys.executable, *said[1:]], cwd=ROOT, capture_output=True, text=True

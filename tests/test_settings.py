@@ -42,14 +42,14 @@ def there_and_back(value):
     ],
     ids=lambda part: type(part).__name__,
 )
-def test_a_part_comes_back_equal(part):
+def test_restored_part_is_equal(part):
     again = there_and_back(part)
     assert type(again) is type(part)
     assert again == part
     assert hash(again) == hash(part)
 
 
-def test_plain_values_come_back_with_lists_as_tuples():
+def test_lists_are_restored_as_tuples():
     plain = {"a": [1, 2.5, None, True, "text"], "b": {"c": ((1,), 2)}}
     expected = {"a": (1, 2.5, None, True, "text"), "b": {"c": ((1,), 2)}}
     assert there_and_back(plain) == expected
@@ -57,7 +57,7 @@ def test_plain_values_come_back_with_lists_as_tuples():
     assert isinstance(to_json(np.int64(3)), int)
 
 
-def test_numbers_that_json_lacks_come_back():
+def test_infinity_and_nan_are_restored():
     infinite, minus, nan = there_and_back((math.inf, -math.inf, math.nan))
     assert (infinite, minus) == (math.inf, -math.inf)
     assert math.isnan(nan)
@@ -72,11 +72,11 @@ class Confusing:
     number: int = 2
 
 
-def test_a_part_may_call_its_fields_what_it_likes():
+def test_part_may_have_a_field_named_function():
     assert there_and_back(Confusing()) == Confusing()
 
 
-def test_a_setting_that_is_no_setting_is_refused():
+def test_value_that_is_no_setting_is_refused():
     for value in (np.arange(3), {1, 2}, jnp.ones(2)):
         with pytest.raises(ValueError, match="must be a number, text, tuple, function"):
             to_json(value)
@@ -97,7 +97,7 @@ def test_a_function_that_has_no_address_is_not_found_as_another(function):
         from_json(saved)
 
 
-def test_a_class_that_is_gone_is_named():
+def test_missing_class_is_named():
     for address in (
         "no_such_module:Thing",
         "tests.tiny:Thing",
@@ -131,7 +131,7 @@ def test_differences_name_the_field_and_both_values():
     assert differences(old, old) == []
 
 
-def test_differences_tell_numbers_apart_that_are_saved_differently():
+def test_differences_distinguish_integer_and_float():
     assert differences({"omega": 1}, {"omega": 1.0}) == [("omega", 1, 1.0)]
     assert differences({"flag": 1}, {"flag": True}) == [("flag", 1, True)]
 
@@ -144,7 +144,7 @@ def test_the_configuration_of_an_experiment_is_the_experiment():
     assert experiment(seed=3) == type(experiment())(**fields)
 
 
-def test_an_experiment_hands_its_settings_to_its_loops():
+def test_vmc_and_evaluation_have_the_settings_of_the_experiment():
     settings = {"chunk_size": 5, "clip": 2.0, "observables": ()}
     vmc, evaluation = experiment(**settings).vmc(), experiment(**settings).evaluation()
     assert (vmc.chunk_size, vmc.clip) == (5, 2.0)

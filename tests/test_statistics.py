@@ -37,7 +37,7 @@ def mean_error(replicates):
 
 @pytest.mark.parametrize("rho", [0.0, 0.5, 0.9, 0.98, -0.5])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_error_is_the_standard_deviation_of_the_mean_or_a_little_more(shape, rho):
+def test_error_is_the_standard_deviation_of_the_mean(shape, rho):
     rng = np.random.default_rng(1)
     replicates = autoregressive(rng, rho, (REPLICATES, *shape))
     true_error = np.sqrt(variance_of_the_mean(rho, *shape))
@@ -46,7 +46,7 @@ def test_error_is_the_standard_deviation_of_the_mean_or_a_little_more(shape, rho
 
 
 @pytest.mark.parametrize("shape", [(16, 512), (64, 256), (1, 32768)])
-def test_error_sees_a_slow_mode_of_small_amplitude(shape):
+def test_error_contains_a_slow_mode_of_small_amplitude(shape):
     rng = np.random.default_rng(2)
     size = (100, *shape)
     fast, slow = autoregressive(rng, 0.0, size), autoregressive(rng, 0.98, size)
@@ -145,7 +145,7 @@ def test_too_few_samples_is_raised_below_a_hundred_effective_ones_and_only_then(
     assert 50 < raised < 250
 
 
-def test_too_short_series_says_how_much_is_missing():
+def test_too_short_series_names_the_missing_steps():
     samples = autoregressive(np.random.default_rng(0), 0.9, (4, 100))
     with pytest.raises(TooFewSamples, match=r"got \d+ from 4 x 100 steps"):
         estimate(samples)
@@ -163,7 +163,7 @@ def test_long_series_is_enough():
     assert 400 < estimate(samples).n_effective < 1600  # truly 842
 
 
-def test_the_missing_steps_are_enough():
+def test_missing_steps_are_sufficient():
     rng = np.random.default_rng(13)
     tau, steps = 19, 100  # rho = 0.9
     with pytest.raises(TooFewSamples) as caught:
@@ -212,7 +212,7 @@ def test_r_hat_is_the_formula_and_near_one_for_mixed_chains():
     assert 0.99 < result.r_hat < 1.01
 
 
-def test_r_hat_sees_a_drift_common_to_all_chains():
+def test_r_hat_detects_a_common_drift():
     samples = np.random.default_rng(17).standard_normal((16, 400))
     assert found(samples + np.linspace(0.0, 4.0, 400)).r_hat > 1.2
 

@@ -59,8 +59,6 @@ def resume_command(directory: Path) -> str:
     name = shlex.quote(str(directory))
     if Path(sys.argv[0]).name == "nqs":
         return f"nqs resume {name}"
-    if spec is not None and spec.name == "experiments.__main__":
-        return f"python -m experiments resume {name}"
     if spec is not None and spec.name.startswith("experiments."):
-        return f"python -m {spec.name} --directory {name} --resume"
+        return f"python -m experiments resume {name}"
     return f"the same script with directory={str(directory)!r}, resume=True"

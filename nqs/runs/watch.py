@@ -74,6 +74,6 @@ class Watch:
         if self.saving:
             self.save(run)
             command = resume_command(self.parent or self.directory)
-            text += f"; a checkpoint is saved. Go on with: {command}"
+            text += f"; a checkpoint is saved. Resume with: {command}"
         print(text, file=sys.stderr)
         raise SystemExit(128 + self.stop[0])
