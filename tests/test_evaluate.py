@@ -467,11 +467,15 @@ def histogram(density, n_steps, n_walkers=64):
     return only(profiles={"density": profile}, a=x.reshape(n_steps, -1).astype(float))
 
 
+def merged(samples, name):
+    return merged_profile(samples, name, summary(samples)["profiles"][name])
+
+
 def test_profiles_are_merged_until_their_bins_are_precise():
     density = np.full(60, 1 / 60)
     for n_steps, expected in ((20, 6), (40, 3), (150, 1)):
         drawn = histogram(density, n_steps)
-        width, mean, error = merged_profile(drawn, "density")
+        width, mean, error = merged(drawn, "density")
         # independent counts: 1 / sqrt(steps * 64 * width / 60)
         relative = np.sqrt(60 / (n_steps * 64 * width))
         assert width == expected and mean.shape == error.shape == (60 // width,)
@@ -487,15 +491,15 @@ def test_merged_errors_contain_the_correlation_of_neighboring_bins():
     noise = 1 + 10 * random.normal(size=(400, 16, 10)).repeat(2, axis=-1)
     profiles = {"apart": pairs.astype(float), "alike": noise}
     drawn = only(profiles=profiles, a=side.reshape(400, -1).astype(float))
-    assert merged_profile(drawn, "apart")[0] == 1  # already precise
-    width, _, error = merged_profile(drawn, "alike")
+    assert merged(drawn, "apart")[0] == 1  # already precise
+    width, _, error = merged(drawn, "alike")
     assert width == 2
     np.testing.assert_allclose(error, 10 / np.sqrt(6400), rtol=0.4)
 
 
 def test_profiles_without_error_have_ten_bins():
     few = histogram(np.full(60, 1 / 60), 1, 16)
-    width, mean, error = merged_profile(few, "density")
+    width, mean, error = merged(few, "density")
     assert width == 6 and mean.shape == (10,) and np.isnan(error).all()
     prime = only(profiles={"g": np.ones((1, 16, 23))}, a=np.ones((1, 16)))
-    assert merged_profile(prime, "g")[0] == 1
+    assert merged(prime, "g")[0] == 1

@@ -19,13 +19,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from nqs.runs.directory import replacing
+from nqs.runs.directory import RunError, replacing
 
 ANY_SHAPE: Any = type("AnyShape", (), {"__repr__": lambda self: "ANY_SHAPE"})()
 DIGEST = 64  # characters of a sha256
 
 
-class CheckpointError(Exception):
+class CheckpointError(RunError):
     """A checkpoint could not be written, found or used; the message gives the cause."""
 
 

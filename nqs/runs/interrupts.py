@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from nqs.runs.checkpoint import CheckpointError
 from nqs.runs.directory import RunError
 
 
@@ -19,11 +18,9 @@ def warn(message: str) -> None:
 
 @contextlib.contextmanager
 def refusals(directory: Path) -> Iterator[None]:
-    """Convert OSError and CheckpointError to RunError."""
+    """Convert OSError to RunError."""
     try:
         yield
-    except CheckpointError as error:
-        raise RunError(str(error)) from None
     except OSError as error:
         raise RunError(
             f"cannot write to {directory}: {error.strerror or error}; what was saved "

@@ -12,7 +12,7 @@ from nqs.runs.config import NotImportable, from_json
 from nqs.runs.devices import configure
 from nqs.runs.directory import RunError, read_json
 from nqs.runs.experiment import Experiment
-from nqs.runs.interrupts import refusals, warn
+from nqs.runs.interrupts import warn
 from nqs.runs.state import expected, identity
 from nqs.types import Ansatz, Params, Walkers
 
@@ -63,8 +63,7 @@ def saved_run(
     config = read_json(directory / "config.json")
     experiment = _rebuilt(directory, config, parts)
     configure(experiment.precision)
-    with refusals(directory):
-        found = last_checkpoint(directory, experiment, identity(config), warn)
+    found = last_checkpoint(directory, experiment, identity(config), warn)
     if found is None:
         raise RunError(f"{directory} holds no checkpoint yet")
     return experiment, found

@@ -28,7 +28,7 @@ from nqs.runs.metrics import Metrics
 from nqs.runs.programs import Programs, compiled
 from nqs.runs.progress import Progress
 from nqs.runs.result import finish
-from nqs.runs.start import Start, prepare
+from nqs.runs.start import prepare
 from nqs.runs.state import RunState, restored
 from nqs.runs.watch import Watch
 from nqs.statistics import means
@@ -96,7 +96,7 @@ def evaluate_again(
     with refusals(target), one_blas_thread(), signals() as stop:
         target.mkdir(parents=True)
         watch = Watch(start, target, stop, saving=False)
-        state, programs = _timed_programs(start, state, ["evaluation"])
+        state, programs = compiled(start, state, ["evaluation"])
         state = _phase("evaluation", steps, programs.evaluation, state, watch)
         return finish(start, state, target, {})
 
@@ -114,7 +114,7 @@ def _all_phases(watch: Watch) -> dict[str, Any]:
         "evaluation": experiment.evaluation_steps,
     }
     left = [phase for phase, total in totals.items() if state.done[phase] < total]
-    state, programs = _timed_programs(start, state, left)
+    state, programs = compiled(start, state, left)
     metrics = Metrics(directory / "metrics.jsonl")
     if not state.done["evaluation"]:
         watch.save(state)
@@ -161,9 +161,9 @@ def _logged(programs: Programs, metrics: Metrics, state: RunState, watch: Watch)
             observed.append(step, means(programs.observe(following, step)))
         return following, info
 
-    with contextlib.ExitStack() as files:
-        for file in (metrics, observed) if every else (metrics,):
-            files.enter_context(file.open(state.done["train"], watch.start.warn))
+    done, warn = state.done["train"], watch.start.warn
+    observing = observed.open(done, warn) if every else contextlib.nullcontext()
+    with metrics.open(done, warn), observing:
         yield train
 
 
@@ -183,12 +183,3 @@ def _resumed(watch: Watch) -> RunState:
         flush=True,
     )
     return state
-
-
-def _timed_programs(
-    start: Start, state: RunState, phases: list[str]
-) -> tuple[RunState, Programs]:
-    started = time.monotonic()
-    programs = compiled(start, state, phases)
-    spent = state.seconds["compile"] + time.monotonic() - started
-    return state._replace(seconds=state.seconds | {"compile": spent}), programs

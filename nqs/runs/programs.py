@@ -1,5 +1,6 @@
 """The compiled steps of a run."""
 
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -61,8 +62,11 @@ class Programs(NamedTuple):
         return sampler, jax.device_get(info)
 
 
-def compiled(start: Start, run: RunState, phases: Iterable[str]) -> Programs:
-    """Compile the steps of these phases ahead of time, in parallel."""
+def compiled(
+    start: Start, run: RunState, phases: Iterable[str]
+) -> tuple[RunState, Programs]:
+    """Compile the steps of these phases in parallel, and add the time to the state."""
+    started = time.monotonic()
     everywhere = NamedSharding(start.mesh, PartitionSpec())
     where = shardings(run.vmc, start.mesh, start.experiment.n_walkers)
     keys = jax.device_put(start.keys, everywhere)
@@ -81,8 +85,10 @@ def compiled(start: Start, run: RunState, phases: Iterable[str]) -> Programs:
         )
         lowered[name] = jitted.lower(*arguments)
     with ThreadPoolExecutor() as pool:  # XLA releases Python's lock
-        programs = pool.map(lambda step: step.compile(), lowered.values())
-        return Programs(dict(zip(lowered, programs, strict=True)), keys)
+        programs = [*pool.map(lambda step: step.compile(), lowered.values())]
+    spent = run.seconds["compile"] + time.monotonic() - started
+    run = run._replace(seconds=run.seconds | {"compile": spent})
+    return run, Programs(dict(zip(lowered, programs, strict=True)), keys)
 
 
 def _steps(experiment: Experiment) -> tuple[Callable, Callable, Callable]:

@@ -125,7 +125,7 @@ def _profiles(
         (mean, error), width, grid = measured[name], 1, np.asarray(observable.grid)
         arrays |= {f"{name}_grid": grid, name: mean, f"{name}_error": error}
         if hasattr(observable, "n_bins") and grid.ndim == 1:  # a histogram on a line
-            width, mean, error = merged_profile(samples, name)
+            width, mean, error = merged_profile(samples, name, (mean, error))
         length, d = hamiltonian.length_unit, getattr(hamiltonian, "d", "d")
         profiles[name] = labeled(observable, mean, error, length, d, width)
     return arrays, profiles

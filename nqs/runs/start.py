@@ -118,7 +118,7 @@ def _start_from(
 def _fitting(
     params: Params, others: Params, directory: str | None
 ) -> tuple[Params, list[str]]:
-    """Parameters of another run where name and shape agree, and which do not."""
+    """Parameters of another run where name and shape agree; a sentence names others."""
     leaves = jax.tree_util.tree_leaves_with_path(others)
     given = {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
     fitting, anew = [], []

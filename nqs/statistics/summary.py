@@ -205,7 +205,7 @@ def linearized(function: Callable, samples: list[Any]) -> np.ndarray:
 
 
 def merged_profile(
-    samples: Measurements, name: str
+    samples: Measurements, name: str, measured: tuple[np.ndarray, np.ndarray]
 ) -> tuple[int, np.ndarray, np.ndarray]:
     """A histogram in bins wide enough for a figure.
 
@@ -217,18 +217,25 @@ def merged_profile(
     Args:
       samples: of all steps.
       name: of a profile (..., bins).
+      measured: mean and error of the bins, from `summary`.
 
     Returns:
       How many bins are merged into one, and mean and error (..., merged bins).
     """
     values = samples.profiles[name]
     n_bins = values.shape[-1]
-    widths = [k for k in range(1, n_bins // FEWEST_BINS + 1) if n_bins % k == 0] or [1]
     diagnostics = Diagnostics(frozen=not np.any(samples.acceptance))
-    for width in widths:
-        merged = values.reshape(*values.shape[:-1], -1, width).mean(axis=-1)
-        mean, error = diagnostics.profile(name, merged)
-        filled = np.abs(mean) > FILLED * np.max(np.abs(mean))
-        if filled.any() and np.median(error[filled] / np.abs(mean[filled])) < PRECISE:
+    width, (mean, error) = 1, measured
+    for wider in range(2, n_bins // FEWEST_BINS + 1):
+        if _precise(mean, error):
             break
+        if n_bins % wider == 0:
+            merged = values.reshape(*values.shape[:-1], -1, wider).mean(axis=-1)
+            width, (mean, error) = wider, diagnostics.profile(name, merged)
     return width, mean, error
+
+
+def _precise(mean: np.ndarray, error: np.ndarray) -> bool:
+    size = np.abs(mean)
+    filled = size > FILLED * np.max(size)
+    return bool(filled.any() and np.median(error[filled] / size[filled]) < PRECISE)
