@@ -224,7 +224,7 @@ def test_hamiltonian_without_number_of_particles_is_refused():
     class Nameless(Well):
         n = property()  # raises AttributeError
 
-    with pytest.raises(ValueError, match="Nameless must define n"):
+    with pytest.raises(ValueError, match="hamiltonian must define n, got Nameless"):
         experiment(hamiltonian=Nameless.__new__(Nameless))
 
 
@@ -385,7 +385,7 @@ def test_only_the_steps_of_the_run_may_be_raised_not_those_of_a_part(tmp_path):
         run(experiment(optimizer=more, iterations=0, resume=True, **changes))
 
 
-@pytest.mark.parametrize("kind", ["a run", "a file", "a folder of somebody"])
+@pytest.mark.parametrize("kind", ["a run", "a file", "an unrelated folder"])
 def test_an_existing_directory_is_refused(
     finished, tmp_path, kind, refused, monkeypatch
 ):
@@ -664,7 +664,7 @@ def test_a_full_disk_leaves_an_earlier_result_as_it_was(tmp_path, monkeypatch, n
     run(experiment(directory=str(directory), **walking))
     earlier = snapshot(directory)
     on_a_full_disk(monkeypatch, result, name, 1)
-    with pytest.raises(RunError, match="what was saved before is untouched"):
+    with pytest.raises(RunError, match="saved files are unchanged"):
         resume(directory, evaluation_steps=6, **walking)
     now = snapshot(directory)
     for path in ("result.json", "observables.npz", "metrics.jsonl"):

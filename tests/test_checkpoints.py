@@ -295,7 +295,7 @@ def test_a_leaf_that_is_no_array_is_an_error(tmp_path):
 
 
 class Killed(BaseException):
-    """As final as a signal: nothing that handles an Exception sees it."""
+    """As final as a signal: handlers of Exception do not catch it."""
 
 
 @pytest.mark.parametrize("step", [3, 2])  # a new one; one that is there

@@ -133,7 +133,7 @@ def test_heavy_tails_of_rounding_raise_no_warning():
 
 
 def test_stuck_chains_have_no_error_bars():
-    """Whether they differ or not: where they started says nothing of |psi|^2."""
+    """Equal or different starting points are no samples of |psi|^2."""
     for spread in (0.0, 1.0):
         start = np.random.default_rng(3).normal(size=(1, 1024))
         still = np.repeat(spread * start, STEPS, axis=0) - 2

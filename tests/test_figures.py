@@ -1,4 +1,4 @@
-"""Figures are drawn whatever the numbers are, and show what they should."""
+"""Figures are drawn for any numbers, with the right curves and labels."""
 
 import matplotlib.image
 import numpy as np
@@ -127,7 +127,7 @@ def texts(monkeypatch, draw):
 
 
 def test_axes_have_quantity_and_unit(tmp_path, monkeypatch):
-    def said(observable, shape, d, error=0.25):
+    def labels(observable, shape, d, error=0.25):
         values = np.ones(shape)
         profile = labeled(observable, values, error * values, "bohr", d)
         figures = {observable.name: profile}
@@ -140,25 +140,25 @@ def test_axes_have_quantity_and_unit(tmp_path, monkeypatch):
 
     histogram = shown({})
     assert histogram == ["local energy (Ry)", "probability density"]
-    assert said(RadialDensity(3.0, 5), 5, 3) == [
+    assert labels(RadialDensity(3.0, 5), 5, 3) == [
         "r (bohr)",
         "one-body density (bohr$^{-3}$)",
     ]
-    assert said(PairCorrelation(3.0, 2, 5), (2, 5), 2) == [
+    assert labels(PairCorrelation(3.0, 2, 5), (2, 5), 2) == [
         "equal spins",
         "opposite spins",
         "separation r (bohr)",
         "pairs per volume (bohr$^{-2}$)",
     ]
-    assert said(Density(3.0, 1, 5), 5, 1) == [
+    assert labels(Density(3.0, 1, 5), 5, 1) == [
         "x (bohr)",
         "one-body density (bohr$^{-1}$)",
     ]
     plane = ["x (bohr)", "y (bohr)", "standard error at most 0.2"]
     bar = "one-body density (bohr$^{-2}$)"
-    assert said(Density(3.0, 2, 5), (5, 5), 2) == [*plane, bar]
+    assert labels(Density(3.0, 2, 5), (5, 5), 2) == [*plane, bar]
     bar = "density integrated over z (bohr$^{-2}$)"
-    assert said(Density(3.0, 3, 5), (5, 5), 3, np.nan) == [*plane[:2], bar]
+    assert labels(Density(3.0, 3, 5), (5, 5), 3, np.nan) == [*plane[:2], bar]
 
 
 def test_curves_have_colors_and_empty_ones_are_omitted(tmp_path):

@@ -1,4 +1,4 @@
-"""What a person reads while a run is under way."""
+"""Progress lines and bars, and values with errors."""
 
 import io
 import math

@@ -28,7 +28,7 @@ from tests.tiny import (
 
 pytestmark = pytest.mark.usefixtures("compiled", "without_figures")
 
-# What a clock or a kill may change in a result.
+# Fields of a result that depend on the clock or on kills.
 INCIDENTAL = {"compile_seconds", "train_seconds", "evaluate_seconds",
               "seconds_per_step", "peak_memory_mb", "warnings"}  # fmt: skip
 
@@ -89,7 +89,7 @@ def assert_alike(one, other):
 
 
 def in_the_end(directory, **settings):
-    """The outcome of a run that nobody disturbs."""
+    """The outcome of a run without interruption."""
     run(machine(**settings, directory=str(directory)))
     return outcome(directory, machine(**settings))
 
@@ -189,13 +189,13 @@ def test_stop_signal_saves_and_prints_the_resume_command(tmp_path, number, phase
     # half a second of every phase, in which the signal arrives from outside
     settings = {"iterations": 500, "evaluation_steps": 500}
     directory = tmp_path / "it's here"
-    asked = process(settings | {"directory": str(directory)})
-    for line in asked.stdout:
+    child = process(settings | {"directory": str(directory)})
+    for line in child.stdout:
         if line.startswith(phase):
-            asked.send_signal(number)
+            child.send_signal(number)
             break
-    _, errors = asked.communicate(timeout=300)
-    assert asked.returncode == 128 + number
+    _, errors = child.communicate(timeout=300)
+    assert child.returncode == 128 + number
     assert f"{number.name}: stopped after step" in errors
     assert f"of {phase}; a checkpoint is saved. Resume with: " in errors
     assert f"directory={str(directory)!r}, resume=True" in errors

@@ -1,4 +1,4 @@
-"""The run directory: what is in it, what it can be asked, and what it gives back."""
+"""Files of a run directory, loading, starting from another run, and the result."""
 
 import dataclasses
 import itertools
@@ -64,7 +64,7 @@ CONTRACT = {
 
 @pytest.fixture(scope="module")
 def finished(compiled, tmp_path_factory):
-    """A finished run with an error bar; nobody may change it."""
+    """A finished run with an error bar; tests must not change it."""
     directory = tmp_path_factory.mktemp("finished") / "run"
     run(experiment(directory=str(directory), evaluation_steps=100))
     return directory
@@ -541,8 +541,10 @@ def test_run_without_directory_creates_one(tmp_path, monkeypatch, capsys):
     one, other = (tmp_path / "runs").iterdir()
     assert one.name.startswith("tiny_2") and other.name.startswith("tiny_2")
     assert (one / "result.json").exists() and (other / "result.json").exists()
-    said = [s for s in capsys.readouterr().out.splitlines() if s.startswith("run dir")]
-    assert {f"run directory runs/{p.name}" for p in (one, other)} == set(said)
+    messages = [
+        s for s in capsys.readouterr().out.splitlines() if s.startswith("run dir")
+    ]
+    assert {f"run directory runs/{p.name}" for p in (one, other)} == set(messages)
 
 
 def test_an_empty_directory_may_be_used(tmp_path):
@@ -552,15 +554,15 @@ def test_an_empty_directory_may_be_used(tmp_path):
 
 
 def test_metrics_continue_after_the_last_checkpoint(tmp_path):
-    metrics, said = Metrics(tmp_path / "metrics.jsonl"), []
-    with metrics.open(0, said.append):
+    metrics, messages = Metrics(tmp_path / "metrics.jsonl"), []
+    with metrics.open(0, messages.append):
         for step in range(1, 6):
             metrics.append(step, {"energy": np.float64(step) / 7, "bad": math.nan})
     with metrics.path.open("a") as file:
         file.write('{"step": 6, "ene')  # killed here
-    with metrics.open(3, said.append):
+    with metrics.open(3, messages.append):
         metrics.append(4, {"energy": 0.5, "bad": math.inf})
-    assert said == []
+    assert messages == []
     columns = metrics.columns()
     np.testing.assert_array_equal(columns["step"], [1, 2, 3, 4])
     np.testing.assert_array_equal(columns["energy"], [1 / 7, 2 / 7, 3 / 7, 0.5])
@@ -568,9 +570,9 @@ def test_metrics_continue_after_the_last_checkpoint(tmp_path):
     lines = metrics.path.read_text().splitlines()
     metrics.path.write_text("\n".join([lines[0], lines[1][9:], *lines[2:]]) + "\n")
     np.testing.assert_array_equal(metrics.columns()["step"], [1, 3, 4])
-    with metrics.open(4, said.append):
+    with metrics.open(4, messages.append):
         pass
-    assert said == [f"1 lines of {metrics.path} are missing or damaged"]
+    assert messages == [f"1 lines of {metrics.path} are missing or damaged"]
 
 
 def test_damaged_line_of_metrics_keeps_the_result(finished, tmp_path):
@@ -647,23 +649,23 @@ def test_interrupted_command_resumes_to_its_result(tmp_path, optimized):
     command = [sys.executable, "-m", "experiments.harmonic_oscillator"]
     options = "--n 1 --ansatz rbm --sampler gibbs --sweeps 1 --iterations 1000"
     options += " --burn-in 1 --n-walkers 16 --evaluation-steps 100"
-    asked = subprocess.Popen(
+    process = subprocess.Popen(
         [*command, *options.split(), "--directory", str(directory)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    for line in asked.stdout:
+    for line in process.stdout:
         if line.startswith("train"):
-            asked.terminate()
+            process.terminate()
             break
-    _, errors = asked.communicate(timeout=300)
-    assert asked.returncode == 128 + signal.SIGTERM, errors
-    said = shlex.split(errors.strip().rpartition("Resume with: ")[2])
-    assert said[0] == "python"
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 128 + signal.SIGTERM, errors
+    messages = shlex.split(errors.strip().rpartition("Resume with: ")[2])
+    assert messages[0] == "python"
     done = subprocess.run(
-        [sys.executable, *said[1:]], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, *messages[1:]], cwd=ROOT, capture_output=True, text=True
     )
     assert (done.returncode, done.stderr) == (0, "")
     result = read_json(directory / "result.json")

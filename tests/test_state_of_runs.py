@@ -1,4 +1,4 @@
-"""What a run leaves behind: untrained states, resume hints, the process's precision."""
+"""Untrained states, resume commands, and the precision of the process."""
 
 import types
 

@@ -41,7 +41,7 @@ def test_error_is_the_standard_deviation_of_the_mean(shape, rho):
     rng = np.random.default_rng(1)
     replicates = autoregressive(rng, rho, (REPLICATES, *shape))
     true_error = np.sqrt(variance_of_the_mean(rho, *shape))
-    # 200 replicates know the ratio to 0.01, and to 0.03 for rho = 0.98 in one chain.
+    # 200 replicates determine the ratio to 0.01, and to 0.03 for rho = 0.98 in one chain.
     assert 0.95 < mean_error(replicates) / true_error < 1.18
 
 
@@ -72,7 +72,7 @@ def test_autocorrelation_time_of_long_series_is_known(rho):
     shape = (64, 4096)
     samples = autoregressive(np.random.default_rng(4), rho, shape)
     tau = (1 + rho) / (1 - rho)
-    # 64 chain means know tau to sqrt(2 / 63) = 18 %, so a factor 2 is far outside.
+    # 64 chain means determine tau to sqrt(2 / 63) = 18 %, so a factor 2 is far outside.
     assert 0.8 < estimate(samples).autocorrelation_time / tau < 1.5
 
 

@@ -1,4 +1,4 @@
-"""Runs so small that they compile in a second, and a process that dies as it is told.
+"""Runs so small that they compile in a second, and a process that dies on request.
 
     python -m tests.tiny '{"directory": "runs/a", "optimizer": "sgd"}' 9 000000005 7
 

@@ -111,7 +111,7 @@ class Experiment(Training):
         for field in ("n", "energy_unit", "length_unit"):
             if not hasattr(self.hamiltonian, field):
                 name = type(self.hamiltonian).__name__
-                raise ValueError(f"the Hamiltonian {name} must define {field}")
+                raise ValueError(f"hamiltonian must define {field}, got {name}")
         self.vmc()  # checks how the parts fit
 
     def vmc(self) -> VMC:

@@ -23,8 +23,8 @@ def refusals(directory: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise RunError(
-            f"cannot write to {directory}: {error.strerror or error}; what was saved "
-            "before is untouched"
+            f"cannot write to {directory}: {error.strerror or error}; saved files are "
+            "unchanged"
         ) from error
 
 
