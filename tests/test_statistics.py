@@ -41,7 +41,7 @@ def test_error_is_the_standard_deviation_of_the_mean(shape, rho):
     rng = np.random.default_rng(1)
     replicates = autoregressive(rng, rho, (REPLICATES, *shape))
     true_error = np.sqrt(variance_of_the_mean(rho, *shape))
-    # 200 replicates determine the ratio to 0.01, and to 0.03 for rho = 0.98 in one chain.
+    # 200 replicates give the ratio to 0.01, and to 0.03 for rho = 0.98 in one chain.
     assert 0.95 < mean_error(replicates) / true_error < 1.18
 
 
