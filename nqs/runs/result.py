@@ -118,15 +118,17 @@ def _profiles(
     experiment: Experiment, measured: dict[str, Any], samples: Measurements
 ) -> tuple[dict[str, Any], dict[str, Profile]]:
     """Profiles as measured, and for figures with bins that are wide enough."""
-    hamiltonian, arrays, profiles = experiment.hamiltonian, {}, {}
+    length = experiment.hamiltonian.length_unit
+    d = getattr(experiment.hamiltonian, "d", "d")
+    arrays, profiles = {}, {}
     for observable in experiment.observables:
         if (name := observable.name) not in measured:
             continue
-        (mean, error), width, grid = measured[name], 1, np.asarray(observable.grid)
+        grid, width = np.asarray(observable.grid), 1
+        mean, error = measured[name]
         arrays |= {f"{name}_grid": grid, name: mean, f"{name}_error": error}
         if hasattr(observable, "n_bins") and grid.ndim == 1:  # a histogram on a line
             width, mean, error = merged_profile(samples, name, (mean, error))
-        length, d = hamiltonian.length_unit, getattr(hamiltonian, "d", "d")
         profiles[name] = labeled(observable, mean, error, length, d, width)
     return arrays, profiles
 
