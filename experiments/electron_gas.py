@@ -12,12 +12,13 @@ from experiments.command_line.chain import ChainOptions
 from experiments.command_line.options import Part, PartOption, main
 from hamiltonians import ElectronGas
 from nqs.ansatze import Backflow, PadeJastrow, PlaneWaveSlater, Product
-from nqs.observables.periodic import (
+from nqs.observables import (
     MomentumDistribution,
     PairDistribution,
     StructureFactor,
 )
 from nqs.runs.experiment import Experiment
+from nqs.space.spins import Spins
 from nqs.statistics import uncertain
 from samplers import Periodic
 
@@ -99,9 +100,9 @@ class ElectronGasOptions(ChainOptions):
         """The gas, its ansatz and the observables of a periodic system."""
         assert self.twist != "average"
         gas = ElectronGas(
-            self.n_up, self.n_down, self.rs[0], self.d, self.cell, self.twist
+            Spins(self.n_up, self.n_down), self.rs[0], self.d, self.cell, self.twist
         )
-        spins = gas.box, self.n_up, self.n_down
+        system = gas.box, gas.spins
         settings = self.settings()
         settings["sampler"] = Periodic(settings["sampler"], gas.box)
         return Experiment(
@@ -109,9 +110,9 @@ class ElectronGasOptions(ChainOptions):
             hamiltonian=gas,
             ansatz=gas_ansatz(self.ansatz, gas),
             observables=(
-                *((PairDistribution(*spins),) if gas.n > 1 else ()),
-                StructureFactor(*spins),
-                MomentumDistribution(*spins, self.twist),
+                *((PairDistribution(*system),) if gas.n > 1 else ()),
+                StructureFactor(*system),
+                MomentumDistribution(*system, self.twist),
             ),
             **settings,
         )
@@ -162,12 +163,12 @@ def gas_ansatz(part: Part, gas: ElectronGas) -> Any:
     Raises:
       ValueError: for an unknown name or field.
     """
-    plane_waves = partial(PlaneWaveSlater, gas.n_up, gas.box, gas.twist)
+    plane_waves = partial(PlaneWaveSlater, gas.spins, gas.box, gas.twist)
     ansatz = part.build(
         "ansatz",
         {
             "backflow": partial(
-                Backflow, gas.n_up, box=gas.box, twist=gas.twist, ranges=RANGES
+                Backflow, gas.spins, box=gas.box, twist=gas.twist, ranges=RANGES
             ),
             "slater_jastrow": plane_waves,
             "slater": plane_waves,
@@ -179,7 +180,7 @@ def gas_ansatz(part: Part, gas: ElectronGas) -> Any:
     # three dimensions (D. Bohm and D. Pines, Phys. Rev. 92, 609 (1953)), where the cusp
     # rs / 2 of opposite spins makes beta^2 = sqrt(3 rs) / 2.
     beta = (3 * gas.rs / 4) ** 0.25
-    return Product((ansatz, PadeJastrow(gas.n_up, gas.rs, beta, gas.box)))
+    return Product((ansatz, PadeJastrow(gas.spins, gas.rs, beta, gas.box)))
 
 
 if __name__ == "__main__":

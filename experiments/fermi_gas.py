@@ -32,7 +32,7 @@ class FermiGasOptions(SingletOptions):
     def experiment(self) -> Experiment:
         """The gas, its ansatz and its observables."""
         ranges = tuple(part * self.kf_re for part in RANGES)
-        return self.periodic("fermi_gas", FermiGas(*self.spins, self.kf_re), ranges)
+        return self.periodic("fermi_gas", FermiGas(self.spins, self.kf_re), ranges)
 
 
 if __name__ == "__main__":

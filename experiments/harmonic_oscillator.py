@@ -14,6 +14,7 @@ from nqs.observables import (
     SpinSquared,
 )
 from nqs.runs.experiment import Experiment
+from nqs.space.spins import Spins
 
 INTERACTIONS = {
     "none": lambda: None,
@@ -46,13 +47,13 @@ class HarmonicOscillator(Options):
     def experiment(self) -> Experiment:
         """The trap, its ansatz and the observables of a trap."""
         omega = self.omega[0] if len(self.omega) == 1 else self.omega
-        n_up = None
+        spins = None
         if self.statistics == "fermions":
-            n_up = (self.n + 1) // 2 if self.n_up is None else self.n_up
+            spins = Spins.of(self.n, self.n_up)
         elif self.n_up is not None:
             raise ValueError(f"bosons have no spin, got n_up={self.n_up}")
         interaction = self.interaction.build("interaction", INTERACTIONS)
-        trap = HarmonicTrap(self.n, self.d, omega, interaction, n_up)
+        trap = HarmonicTrap(self.n, self.d, omega, interaction, spins)
         return Experiment(
             name="harmonic_oscillator",
             hamiltonian=trap,
@@ -61,8 +62,8 @@ class HarmonicOscillator(Options):
                 MeanSquareRadius(),
                 RadialDensity(trap.extent),
                 Density(trap.extent, self.d),
-                *((PairCorrelation(1.5 * trap.extent, n_up),) if self.n > 1 else ()),
-                *((SpinSquared(n_up),) if n_up is not None else ()),
+                *((PairCorrelation(1.5 * trap.extent, spins),) if self.n > 1 else ()),
+                *((SpinSquared(spins),) if spins is not None else ()),
             ),
             **self.settings(),
         )

@@ -42,7 +42,7 @@ class NeutronMatterOptions(SingletOptions, ChainOptions):
 
     def experiment(self) -> Experiment:
         """The matter, its ansatz and its observables."""
-        matter = NeutronMatter(*self.spins, self.density[0], self.three_body, self.r3)
+        matter = NeutronMatter(self.spins, self.density[0], self.three_body, self.r3)
         return self.periodic("neutron_matter", matter, RANGES)
 
 

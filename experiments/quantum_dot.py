@@ -13,6 +13,7 @@ from nqs.observables import (
     SpinSquared,
 )
 from nqs.runs.experiment import Experiment
+from nqs.space.spins import Spins
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,8 +48,8 @@ class QuantumDot(Options):
 
     def experiment(self) -> Experiment:
         """The dot, its ansatz and the observables of a trap."""
-        n_up = (self.n + 1) // 2 if self.n_up is None else self.n_up
-        trap = HarmonicTrap(self.n, self.d, self.omega, Coulomb(), n_up)
+        spins = Spins.of(self.n, self.n_up)
+        trap = HarmonicTrap(self.n, self.d, self.omega, Coulomb(), spins)
         return Experiment(
             name="quantum_dot",
             hamiltonian=trap,
@@ -57,8 +58,8 @@ class QuantumDot(Options):
                 MeanSquareRadius(),
                 RadialDensity(trap.extent),
                 Density(trap.extent, self.d),
-                *((PairCorrelation(1.5 * trap.extent, n_up),) if self.n > 1 else ()),
-                SpinSquared(n_up),
+                *((PairCorrelation(1.5 * trap.extent, spins),) if self.n > 1 else ()),
+                SpinSquared(spins),
             ),
             **self.settings(),
         )

@@ -11,7 +11,6 @@ with the Ewald potential psi and the Madelung constant xi (`hamiltonians.forces`
 
 import dataclasses
 import math
-import numbers
 from functools import cached_property
 from typing import Any
 
@@ -19,22 +18,22 @@ import numpy as np
 from jax import Array
 
 from hamiltonians.forces.ewald import Ewald
+from hamiltonians.periodic_fermions import PeriodicFermions
 from hamiltonians.references.gas import cubic_gas_references
-from nqs.checks import simplify
+from nqs.checks import finite, positive, settle, whole
 from nqs.laplacian.kinetic import kinetic_energy
-from nqs.space.box import Box, reduced, spread_out
-from nqs.types import Ansatz, Hamiltonian, Params, Reference
+from nqs.space.box import Box, reduced
+from nqs.types import Ansatz, Params, Reference
 
 DEFAULT_CELL = {2: "square", 3: "cubic"}
 
 
 @dataclasses.dataclass(frozen=True)
-class ElectronGas(Hamiltonian):
+class ElectronGas(PeriodicFermions):
     """Electrons of two spins at the density of one in a sphere or disc of radius rs.
 
     Attributes:
-      n_up: electrons with spin up, the first of the n; a closed shell of plane waves.
-      n_down: electrons with spin down, likewise.
+      spins: numbers of electrons of each spin, closed shells of plane waves.
       rs: density parameter, bohr.
       d: dimensions, 2 or 3.
       cell: its shape, a name in `nqs.space.box.SHAPES` or lattice vectors of any
@@ -46,8 +45,6 @@ class ElectronGas(Hamiltonian):
       ValueError: if a field is out of range, or a shell is open.
     """
 
-    n_up: int
-    n_down: int
     rs: float
     d: int = 3
     cell: str | tuple[tuple[float, ...], ...] | None = None
@@ -57,30 +54,17 @@ class ElectronGas(Hamiltonian):
     length_unit = "r_s"
 
     def __post_init__(self):
-        simplify(self, "rs", "n_up", "n_down", "d")
-        for name, value in (("n_up", self.n_up), ("n_down", self.n_down)):
-            if not (_is_whole(value) and value >= 0):
-                raise ValueError(
-                    f"{name} must be a number of electrons >= 0, got {value!r}"
-                )
-        if self.n < 1:
-            raise ValueError("n_up + n_down must be at least one electron, got 0")
-        if not (_is_number(self.rs) and self.rs > 0):
-            raise ValueError(f"rs must be finite and positive, got {self.rs!r}")
-        if not (_is_whole(self.d) and self.d in (2, 3)):
-            raise ValueError(f"d must be 2 or 3 dimensions, got {self.d!r}")
+        super().__post_init__()
+        settle(self, rs=positive("rs", self.rs))
+        settle(self, d=whole("d", self.d, 2, 3))
         _check_cell(self.cell, self.d)
-        _check_twist(self.twist, self.d)
-        for name, value in (("n_up", self.n_up), ("n_down", self.n_down)):
+        if self.twist is not None:
+            self.box.checked_twist(self.twist)
+        for name in ("up", "down"):
             try:
-                self.box.wave_numbers(value, self.twist)
+                self.box.wave_numbers(getattr(self.spins, name), self.twist)
             except ValueError as error:
-                raise ValueError(f"{name}: {error}") from None
-
-    @property
-    def n(self) -> int:
-        """Electrons."""
-        return self.n_up + self.n_down
+                raise ValueError(f"spins.{name}: {error}") from None
 
     @cached_property
     def box(self) -> Box:
@@ -117,14 +101,6 @@ class ElectronGas(Hamiltonian):
         above = 2 * terms["kinetic"] + terms["interaction"]
         return {"pressure": (lambda mean: mean / (self.d * volume), above)}
 
-    def initial_walkers(self, key: Array, n_walkers: int) -> Array:
-        """Uniform positions (w, n, d) in the cell, no two electrons close, rs.
-
-        Raises:
-          ValueError: if n_walkers is below 1.
-        """
-        return spread_out(self.box, key, n_walkers, self.n)
-
     @cached_property
     def hartree_fock_energy(self) -> float:
         """Energy of the determinant of plane waves in this cell, hartree.
@@ -134,7 +110,7 @@ class ElectronGas(Hamiltonian):
         or 2 pi / k.
         """
         kinetic = exchange = 0.0
-        for size in (self.n_up, self.n_down):
+        for size in (self.spins.up, self.spins.down):
             k = self.box.wave_vectors(size, self.twist)
             kinetic += np.sum(k**2) / 2
             i, j = np.triu_indices(size, 1)
@@ -150,7 +126,7 @@ class ElectronGas(Hamiltonian):
         """The best that is known of a cube, then the Hartree-Fock energy."""
         known = ()
         if self.d == 3 and _is_cubic(self.box) and not np.any(self.twist or 0.0):
-            known = cubic_gas_references(self.n_up, self.n_down, self.rs)
+            known = cubic_gas_references(self.spins, self.rs)
         source = "plane-wave Hartree-Fock of this cell"
         upper = Reference(self.hartree_fock_energy, 0.0, "upper_bound", source)
         return (*known, upper)
@@ -161,32 +137,14 @@ def _is_cubic(box: Box) -> bool:
     return np.allclose(gram, gram[0, 0] * np.eye(3), rtol=1e-9)
 
 
-def _is_whole(value) -> bool:
-    return isinstance(value, numbers.Integral)
-
-
-def _is_number(value) -> bool:
-    return isinstance(value, numbers.Real) and math.isfinite(value)
-
-
-def _check_cell(cell, d: int) -> None:
+def _check_cell(cell: Any, d: int) -> None:
     if cell is None or isinstance(cell, str):
         return  # `Box.shaped` checks the name
-    rows = isinstance(cell, tuple) and all(isinstance(row, tuple) for row in cell)
-    if not (rows and all(_is_number(a) for row in cell for a in row)):
+    if not (isinstance(cell, tuple) and all(isinstance(row, tuple) for row in cell)):
         raise ValueError(
             f"cell must be the name of a shape or d={d} lattice vectors, tuples of "
             f"numbers, got {cell!r}"
         )
-
-
-def _check_twist(twist, d: int) -> None:
-    if twist is None:
-        return
-    if not (
-        isinstance(twist, tuple) and len(twist) == d and all(map(_is_number, twist))
-    ):
-        raise ValueError(
-            f"twist must be d={d} numbers, fractions of the reciprocal lattice "
-            f"vectors, got {twist!r}"
-        )
+    for row in cell:
+        for number in row:
+            finite("cell", number)

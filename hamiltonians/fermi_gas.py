@@ -9,29 +9,26 @@ Phys. Rev. Lett. 91, 050401 (2003); S. Gandolfi, K. E. Schmidt and J. Carlson, P
 Rev. A 83, 041601 (2011), arXiv:1012.4417.
 
 Energies are in units of E_FG = n (3/5) k_F^2 / 2, that of a free gas without a box and
-with as many spins up as down, whatever n_up is.
+with as many spins up as down, for any spins.
 """
 
 import dataclasses
 import functools
-import itertools
 import math
-import numbers
 from functools import cached_property
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from hamiltonians.forces.image_sums import PoeschlTeller
+from hamiltonians.periodic_fermions import PeriodicFermions
 from hamiltonians.references import two_in_a_cube
-from nqs.checks import simplify
+from nqs.checks import positive, settle
 from nqs.laplacian.kinetic import kinetic_energy
-from nqs.ratios.exchange import opposite_pairs
-from nqs.space.box import Box, spread_out
-from nqs.types import Ansatz, Hamiltonian, Params, Reference
-
-# 1 / cosh^2 beyond this argument counts as zero, 1e-8.
-NEGLIGIBLE = 9.9
+from nqs.space.box import Box
+from nqs.space.spins import Spins
+from nqs.types import Ansatz, Params, Reference
 
 # Two particles at short range, by k_F r_e: energy in E_FG, from more plane waves than a
 # run can wait for.
@@ -47,80 +44,30 @@ PUBLISHED = {
 
 
 @dataclasses.dataclass(frozen=True)
-class PoeschlTeller:
-    """-2 mu^2 / cosh^2(mu r), summed over all images in a cube.
-
-    Attributes:
-      mu: inverse range, two over the effective range.
-      length: edge of the cube.
-    """
-
-    mu: float
-    length: float
-
-    def __call__(self, difference: Array) -> Array:
-        """Values (...) at differences (..., 3)."""
-        n = math.ceil(NEGLIGIBLE / (self.mu * self.length) - 0.5)
-        nearest = difference - self.length * jnp.round(difference / self.length)
-        shifts = list(itertools.product(range(-n, n + 1), repeat=3))
-        shifts = self.length * jnp.asarray(shifts, difference.dtype)
-        shifts = shifts.reshape(*(1,) * (difference.ndim - 1), -1, 3)
-        r = jnp.linalg.norm(nearest[..., None, :] + shifts, axis=-1)
-        return -2 * self.mu**2 * jnp.sum(1 / jnp.cosh(self.mu * r) ** 2, axis=-1)
-
-    def transform(self, k: np.ndarray) -> np.ndarray:
-        """The integral of exp(-i k . r) times it over the cube, for k (..., 3).
-
-        -(2 pi^3 / mu) (y coth y - 1) / (y sinh y) with y = pi |k| / 2 mu, from the
-        integral of cos(k r) / cosh^2(mu r) over a line.
-        """
-        y = math.pi * np.linalg.norm(k, axis=-1) / (2 * self.mu)
-        large = np.maximum(y, 0.01)
-        ratio = (large / np.tanh(large) - 1) / (large * np.sinh(large))
-        ratio = np.where(y < 0.01, 1 / 3 - 7 * y**2 / 90, ratio)
-        return -2 * math.pi**3 / self.mu * ratio
-
-
-@dataclasses.dataclass(frozen=True)
-class FermiGas(Hamiltonian):
+class FermiGas(PeriodicFermions):
     """Fermions of two spins at unitarity.
 
     Attributes:
-      n_up: fermions with spin up, the first of the n.
-      n_down: fermions with spin down.
+      spins: numbers of fermions of each spin.
       kf_re: effective range of the attraction, in 1/k_F.
 
     Raises:
       ValueError: if a field is out of range.
     """
 
-    n_up: int
-    n_down: int
     kf_re: float = 0.4
 
     energy_unit = "E_FG"
     length_unit = "1/k_F"
 
     def __post_init__(self):
-        simplify(self, "n_up", "n_down", "kf_re")
-        for name, value in (("n_up", self.n_up), ("n_down", self.n_down)):
-            if not (isinstance(value, numbers.Integral) and value >= 0):
-                raise ValueError(
-                    f"{name} must be a number of fermions >= 0, got {value!r}"
-                )
-        if self.n < 1:
-            raise ValueError("n_up + n_down must be at least one fermion, got 0")
-        real = isinstance(self.kf_re, numbers.Real)
-        if not (real and 0 < self.kf_re <= self.length_scale / 2):
+        super().__post_init__()
+        settle(self, kf_re=positive("kf_re", self.kf_re))
+        if self.kf_re > self.length_scale / 2:
             raise ValueError(
-                "kf_re must be positive and at most half an edge of the cube, "
+                "kf_re must be at most half an edge of the cube, "
                 f"{self.length_scale / 2:.3g}, got {self.kf_re!r}"
             )
-
-    @property
-    def n(self) -> int:
-        """Fermions."""
-        return self.n_up + self.n_down
 
     @property
     def length_scale(self) -> float:
@@ -144,26 +91,18 @@ class FermiGas(Hamiltonian):
 
     def terms(self, ansatz: Ansatz, params: Params, x: Array) -> dict[str, Array]:
         """Kinetic and potential energy (), E_FG, at x (n, 3), 1/k_F."""
-        i, j = opposite_pairs(self.n, self.n_up)
+        i, j = self.spins.opposite_pairs
         return {
             "kinetic": kinetic_energy(ansatz, params, x) / self.unit,
             "potential": jnp.sum(self.pair(x[i] - x[j])) / self.unit,
         }
-
-    def initial_walkers(self, key: Array, n_walkers: int) -> Array:
-        """Uniform positions (w, n, 3) in the cube, no two fermions close, 1/k_F.
-
-        Raises:
-          ValueError: if n_walkers is below 1.
-        """
-        return spread_out(self.box, key, n_walkers, self.n)
 
     @property
     def free_energy(self) -> float:
         """Of the same particles in the same cube without an attraction, E_FG."""
         squares = [
             np.sort(np.sum(self._wave_numbers**2, axis=1))[:n]
-            for n in (self.n_up, self.n_down)
+            for n in (self.spins.up, self.spins.down)
         ]
         unit = (2 * math.pi / self.length_scale) ** 2 / 2
         return unit * float(sum(np.sum(part) for part in squares)) / self.unit
@@ -177,13 +116,13 @@ class FermiGas(Hamiltonian):
     def references(self) -> tuple[Reference, ...]:
         """Exact for two; the free gas, a bound; published energies at zero range."""
         found = []
-        energy = _energy_of_two(self) if self.n_up == self.n_down == 1 else None
+        energy = _energy_of_two(self) if self.spins == Spins(1, 1) else None
         if energy is not None:
             source = "plane waves of the relative coordinate"
             found.append(Reference(energy, 3e-8, "exact", source))
         free = self.free_energy
         found.append(Reference(free, 0.0, "upper_bound", "free particles in this cube"))
-        if self.n_up == self.n_down and self.n in PUBLISHED:
+        if self.spins.up == self.spins.down and self.n in PUBLISHED:
             ratio, error, source = PUBLISHED[self.n]
             found.append(Reference(ratio * free, error * free, "estimate", source))
         return tuple(found)

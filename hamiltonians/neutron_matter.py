@@ -10,8 +10,8 @@ arXiv:2212.04436, use it. C and t are Gaussians, summed over all periodic images
 before products are taken. Energies in MeV, lengths in fm.
 
 Spins. sigma_i . sigma_j = 2 P - 1, P the exchange of the two spins, so that the
-two-body force is C (1 - P) / 2. In a configuration the first n_up neutrons have spin
-up. P psi there is psi with the spins of i and j exchanged, which is minus psi with all
+two-body force is C (1 - P) / 2. In a configuration the first neutrons have spin up.
+P psi there is psi with the spins of i and j exchanged, which is minus psi with all
 of i and j exchanged back, that is, minus psi with their positions exchanged:
 
     V_ij psi = C (psi + P_r psi) / 2 for opposite spins, 0 for equal ones,
@@ -23,7 +23,6 @@ configurations that name all spins (`nqs.space.spins`), where P is simply that e
 import dataclasses
 import functools
 import math
-import numbers
 from functools import cached_property
 from typing import Any
 
@@ -32,14 +31,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from hamiltonians.forces.image_sums import PeriodicGaussian
+from hamiltonians.periodic_fermions import PeriodicFermions
 from hamiltonians.references import two_in_a_cube
 from hamiltonians.references.neutrons import coupled_cluster, four_neutrons
-from nqs.checks import simplify
+from nqs.checks import one_of, plain, positive, settle
 from nqs.laplacian.kinetic import kinetic_energy
-from nqs.ratios.exchange import exchange_ratios, opposite_pairs
-from nqs.space.box import Box, spread_out
-from nqs.space.spins import SpinPositions, labels, sorted_by_spin
-from nqs.types import Ansatz, Function, Hamiltonian, Params, Reference
+from nqs.ratios.exchange import exchange_ratios
+from nqs.space.box import Box
+from nqs.space.spins import SpinPositions, Spins, sorted_by_spin
+from nqs.types import Ansatz, Function, Params, Reference
 
 HBAR_C = 197.32697  # MeV fm
 HBAR_SQUARED_OVER_M = 41.442483  # MeV fm^2, of the neutron
@@ -47,53 +48,16 @@ PION_DECAY = 92.4  # f_pi, MeV
 CUTOFF = 1000.0  # Lambda, MeV
 C01, RANGE = -5.27518671, 1.83039397  # fm^2 and fm, of two neutrons in a singlet
 THREE_BODY = {1.0: 1.0786, 1.1: 1.2945, 1.5: 2.7676, 2.0: 6.95356}  # c_E by R3, fm
-# A Gaussian beyond this many of its ranges counts as zero, 1e-12 of its height.
-NEGLIGIBLE = 5.26
 
 
 @dataclasses.dataclass(frozen=True)
-class PeriodicGaussian:
-    """height exp(-r^2 / range^2), summed over all images in a cube.
-
-    The sum over images of a cube is a product of sums over those of a line.
-
-    Attributes:
-      height: MeV for a potential.
-      range: fm.
-      length: edge of the cube, fm.
-    """
-
-    height: float
-    range: float
-    length: float
-
-    def __call__(self, difference: Array) -> Array:
-        """Values (...) at differences (..., 3), fm."""
-        n = math.ceil(NEGLIGIBLE * self.range / self.length - 0.5)
-        nearest = difference - self.length * jnp.round(difference / self.length)
-        images = [
-            jnp.exp(-(((nearest + m * self.length) / self.range) ** 2))
-            for m in range(-n, n + 1)
-        ]
-        axes = sum(images[1:], images[0])
-        return self.height * axes[..., 0] * axes[..., 1] * axes[..., 2]
-
-    def transform(self, k: np.ndarray) -> np.ndarray:
-        """The integral of exp(-i k . r) times it over the cube, for k (..., 3)."""
-        square = np.sum(np.square(k), axis=-1) * self.range**2
-        volume = math.pi**1.5 * self.range**3
-        return self.height * volume * np.exp(-square / 4)
-
-
-@dataclasses.dataclass(frozen=True)
-class NeutronMatter(Hamiltonian):
+class NeutronMatter(PeriodicFermions):
     """Neutrons of two spins at a density.
 
     Attributes:
-      n_up: neutrons with spin up, the first of the n.
-      n_down: neutrons with spin down.
+      spins: numbers of neutrons of each spin.
       density: fm^-3.
-      three_body: whether the repulsion of three neutrons is there.
+      three_body: whether to include the repulsion of three neutrons.
       r3: its range R3, fm, a key of `THREE_BODY`.
       spin_explicit: whether walkers are `SpinPositions`, for an ansatz such as
         `SpinExplicit`, instead of labeled positions.
@@ -102,8 +66,6 @@ class NeutronMatter(Hamiltonian):
       ValueError: if a field is out of range.
     """
 
-    n_up: int
-    n_down: int
     density: float
     three_body: bool = True
     r3: float = 1.0
@@ -113,27 +75,9 @@ class NeutronMatter(Hamiltonian):
     length_unit = "fm"
 
     def __post_init__(self):
-        simplify(self, "n_up", "n_down", "density", "r3")
-        for name, value in (("n_up", self.n_up), ("n_down", self.n_down)):
-            if not (isinstance(value, numbers.Integral) and value >= 0):
-                raise ValueError(
-                    f"{name} must be a number of neutrons >= 0, got {value!r}"
-                )
-        if self.n < 1:
-            raise ValueError("n_up + n_down must be at least one neutron, got 0")
-        real = isinstance(self.density, numbers.Real)
-        if not (real and 0 < self.density < math.inf):
-            raise ValueError(
-                f"density must be finite and positive, got {self.density!r}"
-            )
-        if self.r3 not in THREE_BODY:
-            known = ", ".join(map(str, THREE_BODY))
-            raise ValueError(f"r3 must be one of {known} fm, got {self.r3!r}")
-
-    @property
-    def n(self) -> int:
-        """Neutrons."""
-        return self.n_up + self.n_down
+        super().__post_init__()
+        settle(self, density=positive("density", self.density))
+        settle(self, r3=one_of("r3", plain(self.r3), THREE_BODY))
 
     @property
     def length_scale(self) -> float:
@@ -181,8 +125,8 @@ class NeutronMatter(Hamiltonian):
 
     def _force_on_positions(self, ansatz: Ansatz, params: Params, x: Array) -> Array:
         """The two-body energy () at labeled positions."""
-        i, j = opposite_pairs(self.n, self.n_up)
-        ratios = exchange_ratios(ansatz, params, x, self.n_up)
+        i, j = self.spins.opposite_pairs
+        ratios = exchange_ratios(ansatz, params, x, self.spins)
         return jnp.sum(self.pair(x[i] - x[j]) * (1 + ratios)) / 2
 
     def _force_on_spins(
@@ -205,8 +149,12 @@ class NeutronMatter(Hamiltonian):
 
     def _labeled(self, ansatz: Ansatz) -> Function:
         """Psi of positions, with the first spins up."""
-        spins = labels(self.n_up, self.n_down)
-        return Function(lambda params, x: ansatz.apply(params, SpinPositions(x, spins)))
+        labels = self.spins.labels
+
+        def psi(params, x):
+            return ansatz.apply(params, SpinPositions(x, labels))
+
+        return Function(psi)
 
     def three_body_energy(self, x: Array) -> Array:
         """The repulsion of three neutrons (), MeV, at x (n, 3).
@@ -223,16 +171,16 @@ class NeutronMatter(Hamiltonian):
     def initial_walkers(self, key: Array, n_walkers: int) -> Any:
         """Uniform positions (w, n, 3) in the cube, no two neutrons close, fm.
 
-        Spins, where they are named, are shuffled.
+        Explicit spins are shuffled.
 
         Raises:
           ValueError: if n_walkers is below 1.
         """
-        positions = spread_out(self.box, key, n_walkers, self.n)
+        positions = super().initial_walkers(key, n_walkers)
         if not self.spin_explicit:
             return positions
         keys = jax.random.split(jax.random.fold_in(key, 1), n_walkers)
-        spins = jnp.asarray(labels(self.n_up, self.n_down))
+        spins = jnp.asarray(self.spins.labels)
         shuffled = jax.vmap(lambda key: jax.random.permutation(key, spins))(keys)
         return SpinPositions(positions, shuffled)
 
@@ -246,17 +194,16 @@ class NeutronMatter(Hamiltonian):
             E_3 = [n^3 t_0^2 - n sum_ab t_ab^2 - 2 n t_0 sum_ab t_ab
                    + 2 sum_abc t_ab t_bc] / 2 V^2.
         """
+        n_up, n_down = self.spins.up, self.spins.down
         try:
-            up, down = (self.box.wave_vectors(n) for n in (self.n_up, self.n_down))
+            up, down = self.box.wave_vectors(n_up), self.box.wave_vectors(n_down)
         except ValueError:
             return None
         volume, n = self.box.volume, self.n
         k = np.concatenate([up, down])
-        direct = self.n_up * self.n_down * self.pair.transform(np.zeros(3))
+        direct = n_up * n_down * self.pair.transform(np.zeros(3))
         crossed = np.sum(self.pair.transform(up[:, None] - down[None]))
-        spins = np.arange(n) < self.n_up
-        t = self.triple.transform(k[:, None] - k[None])
-        t = t * (spins[:, None] == spins[None])
+        t = self.triple.transform(k[:, None] - k[None]) * self.spins.equal
         t_0 = self.triple.transform(np.zeros(3))
         triples = n**3 * t_0**2 - n * np.sum(t**2) - 2 * n * t_0 * np.sum(t)
         triples += 2 * np.sum(t @ t)
@@ -271,17 +218,17 @@ class NeutronMatter(Hamiltonian):
     def references(self) -> tuple[Reference, ...]:
         """Exact for two, and bounds: of plane waves where both shells are closed."""
         known = []
-        energy = _energy_of_two(self) if self.n_up == self.n_down == 1 else None
+        energy = _energy_of_two(self) if self.spins == Spins(1, 1) else None
         if energy is not None:
             source = "plane waves of the relative coordinate"
             known.append(Reference(energy, 1e-7, "exact", source))
-        if self.n_up == self.n_down == 2 and not self.three_body:
+        if self.spins == Spins(2, 2) and not self.three_body:
             known += four_neutrons(self.density)
         if (terms := self.hartree_fock_terms) is not None:
             source = "plane-wave Hartree-Fock of this cube"
             bound = Reference(sum(terms.values()), 0.0, "upper_bound", source)
             known.append(bound)
-            if self.n_up == self.n_down == 7:
+            if self.spins == Spins(7, 7):
                 known += coupled_cluster(self.density, terms)
         return tuple(known)
 

@@ -24,6 +24,7 @@ from hamiltonians.references.two_in_a_trap import two_body_energy
 from nqs.checks import positive, settle, whole
 from nqs.laplacian.kinetic import kinetic_energy
 from nqs.space.oscillator import filled_levels, level_energy
+from nqs.space.spins import Spins, check_spins
 from nqs.types import Ansatz, Hamiltonian, Params, Reference
 
 
@@ -37,7 +38,7 @@ class HarmonicTrap(Hamiltonian):
       omega: frequency, hartree; one for all axes, or a tuple of d.
       interaction: pair potential V(r), hartree, called with distances in bohr; one of
         `hamiltonians.forces` or any such function. None for free particles.
-      n_up: fermions with spin up, the first n_up of the n; None for bosons. It decides
+      spins: numbers of fermions of each spin, n in all; None for bosons. They decide
         the references and the spread of the first walkers, not the terms.
 
     Raises:
@@ -49,7 +50,7 @@ class HarmonicTrap(Hamiltonian):
     d: int = 2
     omega: float | tuple[float, ...] = 1.0
     interaction: Callable[[Array], Array] | None = None
-    n_up: int | None = None
+    spins: Spins | None = None
 
     energy_unit = "hartree"
     length_unit = "bohr"
@@ -57,8 +58,8 @@ class HarmonicTrap(Hamiltonian):
     def __post_init__(self):
         settle(self, n=whole("n", self.n), d=whole("d", self.d, 1, 3))
         settle(self, omega=_checked_omega(self.omega, self.d))
-        if self.n_up is not None:
-            settle(self, n_up=whole("n_up", self.n_up, 0, self.n))
+        if self.spins is not None:
+            check_spins(self.spins, self.n)
         _check_interaction(self)
 
     @property
@@ -67,11 +68,6 @@ class HarmonicTrap(Hamiltonian):
         if isinstance(self.omega, tuple):
             return tuple(float(omega) for omega in self.omega)
         return (float(self.omega),) * self.d
-
-    @property
-    def n_down(self) -> int | None:
-        """Fermions with spin down; None for bosons."""
-        return None if self.n_up is None else self.n - self.n_up
 
     @property
     def length_scale(self) -> float:
@@ -145,7 +141,7 @@ class HarmonicTrap(Hamiltonian):
         by the s that minimizes T / s^2 + V_trap s^2 + V_int(s), the last taken with all
         pairs at their root-mean-square distance.
         """
-        levels = filled_levels(self.n, self.n_up, self.omegas)
+        levels = filled_levels(self.n, self.spins, self.omegas)
         free = np.sqrt((levels.mean(axis=0) + 0.5) / self.omegas)
         if self.interaction is None or self.n == 1:
             return free
@@ -163,7 +159,7 @@ class HarmonicTrap(Hamiltonian):
         if exact is not None:
             energy, source = exact
             return (Reference(energy, 0.0, "exact", source),)
-        unpolarized = self.n_up is not None and 2 * self.n_up == self.n
+        unpolarized = self.spins is not None and self.spins.up == self.spins.down
         if unpolarized and self.interaction == Coulomb() and _is_isotropic(self):
             return dot_references(self.n, self.d, self.omegas[0])
         return ()
@@ -173,7 +169,7 @@ def _closed_form(trap: HarmonicTrap) -> tuple[float, str] | None:
     """Energy and source where a formula gives it."""
     n, pairs = trap.n, trap.interaction
     if n == 1 or pairs is None or pairs == InverseSquare(1.0):
-        levels = filled_levels(n, trap.n_up, trap.omegas)
+        levels = filled_levels(n, trap.spins, trap.omegas)
         return level_energy(levels, trap.omegas), "oscillator levels filled in order"
     if isinstance(pairs, HarmonicPairs):
         # The relative motion is that of free particles in a stiffer trap Omega. There
@@ -181,7 +177,7 @@ def _closed_form(trap: HarmonicTrap) -> tuple[float, str] | None:
         # the operator that lowers it is symmetric and takes away Omega. The true center
         # of mass feels omega.
         stiff = [math.sqrt(omega**2 + n * pairs.kappa) for omega in trap.omegas]
-        energy = level_energy(filled_levels(n, trap.n_up, stiff), stiff)
+        energy = level_energy(filled_levels(n, trap.spins, stiff), stiff)
         return (
             energy + (sum(trap.omegas) - sum(stiff)) / 2,
             "closed form, N. F. Johnson and M. C. Payne, PRL 67, 1157 (1991)",
@@ -198,7 +194,9 @@ def _two_body(trap: HarmonicTrap) -> tuple[float, str] | None:
     """Energy and source for two particles in an isotropic trap."""
     if trap.n != 2 or trap.interaction is None or not _is_isotropic(trap):
         return None
-    ell = 1 if trap.n_up in (0, 2) else 0  # equal spins are odd in x_1 - x_2
+    ell = (
+        1 if trap.spins in (Spins(0, 2), Spins(2, 0)) else 0
+    )  # equal spins are odd in x_1 - x_2
     energy = two_body_energy(trap.interaction, trap.d, trap.omegas[0], ell)
     return None if energy is None else (energy, "radial equation of two particles")
 

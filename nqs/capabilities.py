@@ -67,7 +67,7 @@ class ExchangeRatios(Protocol):
     """
 
     def exchange_ratios(self, params: Params, x: Configuration) -> Array:
-        """(n_up, n_down) ratios for positions of i up and j down exchanged."""
+        """(up, down) ratios for positions of i up and j down exchanged."""
         ...
 
 

@@ -1,6 +1,6 @@
 """Checks of a wave function against its Hamiltonian, before anything compiles.
 
-By field: where both have `n_up`, `omega`, `box`, `twist` or `levels`, they are equal.
+By field: where both have `spins`, `omega`, `box`, `twist` or `levels`, they are equal.
 Numerically, for any wave function, on a few random configurations: psi is finite; an
 exchange of two fermions of equal spin changes its sign; a translation of one particle
 by the lattice vector a gives the phase exp(2 pi i twist_a). A boson's wave function
@@ -21,7 +21,7 @@ from jax.core import Tracer
 
 from nqs.types import Ansatz, Hamiltonian, LogPsi, Params, Sampler, Walkers
 
-FIELDS = ("n_up", "omega", "box", "twist", "levels")
+FIELDS = ("spins", "omega", "box", "twist", "levels")
 CONFIGURATIONS = 3
 
 
@@ -199,12 +199,12 @@ def _images(hamiltonian: Any, x: Any) -> Iterator[tuple[str, Any, complex]]:
 
 def _equal_pairs(hamiltonian: Any, x: Any) -> list[tuple[int, int]]:
     """One pair of fermions of equal spin, for each spin that has two."""
-    n_up, n = getattr(hamiltonian, "n_up", None), hamiltonian.n
-    if n_up is None:
+    spins, n = getattr(hamiltonian, "spins", None), hamiltonian.n
+    if spins is None:
         return []
     if not isinstance(x, Array):  # particles carry their spins: all may be exchanged
         return [(0, n - 1)] if n > 1 else []
-    firsts = ((0, n_up), (n_up, n))
+    firsts = ((0, spins.up), (spins.up, n))
     return [(start, start + 1) for start, end in firsts if end - start >= 2]
 
 

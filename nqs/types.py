@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import Array
 
@@ -193,3 +194,41 @@ class Optimizer(Protocol):
     """
 
     def build(self) -> optax.GradientTransformationExtraArgs: ...  # noqa: D102
+
+
+class Observable(Protocol):
+    """A quantity averaged during evaluation.
+
+    A function of one configuration, whose average over |psi|^2 is wanted: a scalar (),
+    or a profile on a `grid`. For its figure a profile may have more attributes: `axes`,
+    the labels of the axes of its grid, and `label`, that of its values, where
+    "{length}" stands for the length unit and "{d}" for the dimensions; `curves` names
+    the rows of a (c, k).
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    @property
+    def grid(self) -> np.ndarray | None:
+        """Points of a profile; None for a scalar.
+
+        (k,) for one curve (k,) or several (c, k); (a, b, 2) for an image (a, b).
+        """
+        ...
+
+    def __call__(self, ansatz: Ansatz, params: Params, x: Configuration) -> Array:
+        """Value () or profile in one configuration."""
+        ...
+
+
+class Driver(Protocol):
+    """An algorithm that composes the parts, such as `nqs.vmc.VMC`."""
+
+    def init(self, key: Array, walkers: Walkers, /) -> State:
+        """First state."""
+        ...
+
+    def step(self, key: Array, state: State, /) -> tuple[State, dict[str, Array]]:
+        """Next state, and info of () scalars; pure, for `jax.jit`."""
+        ...

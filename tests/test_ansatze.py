@@ -37,6 +37,7 @@ from nqs.ansatze.layers import INITIALIZERS, KINKED, silu
 from nqs.ansatze.slater import hermite_orbitals, lowest_orbitals
 from nqs.laplacian.kinetic import kinetic_energy
 from nqs.runs import config as settings
+from nqs.space.spins import Spins
 from nqs.types import LogPsi
 
 W = 8
@@ -49,7 +50,7 @@ class Case(NamedTuple):
     n: int
     d: int
     statistics: str = "none"  # or bosons, fermions
-    n_up: int | None = None
+    spins: Spins | None = None
 
     @property
     def is_complex(self):
@@ -69,22 +70,34 @@ ANSATZE = {
     "rbm root": Case(ROOT, 4, 2),
     "rbm jastrow": Case(Product((RBM, PadeJastrow())), 4, 2),
     "feed-forward": Case(FFNN, 4, 2),
-    "feed-forward jastrow": Case(Product((FFNN, PadeJastrow(n_up=1))), 4, 2),
+    "feed-forward jastrow": Case(Product((FFNN, PadeJastrow(Spins(1, 3)))), 4, 2),
     "phase": Case(PHASE, 4, 2),
-    "phase jastrow": Case(Product((PHASE, PadeJastrow(n_up=2, beta=0.5))), 4, 2),
+    "phase jastrow": Case(Product((PHASE, PadeJastrow(Spins(2, 2), beta=0.5))), 4, 2),
     "deep sets": Case(SETS, 4, 2, "bosons"),
     "deep sets power": Case(Product((SETS_1D, PowerJastrow(1.7))), 4, 1, "bosons"),
-    "slater closed shell": Case(Slater(4, 0.28), 4, 3, "fermions", 4),
-    "slater open shell": Case(Slater(2, 0.6), 4, 2, "fermions", 2),
-    "slater all down": Case(Slater(0, 1.3), 4, 1, "fermions", 0),
-    "slater anisotropic": Case(Slater(3, (1.0, 1.7)), 4, 2, "fermions", 3),
-    "slater jastrow 2d": Case(SlaterJastrow(2), 4, 2, "fermions", 2),
-    "slater jastrow 3d": Case(SlaterJastrow(2, 0.5), 4, 3, "fermions", 2),
+    "slater closed shell": Case(
+        Slater(Spins(4, 0), 0.28), 4, 3, "fermions", Spins(4, 0)
+    ),
+    "slater open shell": Case(Slater(Spins(2, 2), 0.6), 4, 2, "fermions", Spins(2, 2)),
+    "slater all down": Case(Slater(Spins(0, 4), 1.3), 4, 1, "fermions", Spins(0, 4)),
+    "slater anisotropic": Case(
+        Slater(Spins(3, 1), (1.0, 1.7)), 4, 2, "fermions", Spins(3, 1)
+    ),
+    "slater jastrow 2d": Case(
+        SlaterJastrow(Spins(2, 2)), 4, 2, "fermions", Spins(2, 2)
+    ),
+    "slater jastrow 3d": Case(
+        SlaterJastrow(Spins(2, 2), 0.5), 4, 3, "fermions", Spins(2, 2)
+    ),
     "slater power": Case(
-        Product((Slater(3), PowerJastrow(2.5, n_up=3))), 4, 1, "fermions", 3
+        Product((Slater(Spins(3, 1)), PowerJastrow(2.5, Spins(3, 1)))),
+        4,
+        1,
+        "fermions",
+        Spins(3, 1),
     ),
     "slater gaussian": Case(
-        Product((Slater(4), GaussianJastrow())), 4, 1, "fermions", 4
+        Product((Slater(Spins(4)), GaussianJastrow())), 4, 1, "fermions", Spins(4)
     ),
 }
 
@@ -113,7 +126,7 @@ def start(name):
     Of 32 walkers those with the largest |psi|, away from nodes, where rounding grows.
     """
     case, (params, off) = ANSATZE[name], first_params(name)
-    trap = HarmonicTrap(case.n, case.d, n_up=case.n_up)
+    trap = HarmonicTrap(case.n, case.d, spins=case.spins)
     walkers = trap.initial_walkers(jax.random.key(3), 4 * W)
     logabs = [
         evaluate(name, w, off)["logabs"]
@@ -201,7 +214,8 @@ def test_psi_decays_far_away(name):
 
 def permutations_of(case):
     """Permutations (n,) that keep the spins, with their parities."""
-    rng, n_up = np.random.default_rng(0), case.n_up or 0
+    rng = np.random.default_rng(0)
+    n_up = case.spins.up if case.spins else 0
     for _ in range(4):
         up, down = rng.permutation(n_up), n_up + rng.permutation(case.n - n_up)
         order = np.concatenate([up, down])
@@ -413,11 +427,11 @@ def test_every_initializer_spreads_the_weights(kernel_init):
 
 # Slater determinants.
 
-# (n, n_up, d, omega)
+# (spins, d, omega)
 FREE_FERMIONS = [
-    (10, 10, 1, 1.3),
-    (10, 6, 2, 0.28),
-    (10, 5, 3, (1.0, 1.5, 2.0)),
+    (Spins(10), 1, 1.3),
+    (Spins(6, 4), 2, 0.28),
+    (Spins(5, 5), 3, (1.0, 1.5, 2.0)),
 ]
 SLATERS = [name for name, case in ANSATZE.items() if isinstance(case.ansatz, Slater)]
 
@@ -431,14 +445,14 @@ def assert_ground_state(energies, trap):
 @pytest.mark.parametrize("name", SLATERS)
 def test_bare_determinant_is_the_ground_state_of_free_fermions(name):
     case, (walkers, params, _) = ANSATZE[name], start(name)
-    trap = HarmonicTrap(case.n, case.d, case.ansatz.omega, n_up=case.n_up)
+    trap = HarmonicTrap(case.n, case.d, case.ansatz.omega, spins=case.spins)
     potential = np.sum((walkers * np.array(trap.omegas)) ** 2, axis=(1, 2)) / 2
     assert_ground_state(evaluate(name, walkers, params)["loop"] + potential, trap)
 
 
-@pytest.mark.parametrize("n, n_up, d, omega", FREE_FERMIONS)
-def test_determinant_is_exact_for_more_fermions(n, n_up, d, omega):
-    trap, ansatz = HarmonicTrap(n, d, omega, n_up=n_up), Slater(n_up, omega)
+@pytest.mark.parametrize("spins, d, omega", FREE_FERMIONS)
+def test_determinant_is_exact_for_more_fermions(spins, d, omega):
+    trap, ansatz = HarmonicTrap(spins.n, d, omega, spins=spins), Slater(spins, omega)
     walkers = trap.initial_walkers(jax.random.key(0), 32)
     params = {"params": {"log_alpha": jnp.zeros(())}}
 
@@ -549,14 +563,14 @@ def test_power_factor_cancels_the_inverse_square(name, pair, exponent):
 def test_determinant_and_power_are_the_ground_state_of_calogero():
     """Up to signs, which on a line are free: psi = prod |x_ij|^lam exp(-sum x^2/2)."""
     walkers, params, _ = start("slater power")
-    trap = HarmonicTrap(4, 1, interaction=InverseSquare(2.5), n_up=3)
+    trap = HarmonicTrap(4, 1, interaction=InverseSquare(2.5), spins=Spins(3, 1))
     assert_eigenstate("slater power", walkers, params, trap, 4 / 2 + 2.5 * 4 * 3 / 2)
 
 
 def test_determinant_and_gaussian_are_the_ground_state_of_springs():
     """With c = (Omega - omega) / n between all pairs."""
     walkers, params, _ = start("slater gaussian")
-    trap = HarmonicTrap(4, 1, interaction=HarmonicPairs(0.6), n_up=4)
+    trap = HarmonicTrap(4, 1, interaction=HarmonicPairs(0.6), spins=Spins(4))
     stiff = np.sqrt(1 + 4 * 0.6)
     factors = params["params"] | {"factors_1": {"c": jnp.asarray((stiff - 1) / 4)}}
     energy = 8 * stiff - stiff / 2 + 1 / 2
@@ -574,8 +588,12 @@ def assert_eigenstate(name, walkers, params, trap, energy):
 
 def test_pade_factor_is_its_formula():
     walkers = jax.random.normal(jax.random.key(0), (3, 3))
-    for n_up, cusps in ((None, [1, 1, 1]), (2, [1 / 2, 1, 1]), (0, [1 / 2] * 3)):
-        ansatz = PadeJastrow(n_up, strength=1.4, beta=0.7)
+    for spins, cusps in (
+        (None, [1, 1, 1]),
+        (Spins(2, 1), [1 / 2, 1, 1]),
+        (Spins(0, 3), [1 / 2] * 3),
+    ):
+        ansatz = PadeJastrow(spins, strength=1.4, beta=0.7)
         params = ansatz.init(jax.random.key(0), walkers)
         i, j = np.triu_indices(3, 1)  # 01, 02, 12
         r = np.linalg.norm(walkers[i] - walkers[j], axis=-1)
@@ -588,7 +606,7 @@ def test_pade_factor_is_its_formula():
 
 def test_pade_factor_has_one_beta_per_kind_of_pair():
     walkers = jax.random.normal(jax.random.key(0), (3, 3))
-    ansatz = PadeJastrow(2, strength=1.4)
+    ansatz = PadeJastrow(Spins(2, 1), strength=1.4)
     found = ansatz.apply(
         {"params": {"log_beta_same": 0.2, "log_beta_opposite": -0.7}}, walkers
     )
@@ -648,9 +666,8 @@ def test_impossible_settings_are_refused(part, setting, message):
 @pytest.mark.parametrize(
     "ansatz, message",
     [
-        (Slater(3), r"n_up must lie in 0..2, got 3"),
-        (Slater(-1), r"n_up must lie in 0..2, got -1"),
-        (Slater(1, omega=-1.0), "omega must be .*positive.* got -1.0"),
+        (Slater(Spins(3)), r"spins must add up to n=2, got Spins.up=3"),
+        (Slater(Spins(1, 1), omega=-1.0), "omega must be .*positive.* got -1.0"),
         (FeedForward(omega=0.0), "omega must be .*positive.* got 0.0"),
         (DeepSets(omega=(1.0, 1.0)), r"d=1 of them, got \(1.0, 1.0\)"),
         (PadeJastrow(), "cusp diverges in one dimension"),

@@ -9,10 +9,15 @@ import pytest
 
 from nqs.ansatze import Backflow, Slater
 from nqs.laplacian.kinetic import kinetic_energy
+from nqs.space.spins import Spins
 
 CASES = {
-    "closed shell": (Backflow(3, layers=2, width=4), 6, 2),
-    "open shell, two determinants": (Backflow(2, 0.5, 1, 4, determinants=2), 3, 3),
+    "closed shell": (Backflow(Spins(3, 3), layers=2, width=4), 6, 2),
+    "open shell, two determinants": (
+        Backflow(Spins(2, 1), 0.5, 1, 4, determinants=2),
+        3,
+        3,
+    ),
     "bosons": (Backflow(None, layers=1, width=4), 3, 2),
 }
 
@@ -31,7 +36,7 @@ def start(name):
 
 def test_the_first_state_is_the_slater_determinant():
     _, apply, walkers, params, _ = start("closed shell")
-    slater = Slater(3)
+    slater = Slater(Spins(3, 3))
     bare = slater.init(jax.random.key(0), walkers[0])
     expected = jax.vmap(slater.apply, (None, 0))(bare, walkers)
     found = apply(params, walkers)
@@ -44,7 +49,7 @@ def test_exchange_of_equal_particles_gives_the_sign_of_the_statistics(name):
     ansatz, apply, walkers, _, off = start(name)
     swapped = walkers[:, np.array([1, 0, *range(2, walkers.shape[1])])]
     before, after = apply(off, walkers), apply(off, swapped)
-    sign = 1 if ansatz.n_up is None else -1
+    sign = 1 if ansatz.spins is None else -1
     np.testing.assert_allclose(after.logabs, before.logabs, rtol=1e-10)
     np.testing.assert_array_equal(after.sign, sign * before.sign)
 
@@ -101,4 +106,4 @@ def test_there_is_no_cusp_where_opposite_spins_meet():
 @pytest.mark.parametrize("field", ["layers", "width", "determinants"])
 def test_impossible_sizes_are_refused(field):
     with pytest.raises(ValueError, match=field):
-        Backflow(1, **{field: 0})
+        Backflow(Spins(1, 1), **{field: 0})

@@ -21,11 +21,12 @@ from hamiltonians import (
 from nqs.ansatze import FeedForward, PlaneWaveSlater, Product, Slater, SlaterJastrow
 from nqs.optimizers import SR, FirstOrder, MinSR, Spring
 from nqs.space.lattice import Lattice
+from nqs.space.spins import Spins
 from nqs.types import Function, LogPsi
 from nqs.vmc import VMC
 from samplers import Metropolis, Periodic, SiteMetropolis
 
-DOT = HarmonicTrap(4, 2, 1.0, Coulomb(), n_up=2)
+DOT = HarmonicTrap(4, 2, 1.0, Coulomb(), Spins(2, 2))
 ADAM, WALK = FirstOrder("adam"), Metropolis()
 
 
@@ -38,9 +39,9 @@ def started(ansatz, hamiltonian=DOT, sampler=WALK, optimizer=ADAM, **settings):
 @pytest.mark.parametrize(
     "ansatz, field",
     [
-        (SlaterJastrow(n_up=1, omega=1.0), "n_up of Slater"),
-        (SlaterJastrow(n_up=2, omega=5.0), "omega of Slater"),
-        (Product((Slater(n_up=1, omega=1.0), FeedForward())), "n_up of Slater"),
+        (SlaterJastrow(Spins(1, 3), omega=1.0), "spins of Slater"),
+        (SlaterJastrow(Spins(2, 2), omega=5.0), "omega of Slater"),
+        (Product((Slater(Spins(1, 3), omega=1.0), FeedForward())), "spins of Slater"),
     ],
 )
 def test_fields_that_differ_are_refused_by_name(ansatz, field):
@@ -56,11 +57,11 @@ def test_bosonic_network_is_refused_for_fermions():
 
 
 def test_matching_ansatz_is_accepted():
-    started(SlaterJastrow(n_up=2, omega=1.0))
+    started(SlaterJastrow(Spins(2, 2), omega=1.0))
 
 
-GAS_BOX = ElectronGas(1, 1, rs=1.0).box
-TWISTED = ElectronGas(1, 1, rs=1.0, twist=(0.1, 0.2, 0.3))
+GAS_BOX = ElectronGas(Spins(1, 1), rs=1.0).box
+TWISTED = ElectronGas(Spins(1, 1), rs=1.0, twist=(0.1, 0.2, 0.3))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,16 +88,18 @@ def test_phase_of_a_translation_is_that_of_the_twist():
 
 
 def test_function_that_is_not_periodic_is_refused():
-    gas = ElectronGas(1, 0, rs=1.0)
+    gas = ElectronGas(Spins(1, 0), rs=1.0)
     gaussian = Function(lambda p, x: LogPsi(jnp.ones(()), -0.1 * jnp.sum(x**2)))
     with pytest.raises(ValueError, match="translation"):
         started(gaussian, gas)
 
 
 def test_another_box_is_refused():
-    gas, other = (ElectronGas(1, 1, rs=1.0, cell=cell) for cell in ("cubic", "bcc"))
+    gas, other = (
+        ElectronGas(Spins(1, 1), rs=1.0, cell=cell) for cell in ("cubic", "bcc")
+    )
     with pytest.raises(ValueError, match="box of PlaneWaveSlater"):
-        started(PlaneWaveSlater(n_up=1, box=other.box), gas)
+        started(PlaneWaveSlater(Spins(1, 1), box=other.box), gas)
 
 
 def test_psi_that_is_zero_is_refused():
@@ -106,7 +109,7 @@ def test_psi_that_is_zero_is_refused():
 
 
 def test_neutrons_check_exchanges_of_equal_spins():
-    matter = NeutronMatter(2, 2, density=0.04)
+    matter = NeutronMatter(Spins(2, 2), density=0.04)
     flat = Function(lambda p, x: LogPsi(jnp.ones(()), 0.0 * jnp.sum(x)))
     with pytest.raises(ValueError, match="exchange"):
         started(flat, matter)
@@ -200,9 +203,11 @@ def test_periodic_sampler_of_particles_is_refused_on_a_lattice():
 @pytest.mark.parametrize("kind", [np.float64, np.float32, jnp.asarray])
 def test_scalars_of_numpy_and_jax_are_numbers_in_every_system(kind):
     half, two = kind(0.5), np.int64(2)
-    assert ElectronGas(1, 1, rs=half) == ElectronGas(1, 1, rs=0.5)
-    assert FermiGas(two, two, kf_re=half) == FermiGas(2, 2, kf_re=0.5)
-    assert NeutronMatter(two, two, density=half) == NeutronMatter(2, 2, density=0.5)
+    assert ElectronGas(Spins(1, 1), rs=half) == ElectronGas(Spins(1, 1), rs=0.5)
+    assert FermiGas(Spins(two, two), kf_re=half) == FermiGas(Spins(2, 2), kf_re=0.5)
+    assert NeutronMatter(Spins(two, two), density=half) == NeutronMatter(
+        Spins(2, 2), density=0.5
+    )
     ring = Lattice((8,))
     assert TransverseFieldIsing(ring, field=half) == TransverseFieldIsing(
         ring, field=0.5

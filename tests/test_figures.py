@@ -6,6 +6,7 @@ import pytest
 
 from nqs.observables import Density, PairCorrelation, RadialDensity
 from nqs.runs.figures import Profile, draw_figures, labeled
+from nqs.space.spins import Spins
 from nqs.statistics import uncertain
 from nqs.statistics.extrapolation import blocks, extrapolate
 from nqs.types import Reference
@@ -144,7 +145,7 @@ def test_axes_have_quantity_and_unit(tmp_path, monkeypatch):
         "r (bohr)",
         "one-body density (bohr$^{-3}$)",
     ]
-    assert labels(PairCorrelation(3.0, 2, 5), (2, 5), 2) == [
+    assert labels(PairCorrelation(3.0, Spins(2, 1), 5), (2, 5), 2) == [
         "equal spins",
         "opposite spins",
         "separation r (bohr)",

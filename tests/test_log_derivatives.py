@@ -23,6 +23,7 @@ from nqs.ansatze.log_derivatives import LayerwiseDerivatives
 from nqs.capabilities import LogDerivatives
 from nqs.optimizers import MinSR
 from nqs.optimizers.derivatives import CenteredDerivatives, n_parameters
+from nqs.space.spins import Spins
 from nqs.types import Function, LogPsi
 
 W, N, D = 7, 3, 2
@@ -74,12 +75,12 @@ ANSATZE = {
     "deep sets": SETS,
     "rbm": RBM,
     "rbm root": GaussianBinaryRBM(2, root=True, sigma=0.8, learn_sigma=True),
-    "backflow": Backflow(2, layers=1, width=3, determinants=2),
+    "backflow": Backflow(Spins(2, 1), layers=1, width=3, determinants=2),
     "backflow of bosons": Backflow(None, layers=1, width=3),
-    "product": Product((PHASE, SETS, PadeJastrow(2))),
+    "product": Product((PHASE, SETS, PadeJastrow(Spins(2, 1)))),
     "product of equals": Product((FFNN, FFNN, RBM)),
-    "slater jastrow": SlaterJastrow(2),
-    "slater": Slater(2),
+    "slater jastrow": SlaterJastrow(Spins(2, 1)),
+    "slater": Slater(Spins(2, 1)),
     "no dense": Layers("no_dense"),
     "twice": Layers("twice"),
     "normalized": Layers("normalized"),

@@ -10,6 +10,7 @@ from nqs.ansatze import FeedForward, GaussianBinaryRBM, PadeJastrow, Product
 from nqs.optimizers import SR, MinSR, NaturalGradient, Schedule, Spring
 from nqs.optimizers.derivatives import CenteredDerivatives
 from nqs.optimizers.natural import solve
+from nqs.space.spins import Spins
 from nqs.types import Function, LogPsi
 
 W = 12
@@ -17,7 +18,7 @@ ANSATZE = {
     "real": FeedForward(hidden=(3,)),
     "complex": FeedForward(hidden=(3,), phase=True),
     "rbm": GaussianBinaryRBM(n_hidden=2),
-    "product": Product((FeedForward(hidden=(4,)), PadeJastrow(1))),
+    "product": Product((FeedForward(hidden=(4,)), PadeJastrow(Spins(1, 1)))),
 }
 
 

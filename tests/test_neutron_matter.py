@@ -12,6 +12,7 @@ from hamiltonians import NeutronMatter
 from hamiltonians.neutron_matter import HBAR_C, PeriodicGaussian
 from nqs.ansatze import PlaneWaveSlater
 from nqs.ratios.exchange import exchange_ratios, total_spin
+from nqs.space.spins import Spins
 from nqs.statistics import Evaluation, evaluate
 from samplers import Metropolis
 
@@ -43,7 +44,7 @@ def test_its_transform_is_the_integral_over_the_cube():
 
 
 def test_the_force_is_30_mev_deep():
-    matter = NeutronMatter(1, 1, 0.001)
+    matter = NeutronMatter(Spins(1, 1), 0.001)
     # the sum over images in a large cube is the nearest one alone
     assert float(matter.pair(jnp.zeros(3))) == pytest.approx(-30.48, abs=0.01)
     assert matter.pair.height == pytest.approx(
@@ -53,15 +54,15 @@ def test_the_force_is_30_mev_deep():
 
 @pytest.mark.parametrize("density", HARTREE_FOCK)
 def test_plane_waves_have_the_energies_of_the_table(density):
-    found = NeutronMatter(7, 7, density).hartree_fock_terms
+    found = NeutronMatter(Spins(7, 7), density).hartree_fock_terms
     assert [term / 14 for term in found.values()] == pytest.approx(
         HARTREE_FOCK[density], rel=2e-8
     )
 
 
 def test_open_shells_have_no_hartree_fock_reference():
-    assert NeutronMatter(2, 2, 0.01).references() == ()
-    (bound,) = NeutronMatter(2, 2, 0.01, three_body=False).references()
+    assert NeutronMatter(Spins(2, 2), 0.01).references() == ()
+    (bound,) = NeutronMatter(Spins(2, 2), 0.01, three_body=False).references()
     assert (bound.value, bound.kind) == (14.92621, "upper_bound")
 
 
@@ -77,19 +78,19 @@ TWO = {
 
 @pytest.mark.parametrize("length", TWO)
 def test_two_neutrons_have_an_exact_reference(length):
-    exact, _ = NeutronMatter(1, 1, 2 / length**3).references()
+    exact, _ = NeutronMatter(Spins(1, 1), 2 / length**3).references()
     assert exact.kind == "exact"
     assert exact.value == pytest.approx(TWO[length], abs=3e-8)
 
 
 def test_a_cube_too_large_for_its_plane_waves_has_no_exact_reference():
-    (bound,) = NeutronMatter(1, 1, 1e-6).references()
+    (bound,) = NeutronMatter(Spins(1, 1), 1e-6).references()
     assert bound.kind == "upper_bound"
 
 
 @pytest.mark.parametrize("three_body", [True, False])
 def test_fourteen_are_held_against_coupled_cluster(three_body):
-    matter = NeutronMatter(7, 7, 0.04, three_body)
+    matter = NeutronMatter(Spins(7, 7), 0.04, three_body)
     bound, estimate = matter.references()
     assert (bound.kind, estimate.kind) == ("upper_bound", "estimate")
     repulsion = 14 * HARTREE_FOCK[0.04][2] if three_body else 0
@@ -109,7 +110,7 @@ def test_fourteen_are_held_against_coupled_cluster(three_body):
 )
 def test_references_from_elsewhere(density, four, fourteen):
     def values(n):
-        references = NeutronMatter(n, n, density, three_body=False).references()
+        references = NeutronMatter(Spins(n, n), density, three_body=False).references()
         return [known.value for known in references]
 
     assert values(2) == ([pytest.approx(four, abs=1e-5)] if four else [])
@@ -118,7 +119,7 @@ def test_references_from_elsewhere(density, four, fourteen):
 
 def antisymmetric(n_up, n_down, density=0.02):
     """A matter, a psi without symmetries but antisymmetry, and a configuration."""
-    matter = NeutronMatter(n_up, n_down, density)
+    matter = NeutronMatter(Spins(n_up, n_down), density)
     sizes = [m for m in (n_up, n_down) if m > 1]
 
     def psi(params, x):
@@ -155,7 +156,7 @@ PAULI = np.array([[[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 0], [0, -1]]])
 def two_body_in_spin_space(matter, psi, x):
     """V psi / psi by Pauli matrices, on all 2^n amplitudes of the spins at x."""
     n = matter.n
-    labels = (0,) * matter.n_up + (1,) * matter.n_down
+    labels = (0,) * matter.spins.up + (1,) * matter.spins.down
     amplitudes = np.zeros((2,) * n, complex)
     for spins in set(itertools.permutations(labels)):
         order = np.argsort(spins, kind="stable")
@@ -173,7 +174,7 @@ def two_body_in_spin_space(matter, psi, x):
         for s in PAULI[2:]
         for i in range(n)
     )
-    assert np.allclose(spin, (matter.n_up - matter.n_down) * amplitudes)
+    assert np.allclose(spin, (matter.spins.up - matter.spins.down) * amplitudes)
     return (result[labels] / amplitudes[labels]).real
 
 
@@ -192,7 +193,7 @@ def test_equal_spins_feel_no_force():
 
 
 def test_three_neutrons_repel_as_the_sum_over_triples_says():
-    matter = NeutronMatter(3, 2, 0.05)
+    matter = NeutronMatter(Spins(3, 2), 0.05)
     x = np.random.default_rng(0).uniform(0, matter.length_scale, (5, 3))
     t = lambda i, j: float(matter.triple(jnp.asarray(x[i] - x[j])))  # noqa: E731
     expected = sum(
@@ -205,7 +206,7 @@ def test_three_neutrons_repel_as_the_sum_over_triples_says():
 
 def test_the_force_of_three_can_be_left_out():
     for three_body in (True, False):
-        found = NeutronMatter(7, 7, 0.04, three_body).hartree_fock_terms
+        found = NeutronMatter(Spins(7, 7), 0.04, three_body).hartree_fock_terms
         assert ("three_body" in found) == three_body
 
 
@@ -218,8 +219,8 @@ def test_the_force_of_three_can_be_left_out():
     ],
 )
 def test_plane_waves_are_sampled_as_they_are_known(density, steps):
-    matter = NeutronMatter(7, 7, density)
-    ansatz = PlaneWaveSlater(7, matter.box)
+    matter = NeutronMatter(Spins(7, 7), density)
+    ansatz = PlaneWaveSlater(matter.spins, matter.box)
     walkers = matter.initial_walkers(jax.random.key(0), 128)
     sampler = Metropolis(sweeps=10, width=0.2)
     params = ansatz.init(jax.random.key(1), walkers[0])
@@ -242,10 +243,10 @@ def test_plane_waves_are_sampled_as_they_are_known(density, steps):
 
 
 def test_closed_shells_are_singlets():
-    matter = NeutronMatter(7, 7, 0.04)
+    matter = NeutronMatter(Spins(7, 7), 0.04)
     x = matter.initial_walkers(jax.random.key(3), 1)[0]
-    ansatz = PlaneWaveSlater(7, matter.box)
-    ratios = exchange_ratios(ansatz, ansatz.init(jax.random.key(0), x), x, 7)
+    ansatz = PlaneWaveSlater(matter.spins, matter.box)
+    ratios = exchange_ratios(ansatz, ansatz.init(jax.random.key(0), x), x, matter.spins)
     assert float(total_spin(ratios)) == pytest.approx(0, abs=1e-9)
 
 
@@ -253,7 +254,7 @@ def test_triplets_have_spin_one():
     """Two neutrons in an odd state, and three of one spin."""
     _, _, x = antisymmetric(1, 1)
     odd = lambda params, x: jnp.sin((x[0] - x[1]) @ jnp.ones(3))  # noqa: E731
-    ratios = exchange_ratios(log_psi(odd), {}, x, 1)
+    ratios = exchange_ratios(log_psi(odd), {}, x, Spins(1, 1))
     assert float(total_spin(ratios)) == pytest.approx(2)
     assert float(total_spin(jnp.zeros((3, 0)))) == 15 / 4
 
@@ -261,8 +262,7 @@ def test_triplets_have_spin_one():
 @pytest.mark.parametrize(
     "fields, message",
     [
-        ({"n_up": -1}, "n_up must be a number of neutrons >= 0, got -1"),
-        ({"n_up": 0, "n_down": 0}, "at least one neutron"),
+        ({"spins": 2}, "spins must be Spins.up, down., got 2"),
         ({"density": 0.0}, "density must be finite and positive, got 0.0"),
         ({"density": math.inf}, "density must be finite and positive"),
         ({"r3": 1.2}, "r3 must be one of 1.0, 1.1, 1.5, 2.0 fm, got 1.2"),
@@ -270,4 +270,4 @@ def test_triplets_have_spin_one():
 )
 def test_impossible_matter_is_refused(fields, message):
     with pytest.raises(ValueError, match=message):
-        NeutronMatter(**{"n_up": 1, "n_down": 1, "density": 0.1} | fields)
+        NeutronMatter(**{"spins": Spins(1, 1), "density": 0.1} | fields)

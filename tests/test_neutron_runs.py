@@ -40,7 +40,7 @@ def test_densities_make_a_chain(tmp_path, compiled, without_figures):
 def test_half_of_the_neutrons_have_spin_up_or_one_more():
     for n, n_up, expected in ((4, None, 2), (5, None, 3), (7, 7, 7)):
         options = dataclasses.replace(TINY, n=n, n_up=n_up)
-        assert options.experiment().hamiltonian.n_up == expected
+        assert options.experiment().hamiltonian.spins.up == expected
 
 
 def test_ansatze_by_name():

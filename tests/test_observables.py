@@ -14,14 +14,15 @@ from nqs.observables import (
     SpinSquared,
 )
 from nqs.runs import config as settings
+from nqs.space.spins import Spins
 from nqs.types import Function, LogPsi
 
 OBSERVABLES = [
     MeanSquareRadius(),
     RadialDensity(r_max=3.0, n_bins=7),
     Density(extent=3.0, n_bins=5),
-    PairCorrelation(r_max=3.0, n_up=2, n_bins=7),
-    SpinSquared(2),
+    PairCorrelation(r_max=3.0, spins=Spins(2, 1), n_bins=7),
+    SpinSquared(Spins(2, 1)),
 ]
 BALL = {1: 2.0, 2: np.pi, 3: 4 * np.pi / 3}  # volume at radius 1
 
@@ -132,19 +133,36 @@ def test_observables_have_different_names():
 @pytest.mark.parametrize(
     "part, setting, message",
     [
-        (RadialDensity, {"r_max": 0.0}, "r_max must be positive, got 0.0"),
-        (RadialDensity, {"r_max": -1.0}, "r_max must be positive, got -1.0"),
-        (RadialDensity, {"r_max": np.inf}, "r_max must be positive, got inf"),
-        (RadialDensity, {"r_max": np.nan}, "r_max must be positive, got nan"),
-        (RadialDensity, {"r_max": 1.0, "n_bins": 0}, "positive integer, got 0"),
-        (RadialDensity, {"r_max": 1.0, "n_bins": 2.5}, "positive integer, got 2.5"),
-        (Density, {"extent": 0.0}, "extent must be positive, got 0.0"),
+        (RadialDensity, {"r_max": 0.0}, "r_max must be .* positive, got 0.0"),
+        (RadialDensity, {"r_max": -1.0}, "r_max must be .* positive, got -1.0"),
+        (
+            RadialDensity,
+            {"r_max": np.inf},
+            "r_max must be .* positive, got inf",
+        ),
+        (
+            RadialDensity,
+            {"r_max": np.nan},
+            "r_max must be .* positive, got nan",
+        ),
+        (
+            RadialDensity,
+            {"r_max": 1.0, "n_bins": 0},
+            "n_bins must be .*, got 0",
+        ),
+        (
+            RadialDensity,
+            {"r_max": 1.0, "n_bins": 2.5},
+            "n_bins must be .*, got 2.5",
+        ),
+        (Density, {"extent": 0.0}, "extent must be finite and positive, got 0.0"),
         (Density, {"extent": 1.0, "n_bins": -1}, "n_bins must be .* got -1"),
-        (Density, {"extent": 1.0, "d": 4}, "d must be 1, 2 or 3 dimensions, got 4"),
-        (PairCorrelation, {"r_max": -2.0}, "r_max must be positive, got -2.0"),
-        (PairCorrelation, {"r_max": 1.0, "n_up": -1}, "None for bosons .* got -1"),
-        (SpinSquared, {"n_up": -1}, "a number of spins up >= 0, got -1"),
-        (SpinSquared, {"n_up": None}, "a number of spins up >= 0, got None"),
+        (Density, {"extent": 1.0, "d": 4}, "d must be an integer >= 1 and <= 3, got 4"),
+        (
+            PairCorrelation,
+            {"r_max": -2.0},
+            "r_max must be .* positive, got -2.0",
+        ),
     ],
 )
 def test_impossible_settings_are_refused(part, setting, message):
@@ -222,19 +240,19 @@ def test_pairs_are_told_apart_by_their_spins():
     # distances: 12 1.5, 13 2.5, 14 0.5, 23 2.9, 24 1.6, 34 3.0
     counted = {
         None: [1, 2, 2, 1],
-        0: [[1, 2, 2, 1], [0, 0, 0, 0]],
-        1: [[0, 1, 1, 1], [1, 1, 1, 0]],
-        2: [[0, 1, 0, 1], [1, 1, 2, 0]],
-        4: [[1, 2, 2, 1], [0, 0, 0, 0]],
+        Spins(0, 4): [[1, 2, 2, 1], [0, 0, 0, 0]],
+        Spins(1, 3): [[0, 1, 1, 1], [1, 1, 1, 0]],
+        Spins(2, 2): [[0, 1, 0, 1], [1, 1, 2, 0]],
+        Spins(4, 0): [[1, 2, 2, 1], [0, 0, 0, 0]],
     }
-    for n_up, expected in counted.items():
-        pairs = PairCorrelation(r_max=4.0, n_up=n_up, n_bins=4)
+    for spins, expected in counted.items():
+        pairs = PairCorrelation(r_max=4.0, spins=spins, n_bins=4)
         found = averaged(pairs, x[None]) * shells(pairs, 2)
         np.testing.assert_allclose(found, expected, atol=1e-12)
-        assert len(pairs.curves) == (0 if n_up is None else 2)
+        assert len(pairs.curves) == (0 if spins is None else 2)
     assert pairs.curves == ("equal spins", "opposite spins")
-    with pytest.raises(ValueError, match="n_up must be at most n=4, got 5"):
-        PairCorrelation(4.0, n_up=5)(None, {}, jnp.asarray(x))
+    with pytest.raises(ValueError, match="spins must add up to n=4"):
+        PairCorrelation(4.0, Spins(5))(None, {}, jnp.asarray(x))
 
 
 def test_equal_spins_avoid_each_other():
@@ -243,7 +261,7 @@ def test_equal_spins_avoid_each_other():
     n_walkers, omega = 20000, 0.7
     r = scipy.stats.chi(3, scale=omega**-0.5).rvs(n_walkers, random_state=rng)
     walkers = np.stack([r / 2, -r / 2], axis=1)[:, :, None]
-    pairs = PairCorrelation(r_max=5.0, n_up=2, n_bins=10)
+    pairs = PairCorrelation(r_max=5.0, spins=Spins(2), n_bins=10)
     equal, opposite = averaged(pairs, walkers)
     inside = np.diff(scipy.stats.chi(3, scale=omega**-0.5).cdf(np.linspace(0, 5, 11)))
     agree(equal * 1.0, inside, n_walkers)  # both sides of bins of 0.5
@@ -274,8 +292,8 @@ HERMITE = (
 )
 
 
-def spin_squared(ansatz, n_up, walkers):
-    local = jax.vmap(lambda x: SpinSquared(n_up)(ansatz, {}, x))
+def spin_squared(ansatz, spins, walkers):
+    local = jax.vmap(lambda x: SpinSquared(spins)(ansatz, {}, x))
     return np.asarray(jax.jit(local)(jnp.asarray(walkers)))
 
 
@@ -296,24 +314,24 @@ def turned(params, x):
 
 
 EIGENSTATES = {
-    "singlet": (Function(even), 1, 2, 0),
-    "triplet, S_z = 0": (Function(odd), 1, 2, 2),
-    "complex triplet": (Function(turned), 1, 2, 2),
-    "triplet, S_z = 1": (Function(odd), 2, 2, 2),
-    "triplet, S_z = -1": (Function(odd), 0, 2, 2),
-    "doublet": (orbitals((0, 1), (0,)), 2, 3, 0.75),
-    "doublet upside down": (orbitals((1,), (0, 1)), 1, 3, 0.75),
-    "quartet": (orbitals((0, 1, 2)), 3, 3, 3.75),
-    "closed shells": (orbitals((0, 1), (0, 1)), 2, 4, 0),
-    "triplet of four": (orbitals((0, 1, 2), (1,)), 3, 4, 2),
+    "singlet": (Function(even), Spins(1, 1), 0),
+    "triplet, S_z = 0": (Function(odd), Spins(1, 1), 2),
+    "complex triplet": (Function(turned), Spins(1, 1), 2),
+    "triplet, S_z = 1": (Function(odd), Spins(2, 0), 2),
+    "triplet, S_z = -1": (Function(odd), Spins(0, 2), 2),
+    "doublet": (orbitals((0, 1), (0,)), Spins(2, 1), 0.75),
+    "doublet upside down": (orbitals((1,), (0, 1)), Spins(1, 2), 0.75),
+    "quartet": (orbitals((0, 1, 2)), Spins(3), 3.75),
+    "closed shells": (orbitals((0, 1), (0, 1)), Spins(2, 2), 0),
+    "triplet of four": (orbitals((0, 1, 2), (1,)), Spins(3, 1), 2),
 }
 
 
 @pytest.mark.parametrize("name", EIGENSTATES)
 def test_spin_squared_of_an_eigenstate_is_the_same_everywhere(name):
-    ansatz, n_up, n, expected = EIGENSTATES[name]
-    walkers = np.random.default_rng(7).normal(size=(20, n, 1))
-    found = spin_squared(ansatz, n_up, walkers)
+    ansatz, spins, expected = EIGENSTATES[name]
+    walkers = np.random.default_rng(7).normal(size=(20, spins.n, 1))
+    found = spin_squared(ansatz, spins, walkers)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
 
 
@@ -323,16 +341,16 @@ def test_spin_squared_of_an_eigenstate_is_the_same_everywhere(name):
 )
 def test_spin_squared_of_a_mixture_is_its_mean(up, down, expected):
     """S_z (S_z + 1) + n_down - sum |<up orbital|down orbital>|^2 of a determinant."""
-    ansatz, n = orbitals(up, down), len(up) + len(down)
-    walkers = np.random.default_rng(8).normal(size=(20000, n, 1))
+    ansatz, spins = orbitals(up, down), Spins(len(up), len(down))
+    walkers = np.random.default_rng(8).normal(size=(20000, spins.n, 1))
     log_psi = jax.vmap(lambda x: ansatz.apply({}, x).logabs)(jnp.asarray(walkers))
     weights = np.exp(2 * log_psi + np.sum(walkers**2, axis=(1, 2)) / 2)
     weights /= weights.mean()
-    found = spin_squared(ansatz, len(up), walkers)
+    found = spin_squared(ansatz, spins, walkers)
     error = np.std(weights * (found - expected)) / np.sqrt(len(walkers))
     assert abs(np.mean(weights * found) - expected) < 4 * error < 0.3
 
 
-def test_more_spins_up_than_particles_are_refused():
-    with pytest.raises(ValueError, match="n_up must be at most n=2, got 3"):
-        SpinSquared(3)(Function(even), {}, jnp.zeros((2, 1)))
+def test_spins_of_other_numbers_are_refused():
+    with pytest.raises(ValueError, match="spins must add up to n=2"):
+        SpinSquared(Spins(3))(Function(even), {}, jnp.zeros((2, 1)))

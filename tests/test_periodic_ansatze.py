@@ -10,6 +10,7 @@ import pytest
 from nqs.ansatze import Backflow, PadeJastrow, PlaneWaveSlater, Product
 from nqs.laplacian.kinetic import kinetic_energy
 from nqs.space.box import Box
+from nqs.space.spins import Spins
 
 CUBE = Box.shaped("cubic", 14.0, 3)
 SKEW = Box(((2.5, 0.3, 0.1), (-0.4, 2.2, 0.5), (0.2, -0.3, 2.8)))
@@ -17,20 +18,20 @@ TWIST = (0.1, -0.2, 0.3)
 SQUARE = Box.shaped("square", 10.0, 2)
 
 
-def gas(n_up, box, twist=None, **settings):
+def gas(spins, box, twist=None, **settings):
     """The ansatz of the electron gas, small."""
     settings = {"layers": 1, "width": 4} | settings
-    network = Backflow(n_up, box=box, twist=twist, **settings)
-    return Product((network, PadeJastrow(n_up, 2.0, 0.9, box)))
+    network = Backflow(spins, box=box, twist=twist, **settings)
+    return Product((network, PadeJastrow(spins, 2.0, 0.9, box)))
 
 
 CASES = {
-    "closed shells": (gas(7, CUBE, layers=2, ranges=(0.5, 1.0)), 14),
-    "polarized, flat": (gas(5, SQUARE), 5),
+    "closed shells": (gas(Spins(7, 7), CUBE, layers=2, ranges=(0.5, 1.0)), 14),
+    "polarized, flat": (gas(Spins(5), SQUARE), 5),
     "bosons, skew": (gas(None, SKEW), 3),
-    "twist, skew": (gas(3, SKEW, TWIST, ranges=(0.7,)), 5),
+    "twist, skew": (gas(Spins(3, 2), SKEW, TWIST, ranges=(0.7,)), 5),
     "twist, two determinants": (
-        gas(2, SQUARE, TWIST[:2], determinants=2, ranges=(0.6,)),
+        gas(Spins(2, 1), SQUARE, TWIST[:2], determinants=2, ranges=(0.6,)),
         3,
     ),
 }
@@ -75,9 +76,9 @@ def test_a_common_translation_changes_nothing_but_a_phase(name):
     if twist_of(ansatz) is None:
         np.testing.assert_array_equal(after.sign, before.sign)
     else:  # the momentum of all particles
-        n, n_up = walkers.shape[1], ansatz.factors[0].n_up
+        spins = ansatz.factors[0].spins
         momentum = sum(
-            box.wave_vectors(m, twist_of(ansatz)).sum(0) for m in (n_up, n - n_up)
+            box.wave_vectors(m, twist_of(ansatz)).sum(0) for m in (spins.up, spins.down)
         )
         phase = np.exp(1j * momentum @ np.asarray(shift))
         np.testing.assert_allclose(after.sign, phase * before.sign, atol=1e-10)
@@ -88,7 +89,7 @@ def test_exchange_of_equal_particles_gives_the_sign_of_the_statistics(name):
     ansatz, apply, walkers, _, off = start(name)
     swapped = walkers[:, np.array([1, 0, *range(2, walkers.shape[1])])]
     before, after = apply(off, walkers), apply(off, swapped)
-    sign = 1 if ansatz.factors[0].n_up is None else -1
+    sign = 1 if ansatz.factors[0].spins is None else -1
     np.testing.assert_allclose(after.logabs, before.logabs, atol=1e-10)
     np.testing.assert_allclose(after.sign, sign * before.sign, atol=1e-10)
 
@@ -97,7 +98,7 @@ def test_exchange_of_equal_particles_gives_the_sign_of_the_statistics(name):
 def test_the_first_state_is_the_plane_wave_determinant_with_its_jastrow(name):
     ansatz, apply, walkers, params, _ = start(name)
     network, jastrow = ansatz.factors
-    slater = PlaneWaveSlater(network.n_up, network.box, network.twist)
+    slater = PlaneWaveSlater(network.spins, network.box, network.twist)
     expected = jax.vmap(lambda x: slater.apply({}, x))(walkers)
     factor = params["params"]["factors_1"]
     with_jastrow = jax.vmap(lambda x: jastrow.apply({"params": factor}, x).logabs)
@@ -108,17 +109,16 @@ def test_the_first_state_is_the_plane_wave_determinant_with_its_jastrow(name):
     np.testing.assert_allclose(found.sign, expected.sign, atol=1e-12)
 
 
-@pytest.mark.parametrize("n_up, twist", [(7, None), (2, TWIST)])
-def test_plane_waves_are_eigenstates_of_the_kinetic_energy(n_up, twist):
+@pytest.mark.parametrize("spins, twist", [(Spins(7), None), (Spins(2, 3), TWIST)])
+def test_plane_waves_are_eigenstates_of_the_kinetic_energy(spins, twist):
     box = CUBE if twist is None else SKEW
-    n = 7 if twist is None else 5
-    slater = PlaneWaveSlater(n_up, box, twist)
-    walkers = jax.random.uniform(jax.random.key(3), (64, n, 3)) @ box.vectors
+    slater = PlaneWaveSlater(spins, box, twist)
+    walkers = jax.random.uniform(jax.random.key(3), (64, spins.n, 3)) @ box.vectors
     logabs = jax.vmap(lambda x: slater.apply({}, x).logabs)(walkers)
     kept = walkers[jnp.argsort(logabs)[-16:]]  # rounding grows as 1/r^2 at a node
     found = jax.jit(jax.vmap(lambda x: kinetic_energy(slater, {}, x)))(kept)
     expected = sum(
-        (box.wave_vectors(m, twist) ** 2).sum() / 2 for m in (n_up, n - n_up)
+        (box.wave_vectors(m, twist) ** 2).sum() / 2 for m in (spins.up, spins.down)
     )
     np.testing.assert_allclose(found, expected, rtol=1e-11)
 
@@ -139,9 +139,9 @@ def test_both_laplacians_agree(name):
     np.testing.assert_allclose(forward, loop, rtol=1e-10)
 
 
-@pytest.mark.parametrize("n_up, cusp", [(1, 2.0 / 2), (2, 2.0 / 4)])
-def test_the_jastrow_factor_has_the_cusp_of_its_spins(n_up, cusp):
-    jastrow = PadeJastrow(n_up, 2.0, 0.9, SKEW)
+@pytest.mark.parametrize("spins, cusp", [(Spins(1, 1), 2.0 / 2), (Spins(2), 2.0 / 4)])
+def test_the_jastrow_factor_has_the_cusp_of_its_spins(spins, cusp):
+    jastrow = PadeJastrow(spins, 2.0, 0.9, SKEW)
     params = {"params": {"log_beta_same": 0.1, "log_beta_opposite": 0.2}}
     direction = jnp.array([0.36, -0.48, 0.8])
 
@@ -173,6 +173,6 @@ def test_number_of_sines_and_cosines_is_linear_in_particles():
 
 def test_an_open_shell_and_a_twist_without_a_box_are_refused():
     with pytest.raises(ValueError, match="nearest closed shells are 1 and 7"):
-        gas(4, CUBE).init(jax.random.key(0), jnp.ones((8, 3)))
+        gas(Spins(4, 4), CUBE).init(jax.random.key(0), jnp.ones((8, 3)))
     with pytest.raises(ValueError, match="twist needs a box"):
-        Backflow(1, twist=TWIST)
+        Backflow(Spins(1), twist=TWIST)

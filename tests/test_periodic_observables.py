@@ -12,16 +12,11 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from nqs.observables.periodic import (
-    MomentumDistribution,
-    OneBodyDensity,
-    PairDistribution,
-    StructureFactor,
-    displacement,
-    hashed_key,
-)
+from nqs.observables.momentum import MomentumDistribution, displacement, hashed_key
+from nqs.observables.periodic import OneBodyDensity, PairDistribution, StructureFactor
 from nqs.runs import config as settings
 from nqs.space.box import Box
+from nqs.space.spins import Spins
 from nqs.types import Function, LogPsi
 
 CUBE = Box.shaped("cubic", 7.0, 3)
@@ -108,7 +103,7 @@ def hole(box, numbers, edges):
 @pytest.mark.parametrize("up, down", [(7, 0), (7, 7), (7, 1)])
 def test_pair_distribution_of_free_fermions_is_their_exchange_hole(up, down):
     walkers = both_spins(CUBE, CLOSED[up], CLOSED[down], 8000)
-    pairs = PairDistribution(CUBE, up, down, n_bins=6)
+    pairs = PairDistribution(CUBE, Spins(up, down), n_bins=6)
     half = pairs.grid[0]
     edges = np.append(pairs.grid - half, pairs.grid[-1] + half)
     assert edges[-1] == pytest.approx(7 ** (1 / 3) / 2)
@@ -125,7 +120,9 @@ def test_pair_distribution_of_free_fermions_is_their_exchange_hole(up, down):
 
 
 def test_equal_spins_without_correlation_lack_only_the_particle_itself():
-    found = measured(PairDistribution(SKEW, 3, 2, n_bins=5), uniform(SKEW, 5, 20000))
+    found = measured(
+        PairDistribution(SKEW, Spins(3, 2), n_bins=5), uniform(SKEW, 5, 20000)
+    )
     equal = 1 - 5 / 13  # of 9 + 4 only 6 + 2 are pairs
     assert agree(found[:, 0], equal * np.ones(5))
     assert agree(found[:, 1], np.ones(5))
@@ -134,7 +131,7 @@ def test_equal_spins_without_correlation_lack_only_the_particle_itself():
 
 @pytest.mark.parametrize("box", [SKEW, SHEAR], ids=["two", "three"])
 def test_every_pair_is_counted_at_its_nearest_image(box):
-    pairs = PairDistribution(box, 2, 3, n_bins=4)
+    pairs = PairDistribution(box, Spins(2, 3), n_bins=4)
     walkers = 5 * uniform(box, 5, 6)
     ranges = itertools.product(range(-18, 19), repeat=box.d)
     images = np.array(list(ranges)) @ box.vectors
@@ -161,7 +158,7 @@ def test_only_rows_of_pairs_that_exist_are_there():
         (0, 2, ("equal spins",)),
         (1, 1, ("opposite spins",)),
     ]:
-        pairs = PairDistribution(CUBE, up, down, n_bins=3)
+        pairs = PairDistribution(CUBE, Spins(up, down), n_bins=3)
         assert pairs.curves == curves and measured(pairs, x).shape == (1, 1, 3)
 
 
@@ -189,7 +186,7 @@ def test_structure_factor_of_free_fermions_counts_their_holes(up, down):
         ]
         exact.append(1 - sum(overlaps) / len(shell) / (up + down))
     assert exact[0] < 0.8 and exact[-1] == 1
-    factor = StructureFactor(CUBE, up, down, n_shells=8)
+    factor = StructureFactor(CUBE, Spins(up, down), n_shells=8)
     found = measured(factor, both_spins(CUBE, CLOSED[up], CLOSED[down]))
     assert found.shape == (4000, len(factor.curves), 8)
     for row, name in enumerate(factor.curves):  # spins are independent of each other
@@ -198,13 +195,13 @@ def test_structure_factor_of_free_fermions_counts_their_holes(up, down):
 
 
 def test_structure_factor_without_correlation_is_one():
-    found = measured(StructureFactor(SKEW, 3, 2, n_shells=6), uniform(SKEW, 5))
+    found = measured(StructureFactor(SKEW, Spins(3, 2), n_shells=6), uniform(SKEW, 5))
     assert agree(found[:, 0], np.ones(6)) and agree(found[:, 1], np.ones(6))
 
 
 @pytest.mark.parametrize("box", [CUBE, SKEW, SHEAR], ids=["cube", "two", "three"])
 def test_structure_factor_is_the_mean_over_all_vectors_of_a_shell(box):
-    factor = StructureFactor(box, 2, 3, n_shells=7)
+    factor = StructureFactor(box, Spins(2, 3), n_shells=7)
     walkers, signs = uniform(box, 5, 4), np.array([1, 1, -1, -1, -1])
     shells = [numbers @ box.reciprocal for numbers in shells_of(box, 8)[1:]]
     lengths = [np.linalg.norm(k[0]) for k in shells]
@@ -223,7 +220,7 @@ def test_no_shell_is_missed(cell, twist):
     shells = shells_of(box, 25, twist)
     lengths = [np.linalg.norm((m[0] + shift) @ box.reciprocal) for m in shells]
     for n in range(1, 26):
-        momenta = MomentumDistribution(box, 1, 0, twist, n_shells=n)
+        momenta = MomentumDistribution(box, Spins(1, 0), twist, n_shells=n)
         np.testing.assert_allclose(momenta.grid, lengths[:n], rtol=1e-12, atol=1e-12)
 
 
@@ -264,7 +261,7 @@ def complex_determinants(box, spins, twist):
 @pytest.mark.parametrize("up, down", [(7, 0), (0, 7), (7, 7), (7, 1)])
 def test_momentum_distribution_of_free_fermions_is_a_step(up, down):
     spins = CLOSED[up], CLOSED[down]
-    momenta = MomentumDistribution(CUBE, up, down, n_shells=5)
+    momenta = MomentumDistribution(CUBE, Spins(up, down), n_shells=5)
     walkers = both_spins(CUBE, *spins, 1000)
     found = measured(momenta, walkers, real_determinants(CUBE, spins))
     exact = {7: 1, 1: 0.5}[min({up, down} - {0})]
@@ -276,7 +273,7 @@ def test_momentum_distribution_of_twisted_fermions_is_a_step(box):
     """Each k is a shell of its own here: signs of k and of the twist matter."""
     up, down = (box.wave_numbers(n, TWIST).tolist() for n in (4, 3))
     ansatz = complex_determinants(box, (up, down), TWIST)
-    momenta = MomentumDistribution(box, 4, 3, TWIST, n_shells=7)
+    momenta = MomentumDistribution(box, Spins(4, 3), TWIST, n_shells=7)
     found = measured(momenta, both_spins(box, up, down, 4000), ansatz)
     assert agree(found, np.array([1, 1, 1, 0.5, 0, 0, 0]), 0.1)
     shells = shells_of(box, 7, TWIST)
@@ -290,7 +287,7 @@ def test_momentum_distribution_averages_over_its_shells():
     shells = shells_of(box, 4, twist)
     assert [len(shell) for shell in shells] == [1, 1, 2, 1]
     ansatz = complex_determinants(box, (shells[2][:1],), twist)
-    momenta = MomentumDistribution(box, 1, 0, twist, n_shells=4)
+    momenta = MomentumDistribution(box, Spins(1, 0), twist, n_shells=4)
     found = measured(momenta, uniform(box, 1), ansatz)
     assert agree(found, np.array([0, 0, 0.5, 0]), 0.1)
 
@@ -314,7 +311,7 @@ def test_momentum_distribution_of_a_correlated_pair():
         for shell in ([tuple(m) for m in shell.tolist()] for shell in shells)
     ]
     assert sum(value > 0 for value in exact) == 2
-    momenta = MomentumDistribution(SKEW, 1, 1, n_shells=4)
+    momenta = MomentumDistribution(SKEW, Spins(1, 1), n_shells=4)
     found = measured(momenta, walkers[kept], Function(psi))
     assert agree(found, np.array(exact), 0.2)
 
@@ -350,9 +347,9 @@ def test_density_along_lattice_vectors():
 # Contracts.
 
 OF_SPINS = [
-    PairDistribution(CUBE, 2, 1, n_bins=7),
-    StructureFactor(CUBE, 2, 1, n_shells=4),
-    MomentumDistribution(CUBE, 2, 1, TWIST, n_shells=4),
+    PairDistribution(CUBE, Spins(2, 1), n_bins=7),
+    StructureFactor(CUBE, Spins(2, 1), n_shells=4),
+    MomentumDistribution(CUBE, Spins(2, 1), TWIST, n_shells=4),
 ]
 OBSERVABLES = [*OF_SPINS, OneBodyDensity(CUBE, n_bins=5)]
 
@@ -376,25 +373,22 @@ def test_observable_keeps_its_promises(observable, strict_dtypes):
 
 @pytest.mark.parametrize("observable", OF_SPINS, ids=lambda o: o.name)
 def test_positions_of_other_systems_are_refused(observable):
-    message = r"n_up=2, n_down=1 in d=3 dimensions do not fit positions \(4, 3\)"
+    message = r"Spins\(up=2, down=1\) in d=3 does not fit positions \(4, 3\)"
     with pytest.raises(ValueError, match=message):
         observable(None, {}, jnp.zeros((4, 3)))
-    with pytest.raises(ValueError, match=r"do not fit positions \(3, 2\)"):
+    with pytest.raises(ValueError, match=r"does not fit positions \(3, 2\)"):
         observable(None, {}, jnp.zeros((3, 2)))
 
 
 @pytest.mark.parametrize(
     "part, values, message",
     [
-        (PairDistribution, (1, 0), "at least 2, got n_up=1, n_down=0"),
-        (PairDistribution, (2, -1), "n_down must be a number .* got -1"),
-        (PairDistribution, (2, 1, 0), "n_bins must be a positive integer, got 0"),
-        (StructureFactor, (0, 0), "at least 1, got n_up=0, n_down=0"),
-        (StructureFactor, (1.5, 0), "n_up must be a number .* got 1.5"),
-        (StructureFactor, (1, 0, 0), "n_shells must be a positive integer, got 0"),
-        (MomentumDistribution, (0, 0), "at least 1, got n_up=0, n_down=0"),
-        (MomentumDistribution, (1, 0, (0.5,)), "twist must be d=3 numbers"),
-        (MomentumDistribution, (1, 0, None, 2.0), "n_shells must be .* got 2.0"),
+        (PairDistribution, (Spins(1),), "at least two particles, got Spins.up=1"),
+        (PairDistribution, (2,), "spins must be Spins.up, down., got 2"),
+        (PairDistribution, (Spins(2, 1), 0), "n_bins must be an integer >= 1, got 0"),
+        (StructureFactor, (Spins(1), 0), "n_shells must be an integer >= 1, got 0"),
+        (MomentumDistribution, (Spins(1), (0.5,)), "twist must be d=3 numbers"),
+        (MomentumDistribution, (Spins(1), None, 2.0), "n_shells must be .* got 2.0"),
     ],
 )
 def test_impossible_settings_are_refused(part, values, message):
@@ -403,5 +397,5 @@ def test_impossible_settings_are_refused(part, values, message):
 
 
 def test_a_density_needs_bins():
-    with pytest.raises(ValueError, match="n_bins must be a positive integer, got 0"):
+    with pytest.raises(ValueError, match="n_bins must be an integer >= 1, got 0"):
         OneBodyDensity(CUBE, 0)

@@ -7,6 +7,7 @@ from experiments.quantum_dot import QuantumDot
 from nqs.ansatze import Backflow, PadeJastrow
 from nqs.observables import SpinSquared
 from nqs.optimizers import Schedule, Spring
+from nqs.space.spins import Spins
 
 
 @pytest.mark.parametrize(("n", "d", "omega"), [(6, 2, 0.28), (7, 3, 1.0)])
@@ -15,9 +16,9 @@ def test_a_dot_needs_only_its_size_and_frequency(n, d, omega):
     schedule = Schedule("inverse_time", 100)
     assert experiment.optimizer == Spring(0.1 / omega, schedule)
     backflow, jastrow = experiment.ansatz.factors
-    assert backflow == Backflow((n + 1) // 2, omega)
-    assert jastrow == PadeJastrow((n + 1) // 2, 1.0, omega**0.5)
-    assert SpinSquared((n + 1) // 2) in experiment.observables
+    assert backflow == Backflow(Spins.of(n), omega)
+    assert jastrow == PadeJastrow(Spins.of(n), 1.0, omega**0.5)
+    assert SpinSquared(Spins.of(n)) in experiment.observables
 
 
 def test_a_learning_rate_that_is_given_is_not_scaled():

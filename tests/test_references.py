@@ -22,6 +22,7 @@ from hamiltonians import (
 )
 from hamiltonians.references.lanczos import ground_state
 from nqs.space.lattice import Graph, Lattice
+from nqs.space.spins import Spins
 
 RING, SQUARE = Lattice((6,)), Lattice((6, 6), "square")
 TRIANGLE = Graph(3, ((0, 1), (1, 2), (2, 0)))
@@ -29,50 +30,51 @@ TRIANGLE = Graph(3, ((0, 1), (1, 2), (2, 0)))
 # Systems, changes of every field that the energy depends on, and fields it does not.
 CASES = {
     "dot": (
-        HarmonicTrap(2, 2, 1.0, Coulomb(), 1),
-        {"n": 1, "d": 3, "omega": 2.0, "interaction": Coulomb(2.0), "n_up": 2},
-        set(),
+        HarmonicTrap(2, 2, 1.0, Coulomb(), Spins(1, 1)),
+        {"d": 3, "omega": 2.0, "interaction": Coulomb(2.0), "spins": Spins(2)},
+        {"n"},  # fixed by the spins
     ),
     "published dot": (
-        HarmonicTrap(6, 2, 1.0, Coulomb(), 3),
-        {"n": 7, "d": 3, "omega": 0.77, "interaction": Coulomb(2.0), "n_up": 4},
-        set(),
+        HarmonicTrap(6, 2, 1.0, Coulomb(), Spins(3, 3)),
+        {"d": 3, "omega": 0.77, "interaction": Coulomb(2.0), "spins": Spins(4, 2)},
+        {"n"},
     ),
     "pairs": (
-        HarmonicTrap(4, 1, 1.0, HarmonicPairs(0.5), 2),
-        {"n": 5, "d": 2, "omega": 2.0, "interaction": HarmonicPairs(0.4), "n_up": 3},
-        set(),
+        HarmonicTrap(4, 1, 1.0, HarmonicPairs(0.5), Spins(2, 2)),
+        {"d": 2, "omega": 2.0, "interaction": HarmonicPairs(0.4),
+         "spins": Spins(3, 1)},
+        {"n"},
     ),
     "calogero": (
-        HarmonicTrap(4, 1, 1.0, InverseSquare(2.0), 2),
+        HarmonicTrap(4, 1, 1.0, InverseSquare(2.0)),
         {"n": 5, "omega": 2.0, "interaction": InverseSquare(3.0)},
-        {"d", "n_up"},  # a model on a line, whose particles cannot pass each other
+        {"d", "spins"},  # a model on a line, whose particles cannot pass each other
     ),
     "gas": (
-        ElectronGas(1, 1, 2.0),
-        {"n_up": 7, "n_down": 7, "rs": 3.0, "d": 2, "cell": "bcc",
+        ElectronGas(Spins(1, 1), 2.0),
+        {"spins": Spins(7, 7), "rs": 3.0, "d": 2, "cell": "bcc",
          "twist": (0.1, 0.2, 0.3)},
         set(),
     ),
     "plane gas": (
-        ElectronGas(1, 1, 2.0, d=2),
-        {"n_up": 5, "n_down": 5, "rs": 3.0, "d": 3, "cell": "triangular",
+        ElectronGas(Spins(1, 1), 2.0, d=2),
+        {"spins": Spins(5, 5), "rs": 3.0, "d": 3, "cell": "triangular",
          "twist": (0.1, 0.2)},
         set(),
     ),
     "two neutrons": (
-        NeutronMatter(1, 1, 0.01),
-        {"n_up": 7, "n_down": 7, "density": 0.02},
+        NeutronMatter(Spins(1, 1), 0.01),
+        {"spins": Spins(7, 7), "density": 0.02},
         {"three_body", "r3", "spin_explicit"},  # two have no third
     ),
     "neutrons": (
-        NeutronMatter(7, 7, 0.04),
-        {"n_up": 1, "n_down": 1, "density": 0.02, "three_body": False, "r3": 1.5},
+        NeutronMatter(Spins(7, 7), 0.04),
+        {"spins": Spins(1, 1), "density": 0.02, "three_body": False, "r3": 1.5},
         {"spin_explicit"},
     ),
     "fermi gas": (
-        FermiGas(1, 1),
-        {"n_up": 2, "n_down": 2, "kf_re": 0.3},
+        FermiGas(Spins(1, 1)),
+        {"spins": Spins(2, 2), "kf_re": 0.3},
         set(),
     ),
     "6x6 Heisenberg": (
@@ -132,5 +134,5 @@ def test_references_of_small_lattices_are_their_lowest_energies(model):
 
 
 def test_zero_range_is_named_in_the_reference_of_a_finite_range():
-    estimates = [r for r in FermiGas(2, 2).references() if r.kind == "estimate"]
+    estimates = [r for r in FermiGas(Spins(2, 2)).references() if r.kind == "estimate"]
     assert estimates and all("zero range" in r.source for r in estimates)

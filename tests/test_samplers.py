@@ -23,6 +23,7 @@ from nqs.ansatze import FeedForward, GaussianBinaryRBM, SlaterJastrow
 from nqs.capabilities import DirectSampling, HiddenLayer, SiteRatios, implemented_by
 from nqs.optimizers import FirstOrder
 from nqs.runs import config as settings
+from nqs.space.spins import Spins
 from nqs.types import Function, LogPsi
 from nqs.vmc import VMC
 from samplers import AllParticles, Gibbs, Langevin, Metropolis, OneParticle, langevin
@@ -603,7 +604,7 @@ def test_gibbs_is_refused_for_an_ansatz_without_hidden_layer():
     with pytest.raises(ValueError, match="Gibbs.*GaussianBinaryRBM.*FeedForward"):
         VMC(FeedForward(), None, Gibbs(), FirstOrder())
     with pytest.raises(ValueError, match="GaussianBinaryRBM.*got Product"):
-        VMC(SlaterJastrow(1), None, Gibbs(), FirstOrder())
+        VMC(SlaterJastrow(Spins(1, 1)), None, Gibbs(), FirstOrder())
     VMC(GaussianBinaryRBM(), None, Gibbs(), FirstOrder())
     params, walkers = start()
     with pytest.raises(

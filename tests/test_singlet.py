@@ -20,6 +20,7 @@ from nqs.capabilities import ExchangeRatios
 from nqs.laplacian.kinetic import kinetic_energy
 from nqs.ratios.exchange import exchange_ratios, total_spin
 from nqs.space.box import Box
+from nqs.space.spins import Spins
 from nqs.types import Function
 
 SMALL = {"layers": 2, "width": 4, "channels": 2}
@@ -27,11 +28,14 @@ ONE_LAYER = {"layers": 1, "width": 4, "channels": 2}
 CUBE = Box.shaped("cubic", 60.0, 3)
 SQUARE = Box.shaped("square", 20.0, 2)
 CASES = {
-    "orbitals in a plane": (SingletBackflow(5, SQUARE, **ONE_LAYER), 10),
-    "orbitals": (SingletBackflow(7, CUBE, **SMALL), 8),
-    "pairs": (SingletBackflow(2, CUBE, pairing=True, **ONE_LAYER), 4),
-    "unpaired": (SingletBackflow(3, CUBE, pairing=True, **ONE_LAYER), 5),
-    "closed shells of pairs": (SingletBackflow(7, CUBE, pairing=True, **ONE_LAYER), 14),
+    "orbitals in a plane": (SingletBackflow(Spins(5, 5), SQUARE, **ONE_LAYER), 10),
+    "orbitals": (SingletBackflow(Spins(7, 1), CUBE, **SMALL), 8),
+    "pairs": (SingletBackflow(Spins(2, 2), CUBE, pairing=True, **ONE_LAYER), 4),
+    "unpaired": (SingletBackflow(Spins(3, 2), CUBE, pairing=True, **ONE_LAYER), 5),
+    "closed shells of pairs": (
+        SingletBackflow(Spins(7, 7), CUBE, pairing=True, **ONE_LAYER),
+        14,
+    ),
 }
 FEW = ["orbitals", "pairs", pytest.param("unpaired", marks=pytest.mark.slow)]
 
@@ -57,8 +61,8 @@ def test_exchanges_are_those_of_psi(name):
     both = jax.jit(
         jax.vmap(
             lambda x: (
-                exchange_ratios(ansatz, off, x, ansatz.n_up),
-                exchange_ratios(plain, off, x, ansatz.n_up),
+                exchange_ratios(ansatz, off, x, ansatz.spins),
+                exchange_ratios(plain, off, x, ansatz.spins),
             )
         )
     )
@@ -85,7 +89,7 @@ def test_psi_is_antisymmetric_periodic_and_at_rest(name):
 @pytest.mark.parametrize("name", ["closed shells of pairs", "orbitals"])
 def test_psi_starts_at_the_determinant_of_plane_waves(name):
     ansatz, apply, walkers, params, _ = start(name)
-    slater = PlaneWaveSlater(7, CUBE)
+    slater = PlaneWaveSlater(Spins(7, 1), CUBE)
     expected = jax.vmap(lambda x: slater.apply({}, x))(walkers)
     found = apply(params, walkers)
     ratio = found.logabs - expected.logabs
@@ -108,11 +112,11 @@ def test_without_the_factor_of_spins_the_total_spin_is_the_least(name):
         blind["params"][name]["kernel"] *= 0
     spin = jax.jit(
         jax.vmap(
-            lambda p, x: total_spin(exchange_ratios(ansatz, p, x, ansatz.n_up)),
+            lambda p, x: total_spin(exchange_ratios(ansatz, p, x, ansatz.spins)),
             (None, 0),
         )
     )
-    least = ansatz.n_up - walkers.shape[1] / 2
+    least = ansatz.spins.up - walkers.shape[1] / 2
     np.testing.assert_allclose(spin(blind, walkers), least * (least + 1), atol=1e-8)
     assert np.all(np.abs(spin(off, walkers) - least * (least + 1)) > 1e-4)
 
@@ -141,7 +145,7 @@ def test_psi_is_smooth_where_its_first_determinant_vanishes(name):
     @jax.jit
     def first(t):  # a determinant alone, to which the operator adds
         tables = ansatz.apply(off, at(t), method="_tables")
-        return jnp.linalg.det(tables.matrices(ansatz.n_up)[0])
+        return jnp.linalg.det(tables.matrices(ansatz.spins.up)[0])
 
     def at(t):
         return (1 - t) * walkers[0] + t * walkers[1]
@@ -153,7 +157,7 @@ def test_psi_is_smooth_where_its_first_determinant_vanishes(name):
     @jax.jit
     def exchanges(t):
         plain = Function(ansatz.apply)
-        return [exchange_ratios(f, off, at(t), ansatz.n_up) for f in (ansatz, plain)]
+        return [exchange_ratios(f, off, at(t), ansatz.spins) for f in (ansatz, plain)]
 
     grid = np.linspace(0, 1, 101)
     values = np.array([first(t) for t in grid])
@@ -169,7 +173,7 @@ def test_psi_is_smooth_where_its_first_determinant_vanishes(name):
     ("n_up", "n"), [(1, 1), (2, 3), pytest.param(8, 15, marks=pytest.mark.slow)]
 )
 def test_unpaired_neutrons_start_with_finite_psi(n_up, n):
-    ansatz = SingletBackflow(n_up, CUBE, pairing=True, **ONE_LAYER)
+    ansatz = SingletBackflow(Spins(n_up, n - n_up), CUBE, pairing=True, **ONE_LAYER)
     x = jax.random.uniform(jax.random.key(0), (n, 3)) * CUBE.vectors[0, 0]
     assert np.isfinite(jax.jit(ansatz.init_with_output)(jax.random.key(1), x)[0][1])
 
@@ -251,13 +255,19 @@ def test_operator_on_pairs_is_the_sum_over_exchanges(n_up, n_down):
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda: SingletBackflow(1, CUBE, layers=0), "layers must be a positive"),
-        (lambda: SingletBackflow(1, CUBE, channels=1.5), "channels must be a positive"),
         (
-            lambda: SingletBackflow(1, CUBE, ranges=(0.0,)),
+            lambda: SingletBackflow(Spins(1, 1), CUBE, layers=0),
+            "layers must be a positive",
+        ),
+        (
+            lambda: SingletBackflow(Spins(1, 1), CUBE, channels=1.5),
+            "channels must be a positive",
+        ),
+        (
+            lambda: SingletBackflow(Spins(1, 1), CUBE, ranges=(0.0,)),
             "ranges must be finite",
         ),
-        (lambda: SingletBackflow(1, CUBE, activation="relux"), "relux"),
+        (lambda: SingletBackflow(Spins(1, 1), CUBE, activation="relux"), "relux"),
     ],
 )
 def test_impossible_settings_are_refused(make, message):
@@ -267,4 +277,6 @@ def test_impossible_settings_are_refused(make, message):
 
 def test_more_spins_down_than_up_are_refused():
     with pytest.raises(ValueError, match="n_up >= n_down, got 1 and 2"):
-        SingletBackflow(1, CUBE, pairing=True).init(jax.random.key(0), jnp.ones((3, 3)))
+        SingletBackflow(Spins(1, 2), CUBE, pairing=True).init(
+            jax.random.key(0), jnp.ones((3, 3))
+        )

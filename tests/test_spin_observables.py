@@ -7,8 +7,9 @@ import pytest
 
 from nqs.ansatze import PlaneWaveSlater
 from nqs.observables.periodic import PairDistribution
-from nqs.observables.spin import SpinPairDistribution, TotalSpin
+from nqs.observables.spin import SpinPairDistribution, SpinSquared
 from nqs.space.box import Box
+from nqs.space.spins import Spins
 from nqs.types import Function, LogPsi
 
 CUBE = Box.shaped("cubic", 40.0, 3)
@@ -29,35 +30,37 @@ def pair_state(even):
 def test_two_particles_are_a_singlet_or_a_triplet(even, spin):
     ansatz = pair_state(even)
     x = jax.random.uniform(jax.random.key(0), (2, 3)) * CUBE.vectors[0, 0]
-    assert float(TotalSpin(1)(ansatz, {}, x)) == pytest.approx(spin, abs=1e-12)
-    singlet, triplet = SpinPairDistribution(CUBE, 1, 4)(ansatz, {}, x)
+    assert float(SpinSquared(Spins(1, 1))(ansatz, {}, x)) == pytest.approx(
+        spin, abs=1e-12
+    )
+    singlet, triplet = SpinPairDistribution(CUBE, Spins(1, 1), 4)(ansatz, {}, x)
     none, all_of_them = (triplet, singlet) if even else (singlet, triplet)
     np.testing.assert_allclose(none, 0, atol=1e-12)
-    pairs = PairDistribution(CUBE, 1, 1, 4)(ansatz, {}, x)
+    pairs = PairDistribution(CUBE, Spins(1, 1), 4)(ansatz, {}, x)
     # opposite spins count with V, all pairs with V / n^2, both orders in either
     np.testing.assert_allclose(all_of_them, pairs[0] / 2, rtol=1e-12)
 
 
 def test_singlets_and_triplets_are_all_pairs():
-    ansatz = PlaneWaveSlater(7, CUBE)
+    ansatz = PlaneWaveSlater(Spins(7, 1), CUBE)
     x = jax.random.uniform(jax.random.key(1), (8, 3)) * CUBE.vectors[0, 0]
-    found = SpinPairDistribution(CUBE, 7, 6)(ansatz, {}, x)
-    pairs = PairDistribution(CUBE, 7, 1, 6)
+    found = SpinPairDistribution(CUBE, Spins(7, 1), 6)(ansatz, {}, x)
+    pairs = PairDistribution(CUBE, Spins(7, 1), 6)
     whole = pairs(ansatz, {}, x)[pairs.curves.index("all")]
     np.testing.assert_allclose(found.sum(axis=0), whole, rtol=1e-10)
     assert np.abs(found[0]).sum() > 0
 
 
 def test_equal_spins_are_triplets():
-    ansatz = PlaneWaveSlater(7, CUBE)
+    ansatz = PlaneWaveSlater(Spins(7), CUBE)
     x = jax.random.uniform(jax.random.key(2), (7, 3)) * CUBE.vectors[0, 0]
-    assert float(TotalSpin(7)(ansatz, {}, x)) == 7 / 2 * 9 / 2
-    singlet, triplet = SpinPairDistribution(CUBE, 7, 3)(ansatz, {}, x)
+    assert float(SpinSquared(Spins(7))(ansatz, {}, x)) == 7 / 2 * 9 / 2
+    singlet, triplet = SpinPairDistribution(CUBE, Spins(7), 3)(ansatz, {}, x)
     np.testing.assert_array_equal(singlet, 0)
     assert np.all(triplet >= 0) and triplet.sum() > 0
 
 
 @pytest.mark.parametrize("bins", [0, 1.5])
 def test_bins_are_checked(bins):
-    with pytest.raises(ValueError, match="n_bins must be a positive integer"):
-        SpinPairDistribution(CUBE, 1, bins)
+    with pytest.raises(ValueError, match="n_bins must be an integer >= 1"):
+        SpinPairDistribution(CUBE, Spins(1, 1), bins)

@@ -10,7 +10,7 @@ import pytest
 from hamiltonians import NeutronMatter
 from nqs.ansatze import SingletBackflow, SpinExplicit
 from nqs.optimizers import FirstOrder
-from nqs.space.spins import SpinPositions, labels, sorted_by_spin
+from nqs.space.spins import SpinPositions, Spins, sorted_by_spin
 from nqs.types import Function, LogPsi
 from nqs.vmc import VMC
 from samplers import Metropolis, SpinsAndPositions
@@ -34,9 +34,9 @@ def test_the_sign_is_that_of_the_permutation(spins):
     [*(pytest.param(n, 1, marks=pytest.mark.slow) for n in (1, 2)), (2, 2)],
 )
 def test_both_routes_give_the_same_energies(n_up, n_down):
-    matter = NeutronMatter(n_up, n_down, 0.02)
-    explicit = NeutronMatter(n_up, n_down, 0.02, spin_explicit=True)
-    ansatz = SingletBackflow(n_up, matter.box, True, 1, 4, 2)
+    matter = NeutronMatter(Spins(n_up, n_down), 0.02)
+    explicit = NeutronMatter(Spins(n_up, n_down), 0.02, spin_explicit=True)
+    ansatz = SingletBackflow(matter.spins, matter.box, True, 1, 4, 2)
     walkers = explicit.initial_walkers(jax.random.key(0), 6)
     assert len(np.unique(walkers.spins, axis=0)) > 1
     params = ansatz.init(jax.random.key(1), walkers.positions[0])
@@ -65,7 +65,9 @@ def test_spins_are_sampled_with_their_weights():
         return LogPsi(jnp.ones(()), logabs)
 
     ansatz, sampler = Function(psi), Metropolis(80, 0.8, SpinsAndPositions())
-    start = SpinPositions(jnp.zeros((4096, 4, 1)), jnp.tile(labels(2, 2), (4096, 1)))
+    start = SpinPositions(
+        jnp.zeros((4096, 4, 1)), jnp.tile(Spins(2, 2).labels, (4096, 1))
+    )
 
     @jax.jit
     def run(key):
@@ -83,8 +85,8 @@ def test_spins_are_sampled_with_their_weights():
 
 
 def test_training_takes_them_as_any_other_configuration():
-    matter = NeutronMatter(1, 1, 0.005, spin_explicit=True)
-    ansatz = SpinExplicit(SingletBackflow(1, matter.box, True, 1, 4, 2))
+    matter = NeutronMatter(Spins(1, 1), 0.005, spin_explicit=True)
+    ansatz = SpinExplicit(SingletBackflow(matter.spins, matter.box, True, 1, 4, 2))
     sampler = Metropolis(2, 1.0, SpinsAndPositions())
     vmc = VMC(ansatz, matter, sampler, FirstOrder("adam", 0.01))
     walkers = matter.initial_walkers(jax.random.key(0), 8)

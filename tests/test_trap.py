@@ -16,6 +16,7 @@ from hamiltonians import (
     oscillator_levels,
 )
 from hamiltonians.references.two_in_a_trap import two_body_energy
+from nqs.space.spins import Spins
 from nqs.types import Function, LogPsi
 
 
@@ -48,6 +49,11 @@ def gaussian(omegas, x):
     return -jnp.sum(jnp.asarray(omegas, x.dtype)[None, :] * x**2) / 2
 
 
+def spins_of(n, n_up):
+    """Spins of fermions; None for bosons."""
+    return None if n_up is None else Spins.of(n, n_up)
+
+
 def distances(x):
     i, j = np.triu_indices(len(x), 1)
     return jnp.linalg.norm(x[i] - x[j], axis=-1)
@@ -70,7 +76,8 @@ def determinant(levels, omegas, x):
 def free_fermions(trap, x):
     """The ground state of the trap without interaction."""
     sign, logabs = jnp.ones(()), gaussian(trap.omegas, x)
-    for n, spin in ((trap.n_up, x[: trap.n_up]), (trap.n_down, x[trap.n_up :])):
+    up, down = trap.spins.up, trap.spins.down
+    for n, spin in ((up, x[:up]), (down, x[up:])):
         if n:
             levels = oscillator_levels(n, trap.omegas)
             sign_spin, log_spin = determinant(levels, trap.omegas, spin)
@@ -106,7 +113,7 @@ def test_bosons_in_their_ground_state_have_no_variance(n, d, omega, strict_dtype
     ],
 )
 def test_free_fermions_have_no_variance_and_the_reference_energy(n, d, omega, n_up):
-    trap = HarmonicTrap(n, d, omega, n_up=n_up)
+    trap = HarmonicTrap(n, d, omega, spins=spins_of(n, n_up))
     (reference,) = trap.references()
     assert_eigenstate(trap, lambda x: free_fermions(trap, x), reference.value)
 
@@ -137,7 +144,7 @@ TWO_ELECTRONS = [
 
 @pytest.mark.parametrize("d, omega, n_up, energy, prefactor", TWO_ELECTRONS)
 def test_two_electrons_in_a_dot_have_no_variance(d, omega, n_up, energy, prefactor):
-    trap = HarmonicTrap(2, d, omega, Coulomb(), n_up)
+    trap = HarmonicTrap(2, d, omega, Coulomb(), spins_of(2, n_up))
 
     def log_psi(x):
         separation = x[0] - x[1]
@@ -179,7 +186,7 @@ def test_bosons_on_springs_have_no_variance(n, kappa, strict_dtypes):
 
 
 def test_local_energy_of_a_trial_state_varies():
-    trap = HarmonicTrap(n=2, d=2, interaction=Coulomb(), n_up=1)
+    trap = HarmonicTrap(n=2, d=2, interaction=Coulomb(), spins=Spins(1, 1))
     energies = local_energies(
         trap, lambda x: LogPsi(jnp.ones((), x.dtype), gaussian(trap.omegas, x))
     )
@@ -238,8 +245,9 @@ def test_gaussian_strength_is_its_integral_over_a_line():
     assert np.sum(Gaussian(1.7, 0.4)(x)) * 0.01 == pytest.approx(1.7, rel=1e-12)
 
 
-def energy_of(*args):
-    (reference,) = HarmonicTrap(*args).references()
+def energy_of(n, d, omega, interaction=None, n_up=None):
+    trap = HarmonicTrap(n, d, omega, interaction, spins_of(n, n_up))
+    (reference,) = trap.references()
     assert (reference.kind, reference.error) == ("exact", 0)
     return reference.value
 
@@ -392,19 +400,19 @@ def test_no_reference_rather_than_a_wrong_one(d, potential):
 
 
 def test_unknown_energies_have_no_reference():
-    assert HarmonicTrap(3, 2, 1.0, Coulomb(), 2).references() == ()
-    assert HarmonicTrap(2, 2, (1.0, 1.1), Coulomb(), 1).references() == ()
-    assert HarmonicTrap(6, 2, 1.0, Coulomb(), 6).references() == ()  # polarized
+    assert HarmonicTrap(3, 2, 1.0, Coulomb(), Spins(2, 1)).references() == ()
+    assert HarmonicTrap(2, 2, (1.0, 1.1), Coulomb(), Spins(1, 1)).references() == ()
+    assert HarmonicTrap(6, 2, 1.0, Coulomb(), Spins(6)).references() == ()  # polarized
     assert HarmonicTrap(6, 2, 1.0, Coulomb()).references() == ()  # bosons
-    assert HarmonicTrap(6, 2, 1.0, Coulomb(2.0), 3).references() == ()
-    assert HarmonicTrap(6, 2, (1.0, 1.1), Coulomb(), 3).references() == ()
+    assert HarmonicTrap(6, 2, 1.0, Coulomb(2.0), Spins(3, 3)).references() == ()
+    assert HarmonicTrap(6, 2, (1.0, 1.1), Coulomb(), Spins(3, 3)).references() == ()
 
 
 def test_larger_dots_have_published_estimates():
-    first, second = HarmonicTrap(6, 2, 1.0, Coulomb(), 3).references()
+    first, second = HarmonicTrap(6, 2, 1.0, Coulomb(), Spins(3, 3)).references()
     assert (first.value, first.error, first.kind) == (20.15932, 8e-5, "estimate")
     assert (second.value, second.error) == (20.1597, 2e-4)
-    (small,) = HarmonicTrap(8, 3, 0.1, Coulomb(), 4).references()
+    (small,) = HarmonicTrap(8, 3, 0.1, Coulomb(), Spins(4, 4)).references()
     assert "Høgberget" in small.source
 
 
@@ -422,10 +430,13 @@ def test_first_walkers_are_as_wide_as_the_ground_state(strict_dtypes):
     "trap, expected",
     [
         # omega^2 <sum x^2> = E by the virial theorem, without interaction or with 1/r^2
-        (HarmonicTrap(10, 2, 0.5, n_up=10), 30 / 10),
-        (HarmonicTrap(5, 1, 1.0, InverseSquare(2.0), 5), 22.5 / 5),
+        (HarmonicTrap(10, 2, 0.5, spins=Spins(10)), 30 / 10),
+        (HarmonicTrap(5, 1, 1.0, InverseSquare(2.0), Spins(5)), 22.5 / 5),
         # omega^2 <x_1^2 + x_2^2> / 2 = 0.177097 from the radial equation
-        (HarmonicTrap(2, 2, 0.1, Coulomb(), 1), 0.17709655075499448 / 0.01 / 2),
+        (
+            HarmonicTrap(2, 2, 0.1, Coulomb(), Spins(1, 1)),
+            0.17709655075499448 / 0.01 / 2,
+        ),
     ],
 )
 def test_shells_and_repulsion_widen_the_first_walkers(trap, expected):
@@ -442,12 +453,13 @@ def test_first_walkers_can_be_compiled():
 
 
 def test_a_trap_is_its_own_configuration():
-    trap = HarmonicTrap(6, 2, 0.28, Coulomb(), 3)
-    assert trap == HarmonicTrap(n=6, d=2, omega=0.28, interaction=Coulomb(), n_up=3)
-    assert hash(trap) == hash(HarmonicTrap(6, 2, 0.28, Coulomb(), 3))
+    trap = HarmonicTrap(6, 2, 0.28, Coulomb(), Spins(3, 3))
+    assert trap == HarmonicTrap(
+        n=6, d=2, omega=0.28, interaction=Coulomb(), spins=Spins(3, 3)
+    )
+    assert hash(trap) == hash(HarmonicTrap(6, 2, 0.28, Coulomb(), Spins(3, 3)))
     assert (trap.energy_unit, trap.length_unit) == ("hartree", "bohr")
-    assert (trap.omegas, trap.n_down) == ((0.28, 0.28), 3)
-    assert HarmonicTrap(6).n_down is None
+    assert trap.omegas == (0.28, 0.28)
 
 
 @pytest.mark.parametrize(
@@ -464,9 +476,8 @@ def test_a_trap_is_its_own_configuration():
         (dict(n=2, omega=(1.0, -1.0)), "finite and positive, got -1.0"),
         (dict(n=2, omega="soft"), "finite and positive, got 'soft'"),
         (dict(n=2, d=3, omega=(1.0, 2.0)), "one number or d=3 of them, got .1.0, 2.0."),
-        (dict(n=2, n_up=3), "n_up must be .* <= 2, got 3"),
-        (dict(n=2, n_up=-1), "n_up must be .* <= 2, got -1"),
-        (dict(n=2, n_up=1.0), "n_up must be .* <= 2, got 1.0"),
+        (dict(n=2, spins=Spins(2, 1)), "spins must add up to n=2, got Spins.up=2"),
+        (dict(n=2, spins=1), "spins must be Spins.up, down., got 1"),
         (dict(n=2, interaction=1.0), "function of distance such as Coulomb.*got 1.0"),
         (dict(n=2, interaction=Coulomb), "function of distance .*got <class"),
         (dict(n=2, d=1, interaction=Coulomb()), "Coulomb needs d = 2 or 3, got d=1"),

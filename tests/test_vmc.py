@@ -15,6 +15,7 @@ from hamiltonians import Coulomb, HarmonicTrap
 from nqs.ansatze import FeedForward, GaussianBinaryRBM, Slater, SlaterJastrow
 from nqs.optimizers import FirstOrder, NaturalGradient
 from nqs.runs.devices import shardings, walker_mesh
+from nqs.space.spins import Spins
 from nqs.types import Function, Hamiltonian, LogPsi
 from nqs.vmc import (
     VMC,
@@ -450,7 +451,7 @@ def test_ansatz_without_parameters_makes_a_step():
 PRECISION_CASES = {
     "rbm": (GaussianBinaryRBM(2), Gibbs(1)),
     "phase": (FeedForward((3,), phase=True), Langevin(1)),
-    "slater": (SlaterJastrow(1), Metropolis(1, move=OneParticle())),
+    "slater": (SlaterJastrow(Spins(1, 1)), Metropolis(1, move=OneParticle())),
     "anisotropic": (Slater(1, omega=(1.0, 2.0)), Metropolis(1)),
 }
 
@@ -588,8 +589,13 @@ def test_the_average_is_of_the_parameters_after_every_step():
 DOT = HarmonicTrap(n=2, d=2, interaction=Coulomb())
 SHARDED = {
     "complex psi": (FeedForward((3,), phase=True), DOT, Metropolis(2), None),
-    "one particle": (SlaterJastrow(1), DOT, Metropolis(2, move=OneParticle()), 8),
-    "langevin": (Slater(1), Toy(), Langevin(2), 4),
+    "one particle": (
+        SlaterJastrow(Spins(1, 1)),
+        DOT,
+        Metropolis(2, move=OneParticle()),
+        8,
+    ),
+    "langevin": (Slater(Spins(1, 1)), Toy(), Langevin(2), 4),
     "gibbs": (GaussianBinaryRBM(2), Toy(), Gibbs(2), None),
 }
 

@@ -18,9 +18,9 @@ from nqs.ansatze import (
     Symmetrized,
 )
 from nqs.observables.lattice import Magnetization, SiteStructureFactor
-from nqs.observables.trap import Observable
 from nqs.runs.experiment import Experiment
 from nqs.space.lattice import Lattice
+from nqs.types import Observable
 from samplers import Direct, SiteMetropolis, SiteMove, Wolff
 
 

@@ -7,10 +7,15 @@ from typing import Any
 from experiments.command_line.options import Options, Part, PartOption
 from hamiltonians import FermiGas, NeutronMatter
 from nqs.ansatze import Backflow, PlaneWaveSlater, SingletBackflow
-from nqs.observables.periodic import OneBodyDensity, PairDistribution
-from nqs.observables.spin import SpinPairDistribution, TotalSpin
-from nqs.observables.trap import Observable
+from nqs.observables import (
+    Observable,
+    OneBodyDensity,
+    PairDistribution,
+    SpinPairDistribution,
+    SpinSquared,
+)
 from nqs.runs.experiment import Experiment
+from nqs.space.spins import Spins
 from samplers import Periodic
 
 
@@ -33,10 +38,9 @@ class SingletOptions(Options):
     """Markov chains."""
 
     @property
-    def spins(self) -> tuple[int, int]:
-        """How many have spin up and down."""
-        n_up = (self.n + 1) // 2 if self.n_up is None else self.n_up
-        return n_up, self.n - n_up
+    def spins(self) -> Spins:
+        """Numbers of each spin."""
+        return Spins.of(self.n, self.n_up)
 
     def periodic(
         self, name: str, system: NeutronMatter | FermiGas, ranges: tuple[float, ...]
@@ -66,22 +70,22 @@ def singlet_ansatz(
     Raises:
       ValueError: for an unknown name or field, or an open shell where none may be.
     """
-    n_up, box = system.n_up, system.box
-    singlet = partial(SingletBackflow, n_up, box, ranges=ranges)
+    spins, box = system.spins, system.box
+    singlet = partial(SingletBackflow, spins, box, ranges=ranges)
     ansatz = part.build(
         "ansatz",
         {
             "singlet": singlet,
             "pairing": partial(singlet, pairing=True),
-            "backflow": partial(Backflow, n_up, box=box, ranges=ranges),
-            "slater": partial(PlaneWaveSlater, n_up, box),
+            "backflow": partial(Backflow, spins, box=box, ranges=ranges),
+            "slater": partial(PlaneWaveSlater, spins, box),
         },
     )
-    shells = {"n_up": n_up, "n_down": system.n_down}
+    shells = {"n_up": spins.up, "n_down": spins.down}
     if part.name == "pairing":
-        if n_up < system.n_down:
-            raise ValueError(f"n_up must be half of all or more, got {n_up}")
-        shells = {"n_up - n_down": n_up - system.n_down}
+        if spins.up < spins.down:
+            raise ValueError(f"n_up must be half of all or more, got {spins.up}")
+        shells = {"n_up - n_down": spins.up - spins.down}
     for name, k in shells.items():
         try:
             box.wave_numbers(k)
@@ -91,13 +95,13 @@ def singlet_ansatz(
 
 
 def singlet_observables(system: NeutronMatter | FermiGas) -> tuple[Observable, ...]:
-    """Density, total spin and pair distributions."""
+    """Density, spin and pair distributions."""
     density = OneBodyDensity(system.box)
     if system.n == 1:
         return (density,)
     return (
         density,
-        TotalSpin(system.n_up),
-        PairDistribution(system.box, system.n_up, system.n_down),
-        SpinPairDistribution(system.box, system.n_up),
+        SpinSquared(system.spins),
+        PairDistribution(system.box, system.spins),
+        SpinPairDistribution(system.box, system.spins),
     )

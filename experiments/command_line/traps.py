@@ -40,14 +40,14 @@ def trap_ansatz(part: Part, trap: HarmonicTrap) -> Any:
         if trap.interaction is None:
             settings.setdefault("stddev", 0.0)  # the exact ground state
     known = {
-        "backflow": partial(Backflow, trap.n_up, omega),
+        "backflow": partial(Backflow, trap.spins, omega),
         "rbm": GaussianBinaryRBM,
         "ffnn": partial(FeedForward, omega=omega),
         "deep_sets": partial(DeepSets, omega=omega),
     }
-    if trap.n_up is not None:
-        known["slater"] = partial(Slater, trap.n_up, omega)
-        known["slater_jastrow"] = partial(Slater, trap.n_up, omega)
+    if trap.spins is not None:
+        known["slater"] = partial(Slater, trap.spins, omega)
+        known["slater_jastrow"] = partial(Slater, trap.spins, omega)
     elif part.name.startswith("slater"):
         raise ValueError(f"ansatz {part.name} is antisymmetric, but these are bosons")
     _check_exchange(part.name, trap)
@@ -61,7 +61,7 @@ def trap_ansatz(part: Part, trap: HarmonicTrap) -> Any:
 
 def _check_exchange(name: str, trap: HarmonicTrap) -> None:
     """Refuse fermions of one spin without a determinant: they would be bosons."""
-    most = max(trap.n_up or 0, trap.n_down or 0)
+    most = max(trap.spins.up, trap.spins.down) if trap.spins else 1
     if most > 1 and name in ("rbm", "ffnn", "deep_sets"):
         raise ValueError(
             f"ansatz {name} is not antisymmetric, but {most} of these fermions have "
@@ -77,9 +77,9 @@ def jastrow_factor(trap: HarmonicTrap) -> PadeJastrow | PowerJastrow | GaussianJ
     """
     interaction = trap.interaction
     if isinstance(interaction, Coulomb):
-        return PadeJastrow(trap.n_up, interaction.strength, min(trap.omegas) ** 0.5)
+        return PadeJastrow(trap.spins, interaction.strength, min(trap.omegas) ** 0.5)
     if isinstance(interaction, InverseSquare):
-        return PowerJastrow(interaction.exponent, trap.n_up)
+        return PowerJastrow(interaction.exponent, trap.spins)
     if interaction is None:
         raise ValueError("jastrow=True requires an interaction")
     return GaussianJastrow()

@@ -6,6 +6,7 @@ energy of each system; its error is statistical, the nodes of DMC are fixed.
 
 import math
 
+from nqs.space.spins import Spins
 from nqs.types import Reference
 
 DMC = "fixed-node DMC, iterated backflow, in Wilson et al., PRB 107, 235139 (2023)"
@@ -33,17 +34,17 @@ TWO_ELECTRONS = (
 )
 
 
-def cubic_gas_references(n_up: int, n_down: int, rs: float) -> tuple[Reference, ...]:
+def cubic_gas_references(spins: Spins, rs: float) -> tuple[Reference, ...]:
     """Total energies, hartree, of the gas of three dimensions in a cube."""
-    n, spins = n_up + n_down, tuple(sorted((n_up, n_down)))
+    n, counts = spins.n, sorted((spins.up, spins.down))
     published = tuple(
         Reference(n * energy, n * error, "estimate", source)
         for up, down, radius, energy, error, source in PUBLISHED
-        if spins == tuple(sorted((up, down))) and math.isclose(radius, rs)
+        if counts == sorted((up, down)) and math.isclose(radius, rs)
     )
     exact = tuple(
         Reference(energy, error, "exact", "plane waves of the relative coordinate")
         for radius, energy, error in TWO_ELECTRONS
-        if spins == (1, 1) and math.isclose(radius, rs)
+        if counts == [1, 1] and math.isclose(radius, rs)
     )
     return published + exact

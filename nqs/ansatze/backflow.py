@@ -29,6 +29,7 @@ from nqs.laplacian.messages import message_sum
 from nqs.laplacian.pairs import relative_features
 from nqs.laplacian.waves import pair_waves, squared_distance, waves
 from nqs.space.box import Box
+from nqs.space.spins import Spins, check_spins
 from nqs.types import LogPsi
 
 
@@ -82,7 +83,7 @@ class Backflow(LayerwiseDerivatives, nn.Module):
     |psi| invariant under a common translation.
 
     Attributes:
-      n_up: the first n_up particles have spin up, the others down; None for bosons.
+      spins: of the particles; None for bosons.
       omega: trap frequency, one number or one per axis, hartree; unused in a box.
       layers: rounds of messages.
       width: of particle features and messages.
@@ -98,7 +99,7 @@ class Backflow(LayerwiseDerivatives, nn.Module):
         twist without a box.
     """
 
-    n_up: int | None = None
+    spins: Spins | None = None
     omega: float | tuple[float, ...] = 1.0
     layers: int = 2
     width: int = 32
@@ -111,7 +112,7 @@ class Backflow(LayerwiseDerivatives, nn.Module):
     def __post_init__(self):
         super().__post_init__()
         check_ranges(self.ranges)
-        if self.twist is not None and (self.box is None or self.n_up is None):
+        if self.twist is not None and (self.box is None or self.spins is None):
             raise ValueError("a twist needs a box, and a determinant to act on")
         for field in ("layers", "width", "determinants"):
             value = getattr(self, field)
@@ -127,10 +128,10 @@ class Backflow(LayerwiseDerivatives, nn.Module):
         if self.box is None:
             roots = jnp.asarray(np.sqrt(omegas), x.dtype)[None, :]
             x = roots * x
-            particles, pairs = features(x, self.n_up)
+            particles, pairs = features(x, self.spins)
             orbitals = partial(oscillator_orbitals, omegas=omegas)
         else:
-            particles, pairs = periodic_features(x, self.n_up, self.box, self.ranges)
+            particles, pairs = periodic_features(x, self.spins, self.box, self.ranges)
             orbitals = partial(plane_waves, box=self.box, twist=self.twist)
         passing = MessagePassing(self.layers, self.width, self.activation, True)
         h = passing(particles, pairs)
@@ -147,32 +148,34 @@ class Backflow(LayerwiseDerivatives, nn.Module):
         else:
             q = x + from_zero(d)(h)
             logabs = jnp.sum(from_zero(1)(h))
-        if self.n_up is None:
+        if self.spins is None:
             return LogPsi(jnp.ones_like(logabs), logabs)
-        n_orbitals = max(self.n_up, n - self.n_up)
+        n_orbitals = max(self.spins.up, self.spins.down)
         factors = from_zero(self.determinants * n_orbitals, bias=True)(h)
         factors = 1 + factors.reshape(n, self.determinants, n_orbitals)
-        return log_determinants(orbitals, q, self.n_up, logabs, factors)
+        return log_determinants(orbitals, q, self.spins, logabs, factors)
 
 
-def spin_products(n: int, n_up: int | None) -> np.ndarray:
+def spin_products(n: int, spins: Spins | None) -> np.ndarray:
     """Products (n, n) of the spins, 1 or -1; all 1 for bosons."""
-    spins = np.ones(n) if n_up is None else np.where(np.arange(n) < n_up, 1.0, -1.0)
-    return np.outer(spins, spins)
+    if spins is None:
+        return np.ones((n, n))
+    check_spins(spins, n)
+    return np.outer(spins.signs, spins.signs)
 
 
-def features(q: Array, n_up: int | None) -> tuple[Array, Array]:
+def features(q: Array, spins: Spins | None) -> tuple[Array, Array]:
     """Smooth features of particles (n, d + 1) and pairs (n, n, d + 2).
 
     Displacements in oscillator lengths, the distance sqrt(1 + r^2) - 1, which is smooth
     at r = 0, and the product of the spins.
     """
     particles = jnp.concatenate([q, _smooth_length(squared_length(q))], axis=-1)
-    return particles, _trapped_pairs(q.shape[0], n_up)(q)
+    return particles, _trapped_pairs(q.shape[0], spins)(q)
 
 
 def periodic_features(
-    x: Array, n_up: int | None, box: Box, ranges: tuple[float, ...] = ()
+    x: Array, spins: Spins | None, box: Box, ranges: tuple[float, ...] = ()
 ) -> tuple[Array, Array]:
     """Smooth periodic features of particles (n, 1) and pairs (n, n, 2 d + 2 + 2 k).
 
@@ -183,37 +186,37 @@ def periodic_features(
     """
     n = x.shape[0]
     phases = jnp.concatenate(waves(box, x), axis=-1)
-    return jnp.ones((n, 1), x.dtype), _periodic_pairs(n, n_up, box, ranges)(phases)
+    return jnp.ones((n, 1), x.dtype), _periodic_pairs(n, spins, box, ranges)(phases)
 
 
 @functools.cache
-def _trapped_pairs(n: int, n_up: int | None) -> Callable[[Array], Array]:
-    product = spin_products(n, n_up)[:, :, None]
+def _trapped_pairs(n: int, spins: Spins | None) -> Callable[[Array], Array]:
+    product = spin_products(n, spins)[:, :, None]
 
     def of_pairs(one: Array, other: Array) -> Array:
         difference = one - other
         distance = _smooth_length(squared_length(difference))
-        spins = jnp.asarray(product, one.dtype)
-        return jnp.concatenate([difference, distance, spins], axis=-1)
+        by_spin = jnp.asarray(product, one.dtype)
+        return jnp.concatenate([difference, distance, by_spin], axis=-1)
 
     return relative_features(of_pairs)
 
 
 @functools.cache
 def _periodic_pairs(
-    n: int, n_up: int | None, box: Box, ranges: tuple[float, ...]
+    n: int, spins: Spins | None, box: Box, ranges: tuple[float, ...]
 ) -> Callable[[Array], Array]:
-    product = spin_products(n, n_up)[:, :, None]
+    product = spin_products(n, spins)[:, :, None]
 
     def of_pairs(one: Array, other: Array) -> Array:
         pair = pair_waves(one, other)
         phases = (2 * pair.sin * pair.cos, 2 * pair.sin * pair.sin)
         # XLA would find it again for every feature that it joins.
         square = jax.lax.optimization_barrier(squared_distance(box, pair))
-        spins = jnp.asarray(product, one.dtype)
+        sign = jnp.asarray(product, one.dtype)
         near = gaussians(square, ranges)
-        by_spin = [spins * gaussian for gaussian in near]
-        lengths = [_smooth_length(square), spins, *near, *by_spin]
+        by_spin = [sign * gaussian for gaussian in near]
+        lengths = [_smooth_length(square), sign, *near, *by_spin]
         return jnp.concatenate([*phases, *lengths], axis=-1)
 
     return relative_features(of_pairs)

@@ -13,6 +13,7 @@ from nqs.checks import positive
 from nqs.laplacian.pairs import relative_features
 from nqs.laplacian.waves import pair_waves, squared_distance, waves
 from nqs.space.box import Box
+from nqs.space.spins import Spins, check_spins
 from nqs.types import LogPsi
 
 
@@ -25,7 +26,7 @@ class PadeJastrow(nn.Module):
     151 (1957); R. T. Pack and W. Byers Brown, J. Chem. Phys. 45, 556 (1966).
 
     Attributes:
-      n_up: the first n_up particles have spin up, the others down; None for bosons.
+      spins: of the particles; None for bosons.
       strength: c, hartree bohr.
       beta: initial beta of both kinds of pairs, 1/bohr; positive throughout.
       box: where r is the smooth periodic distance of a cell; None for open space.
@@ -34,7 +35,7 @@ class PadeJastrow(nn.Module):
       ValueError: if beta is not positive, or in one dimension.
     """
 
-    n_up: int | None = None
+    spins: Spins | None = None
     strength: float = 1.0
     beta: float = 1.0
     box: Box | None = None
@@ -49,7 +50,7 @@ class PadeJastrow(nn.Module):
         n, d = x.shape
         if d == 1:
             raise ValueError("the Coulomb cusp diverges in one dimension")
-        same, beta = equal_spins(n, self.n_up), jnp.zeros((n, n), x.dtype)
+        same, beta = equal_spins(n, self.spins), jnp.zeros((n, n), x.dtype)
         cusp = np.where(same, self.strength / (d + 1), self.strength / (d - 1))
         for name, pairs in (
             ("same", same),
@@ -73,18 +74,18 @@ class PowerJastrow(nn.Module):
 
     Attributes:
       exponent: lam.
-      n_up: None for bosons; else equal spins get exponent - 1, since their determinant
+      spins: None for bosons; else equal spins get exponent - 1, since their determinant
         brings one power of its own.
     """
 
     exponent: float
-    n_up: int | None = None
+    spins: Spins | None = None
 
     @nn.compact
     def __call__(self, x: Array) -> LogPsi:
         """Log of the factor at x (n, d)."""
         n = x.shape[0]
-        powers = once(n) * (self.exponent - equal_spins(n, self.n_up))
+        powers = once(n) * (self.exponent - equal_spins(n, self.spins))
         total = jnp.sum(jnp.asarray(powers, x.dtype) * jnp.log(pair_distances(x)))
         return LogPsi(jnp.ones_like(total), total)
 
@@ -162,9 +163,9 @@ def squared_length(v: Array) -> Array:
     return sum((v[..., k] * v[..., k] for k in range(1, v.shape[-1])), v[..., 0] ** 2)
 
 
-def equal_spins(n: int, n_up: int | None) -> np.ndarray:
+def equal_spins(n: int, spins: Spins | None) -> np.ndarray:
     """Which pairs (n, n) of n particles have equal spin; none of them for bosons."""
-    if n_up is None:
+    if spins is None:
         return np.zeros((n, n), bool)
-    up = np.arange(n) < n_up
-    return (up[:, None] == up[None, :]) & ~np.eye(n, dtype=bool)
+    check_spins(spins, n)
+    return spins.equal & ~np.eye(n, dtype=bool)

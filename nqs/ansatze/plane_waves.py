@@ -11,6 +11,7 @@ from jax import Array
 from nqs.ansatze.slater import log_determinants
 from nqs.laplacian.waves import sin_and_cos
 from nqs.space.box import Box
+from nqs.space.spins import Spins
 from nqs.types import LogPsi
 
 
@@ -22,7 +23,7 @@ class PlaneWaveSlater(nn.Module):
     twist makes psi complex.
 
     Attributes:
-      n_up: the first n_up particles have spin up, the others down.
+      spins: of the particles.
       box: the periodic cell.
       twist: of k, in fractions of the reciprocal lattice vectors; None for none.
 
@@ -30,7 +31,7 @@ class PlaneWaveSlater(nn.Module):
       ValueError: where a spin's shell is open.
     """
 
-    n_up: int
+    spins: Spins
     box: Box
     twist: tuple[float, ...] | None = None
 
@@ -38,7 +39,7 @@ class PlaneWaveSlater(nn.Module):
     def __call__(self, x: Array) -> LogPsi:
         """Log psi of x (n, d)."""
         orbitals = partial(plane_waves, box=self.box, twist=self.twist)
-        return log_determinants(orbitals, x, self.n_up, jnp.zeros((), x.dtype))
+        return log_determinants(orbitals, x, self.spins, jnp.zeros((), x.dtype))
 
 
 def plane_waves(

@@ -64,6 +64,7 @@ from nqs.ansatze.singlet_operator import (
 from nqs.laplacian.pairs import relative_features
 from nqs.laplacian.waves import pair_waves, squared_distance, waves
 from nqs.space.box import Box
+from nqs.space.spins import Spins, check_spins
 from nqs.types import LogPsi, Params
 
 OPEN_SHELL = 0.3  # first weight of the waves of an open shell in a pair
@@ -73,7 +74,7 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
     """Determinants of particles in a box with spin-independent backflow.
 
     Attributes:
-      n_up: the first n_up particles have spin up, the others down.
+      spins: of the particles.
       box: the periodic cell.
       pairing: a determinant of pairs instead of one of orbitals for each spin; takes
         any number of pairs, and unpaired spins up in a closed shell.
@@ -88,7 +89,7 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
       ValueError: unless sizes are positive integers and ranges are positive.
     """
 
-    n_up: int
+    spins: Spins
     box: Box
     pairing: bool = False
     layers: int = 2
@@ -112,15 +113,14 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
         Raises:
           ValueError: for an open shell, or more spins down than up in a pairing state.
         """
-        n_up, n = self.n_up, x.shape[0]
-        tables = self._tables(x)
-        signs = spin_signs(n, n_up, x.dtype)
+        spins, tables = self.spins, self._tables(x)
+        signs = jnp.asarray(spins.signs, x.dtype)
         logabs = tables.logabs + signs @ (tables.spin_factor @ signs) / 2
         psi = LogPsi(jnp.ones((), x.dtype), logabs)
-        if min(n_up, n - n_up) > 0:
+        if min(spins.up, spins.down) > 0:
             sign, log = self._mixed(tables)
             return LogPsi(sign, logabs + log)
-        for matrix in tables.matrices(n_up):
+        for matrix in tables.matrices(spins.up):
             if matrix.size:
                 sign, log = jnp.linalg.slogdet(matrix)
                 psi = LogPsi(psi.sign * sign, psi.logabs + log)
@@ -128,23 +128,22 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
 
     @nn.nowrap
     def exchange_ratios(self, params: Params, x: Array) -> Array:
-        """psi(x') / psi(x) (n_up, n_down), positions of i up and j down exchanged."""
+        """psi(x') / psi(x) (up, down), positions of i up and j down exchanged."""
         ratios = self.apply(params, x, method="_exchange_ratios")
         assert isinstance(ratios, Array)
         return ratios
 
     def _exchange_ratios(self, x: Array) -> Array:
-        n_up, n = self.n_up, x.shape[0]
-        tables = self._tables(x)
+        n_up, tables = self.spins.up, self._tables(x)
         w = tables.spin_factor
-        v = w @ spin_signs(n, n_up, x.dtype)
+        v = w @ jnp.asarray(self.spins.signs, x.dtype)
         # of all s_a s_b w_ab those with one of the two particles change
         change = v[:n_up, None] - v[None, n_up:] + 2 * w[:n_up, n_up:]
         factor = jnp.exp(-2 * change)
-        if min(n_up, n - n_up) == 0:
+        if min(n_up, self.spins.down) == 0:
             return factor
         each = jax.vmap(jax.vmap(lambda order: self._mixed(tables.ordered(order))))
-        now, then = self._mixed(tables), each(_exchanged_orders(n, n_up))
+        now, then = self._mixed(tables), each(_exchanged_orders(self.spins))
         return factor * then.sign * now.sign * jnp.exp(then.logabs - now.logabs)
 
     @nn.nowrap
@@ -155,7 +154,7 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
     @nn.nowrap
     def _mixed_orbitals(self, tables: "Tables") -> LogPsi:
         """The operator of singlets on determinants of orbitals."""
-        n_up = self.n_up
+        n_up = self.spins.up
         up, down = tables.orbitals
         of_up, det_up = row_table(up[n_up:], up[:n_up])
         of_down, det_down = row_table(down[:n_up], down[n_up:])
@@ -168,7 +167,7 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
     @nn.nowrap
     def _mixed_pairs(self, tables: "Tables") -> LogPsi:
         """The operator of singlets on a determinant of pairs."""
-        n_up, phi = self.n_up, tables.pairs
+        n_up, phi = self.spins.up, tables.pairs
         assert phi is not None
         (matrix,) = tables.matrices(n_up)
         rows = jnp.concatenate([phi[n_up:, n_up:], tables.orbitals[0][n_up:]], axis=1)
@@ -179,7 +178,8 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
     @nn.compact
     def _tables(self, x: Array) -> "Tables":
         n, d = x.shape
-        n_down = n - self.n_up
+        check_spins(self.spins, n)
+        n_up, n_down = self.spins.up, self.spins.down
         phases = jnp.concatenate(waves(self.box, x), axis=-1)
         all_features, even_features = _pair_features(self.box, self.ranges)
         passing = MessagePassing(self.layers, self.width, self.activation, True)
@@ -209,19 +209,19 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
             return jnp.sum(g * near[:, None] * near[None], axis=-1)
 
         if not self.pairing:
-            factors = 1 + dense(max(self.n_up, n_down), bias=True)(h)
-            both = orbitals(self.n_up, factors), orbitals(n_down, factors)
+            factors = 1 + dense(max(n_up, n_down), bias=True)(h)
+            both = orbitals(n_up, factors), orbitals(n_down, factors)
             return Tables(both, None, spin_factor, of_pairs(), logabs)
-        if n_down > self.n_up:
+        if n_down > n_up:
             raise ValueError(
-                f"a pairing state needs n_up >= n_down, got {self.n_up} and {n_down}"
+                f"a pairing state needs n_up >= n_down, got {n_up} and {n_down}"
             )
-        m = self.box.closed_shell(self.n_up)  # with fewer waves psi would vanish
+        m = self.box.closed_shell(n_up)  # with fewer waves psi would vanish
         waves_of_pairs = orbitals(m, 1 + dense(m, bias=True)(h))
         start, shell = _shell_weights(m, self.box, n_down)
         c = self.param("weights", lambda _: jnp.asarray(start, x.dtype))[shell]
         pairs = (c[None] * waves_of_pairs) @ waves_of_pairs.T + of_pairs()
-        unpaired = (orbitals(self.n_up - n_down),)
+        unpaired = (orbitals(n_up - n_down),)
         return Tables(unpaired, pairs, spin_factor, of_pairs(), logabs)
 
 
@@ -272,16 +272,12 @@ def _shell_weights(m: int, box: Box, n_down: int) -> tuple[np.ndarray, np.ndarra
     return np.where(open_shell, OPEN_SHELL, 1.0), shell
 
 
-def spin_signs(n: int, n_up: int, dtype) -> Array:
-    """1 for the first n_up of n particles, -1 for the others."""
-    return jnp.asarray(np.where(np.arange(n) < n_up, 1.0, -1.0), dtype)
-
-
-def _exchanged_orders(n: int, n_up: int) -> Array:
-    """Particles (n_up, n_down, n) in order, with i up and j down exchanged."""
-    orders = np.tile(np.arange(n), (n_up, n - n_up, 1))
-    for i, j in np.ndindex(n_up, n - n_up):
-        orders[i, j, [i, n_up + j]] = n_up + j, i
+def _exchanged_orders(spins: Spins) -> Array:
+    """Particles (up, down, n) in order, with i up and j down exchanged."""
+    orders = np.tile(np.arange(spins.n), (spins.up, spins.down, 1))
+    i, j = spins.opposite_pairs
+    for index in np.ndindex(i.shape):
+        orders[index][[i[index], j[index]]] = j[index], i[index]
     return jnp.asarray(orders)
 
 

@@ -13,6 +13,7 @@ from jax import Array
 from nqs.ansatze.jastrow import PadeJastrow, Product
 from nqs.ansatze.layers import oscillator_lengths
 from nqs.space.oscillator import oscillator_levels
+from nqs.space.spins import Spins, check_spins
 from nqs.types import LogPsi
 
 
@@ -24,11 +25,11 @@ class Slater(nn.Module):
     alpha > 0 is learned and starts at 1, where psi is the non-interacting ground state.
 
     Attributes:
-      n_up: the first n_up particles have spin up, the others down.
+      spins: of the particles.
       omega: trap frequency, one number or one per axis, hartree.
     """
 
-    n_up: int
+    spins: Spins
     omega: float | tuple[float, ...] = 1.0
 
     @nn.compact
@@ -38,11 +39,11 @@ class Slater(nn.Module):
         q = jnp.exp(log_alpha / 2) * oscillator_lengths(x, self.omega)
         omegas = np.broadcast_to(np.asarray(self.omega, float), x.shape[-1:])
         orbitals = partial(oscillator_orbitals, omegas=omegas)
-        return log_determinants(orbitals, q, self.n_up, -jnp.sum(q * q) / 2)
+        return log_determinants(orbitals, q, self.spins, -jnp.sum(q * q) / 2)
 
 
 def SlaterJastrow(  # noqa: N802 - reads as the ansatz that it is
-    n_up: int,
+    spins: Spins,
     omega: float | tuple[float, ...] = 1.0,
     strength: float = 1.0,
     beta: float = 1.0,
@@ -50,18 +51,18 @@ def SlaterJastrow(  # noqa: N802 - reads as the ansatz that it is
     """Slater determinants with the Pade-Jastrow factor of their spins.
 
     Args:
-      n_up: the first n_up particles have spin up, the others down.
+      spins: of the particles.
       omega: trap frequency, one number or one per axis, hartree.
       strength: of the Coulomb repulsion strength / r.
       beta: initial Pade parameter, 1/bohr; sqrt(omega) suits a trap.
     """
-    return Product((Slater(n_up, omega), PadeJastrow(n_up, strength, beta)))
+    return Product((Slater(spins, omega), PadeJastrow(spins, strength, beta)))
 
 
 def log_determinants(
     orbitals: Callable[[Array, Array | None], Array],
     q: Array,
-    n_up: int,
+    spins: Spins,
     logabs: Array,
     factors: Array | None = None,
 ) -> LogPsi:
@@ -72,19 +73,17 @@ def log_determinants(
         (k, m, m) or None, gives matrices (k, m, m) or (1, m, m) of the orbitals that
         they fill, a row each; real or complex.
       q: positions, or backflow coordinates.
-      n_up: the first n_up particles have spin up.
+      spins: of the particles.
       logabs: () common to all determinants.
       factors: (n, k, orbitals) of each orbital in each determinant; None for one
         determinant of the orbitals as they are.
 
     Raises:
-      ValueError: unless 0 <= n_up <= n.
+      ValueError: unless the spins add up to n.
     """
-    n = q.shape[0]
-    if not 0 <= n_up <= n:
-        raise ValueError(f"n_up must lie in 0..{n}, got {n_up}")
+    check_spins(spins, q.shape[0])
     signs, logs = jnp.ones(1, q.dtype), jnp.zeros(1, q.dtype)
-    for spin in (slice(0, n_up), slice(n_up, n)):
+    for spin in (slice(0, spins.up), slice(spins.up, spins.n)):
         m = q[spin].shape[0]
         if m:
             own = None

@@ -1,21 +1,20 @@
 """Observables, measured with frozen parameters."""
 
 from nqs.observables.lattice import Magnetization, SiteStructureFactor
+from nqs.observables.momentum import MomentumDistribution
 from nqs.observables.periodic import (
-    MomentumDistribution,
     OneBodyDensity,
     PairDistribution,
     StructureFactor,
 )
-from nqs.observables.spin import SpinPairDistribution, TotalSpin
+from nqs.observables.spin import SpinPairDistribution, SpinSquared
 from nqs.observables.trap import (
     Density,
     MeanSquareRadius,
-    Observable,
     PairCorrelation,
     RadialDensity,
-    SpinSquared,
 )
+from nqs.types import Observable
 
 __all__ = [
     "Density",
@@ -31,5 +30,4 @@ __all__ = [
     "SpinPairDistribution",
     "SpinSquared",
     "StructureFactor",
-    "TotalSpin",
 ]

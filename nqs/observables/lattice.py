@@ -11,13 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from nqs.checks import whole
 from nqs.space.lattice import Lattice
 from nqs.types import Ansatz, Params
-
-
-def _check_levels(levels: int) -> None:
-    if not (isinstance(levels, int) and levels >= 2):
-        raise ValueError(f"levels must be an integer >= 2, got {levels!r}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,20 +34,16 @@ class Magnetization:
     levels: int = 2
     power: int = 1
 
+    grid = None
+
     def __post_init__(self):
-        _check_levels(self.levels)
-        if not (isinstance(self.power, int) and self.power >= 1):
-            raise ValueError(f"power must be an integer >= 1, got {self.power!r}")
+        whole("levels", self.levels, 2)
+        whole("power", self.power)
 
     @property
     def name(self) -> str:
-        """The key in the results."""
+        """Key in the results."""
         return "magnetization" + (f"_{self.power}" if self.power > 1 else "")
-
-    @property
-    def grid(self) -> None:
-        """A scalar."""
-        return None
 
     def __call__(self, ansatz: Ansatz, params: Params, x: Array) -> Array:
         """|m|^power () of levels x (s,)."""
@@ -75,15 +67,11 @@ class SiteStructureFactor:
     lattice: Lattice
     levels: int = 2
 
+    name = "structure_factor"
     label = "structure factor S(k)"
 
     def __post_init__(self):
-        _check_levels(self.levels)
-
-    @property
-    def name(self) -> str:
-        """The key in the results."""
-        return "structure_factor"
+        whole("levels", self.levels, 2)
 
     @property
     def axes(self) -> tuple[str, ...]:

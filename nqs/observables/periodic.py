@@ -1,24 +1,22 @@
 """Observables of particles in a periodic box, measured with frozen parameters.
 
-The first n_up particles have spin up, the other n_down spin down. Wave vectors are
-those that fit the box, grouped in shells of equal length.
+Wave vectors are those that fit the box, grouped in shells of equal length.
 """
 
 import dataclasses
-import math
 from functools import cached_property
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from nqs.observables.trap import _centers, _check_bins, _per_shell
+from nqs.checks import whole
+from nqs.observables.histograms import centers, check_bins, per_shell
 from nqs.space.box import Box
+from nqs.space.shells import lowest_shells
+from nqs.space.spins import Spins, check_spins
 from nqs.types import Ansatz, Params
-
-SAME_SHELL = 1e-9  # relative difference of |k| within one shell
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,8 +31,7 @@ class PairDistribution:
 
     Attributes:
       box: the periodic cell.
-      n_up: particles of spin up, the first ones.
-      n_down: particles of spin down.
+      spins: of the particles.
       n_bins: equal bins from 0 to the radius of that sphere, `box.inradius`.
 
     Raises:
@@ -42,33 +39,30 @@ class PairDistribution:
     """
 
     box: Box
-    n_up: int
-    n_down: int
+    spins: Spins
     n_bins: int = 50
 
+    name = "pair_distribution"
     axes = ("separation r ({length})",)
     label = "pair distribution g(r)"
 
     def __post_init__(self):
-        _check_spins(self.n_up, self.n_down, 2)
-        _check_bins("box.inradius", self.box.inradius, self.n_bins)
-
-    @property
-    def name(self) -> str:
-        """The key in the results."""
-        return "pair_distribution"
+        check_spins(self.spins)
+        if self.spins.n < 2:
+            raise ValueError(f"spins must be at least two particles, got {self.spins}")
+        check_bins("box.inradius", self.box.inradius, self.n_bins)
 
     @property
     def grid(self) -> np.ndarray:
         """Bin centers (k,)."""
-        return _centers(self.box.inradius, self.n_bins)
+        return centers(self.box.inradius, self.n_bins)
 
     @property
     def curves(self) -> tuple[str, ...]:
-        """What the rows are: those of the pairs that there are."""
-        if min(self.n_up, self.n_down) == 0:
+        """Names of the rows: those of the pairs that exist."""
+        if min(self.spins.up, self.spins.down) == 0:
             return ("equal spins",)
-        if self.n_up == self.n_down == 1:
+        if self.spins == Spins(1, 1):
             return ("opposite spins",)
         return ("equal spins", "opposite spins", "all")
 
@@ -78,19 +72,20 @@ class PairDistribution:
         Raises:
           ValueError: if x has other particles or dimensions.
         """
-        _check_positions(self, x)
+        check_positions(self.spins, self.box, x)
         i, j = np.triu_indices(len(x), 1)
-        equal = (i < self.n_up) == (j < self.n_up)
+        equal = self.spins.equal[i, j]
         r = jnp.linalg.norm(jax.vmap(self.box.nearest_image)(x[i] - x[j]), axis=-1)
-        squares = self.n_up**2 + self.n_down**2
+        up, down = self.spins.up, self.spins.down
+        squares = up**2 + down**2
         pairs = {
             "equal spins": (equal, squares),
-            "opposite spins": (~equal, 2 * self.n_up * self.n_down),
+            "opposite spins": (~equal, 2 * up * down),
             "all": (slice(None), len(x) ** 2),
         }
 
         def g(kind, squares):  # both orders of each pair
-            counts = _per_shell(r[kind], self.box.inradius, self.n_bins, self.box.d)
+            counts = per_shell(r[kind], self.box.inradius, self.n_bins, self.box.d)
             return 2 * self.box.volume / squares * counts
 
         return jnp.stack([g(*pairs[name]) for name in self.curves])
@@ -111,21 +106,17 @@ class OneBodyDensity:
     box: Box
     n_bins: int = 20
 
+    name = "one_body_density"
     axes = ("fraction of the lattice vector",)
     label = "density / mean density"
 
     def __post_init__(self):
-        _check_positive("n_bins", self.n_bins)
-
-    @property
-    def name(self) -> str:
-        """The key in the results."""
-        return "one_body_density"
+        whole("n_bins", self.n_bins)
 
     @property
     def grid(self) -> np.ndarray:
         """Bin centers (k,)."""
-        return _centers(1.0, self.n_bins)
+        return centers(1.0, self.n_bins)
 
     @property
     def curves(self) -> tuple[str, ...]:
@@ -151,30 +142,23 @@ class StructureFactor:
 
     Attributes:
       box: the periodic cell.
-      n_up: particles of spin up, the first ones.
-      n_down: particles of spin down.
+      spins: of the particles.
       n_shells: shells of the smallest |k| > 0.
 
     Raises:
-      ValueError: if there are no particles or shells.
+      ValueError: if n_shells is not positive.
     """
 
     box: Box
-    n_up: int
-    n_down: int
+    spins: Spins
     n_shells: int = 12
 
+    name = "structure_factor"
     axes = ("k ({length}$^{{-1}}$)",)
     label = "structure factor S(k)"
 
     def __post_init__(self):
-        _check_spins(self.n_up, self.n_down, 1)
-        _check_positive("n_shells", self.n_shells)
-
-    @property
-    def name(self) -> str:
-        """The key in the results."""
-        return "structure_factor"
+        whole("n_shells", self.n_shells)
 
     @property
     def grid(self) -> np.ndarray:
@@ -184,16 +168,18 @@ class StructureFactor:
 
     @property
     def curves(self) -> tuple[str, ...]:
-        """What the rows are."""
-        return ("charge", "spin") if min(self.n_up, self.n_down) else ("charge",)
+        """Names of the rows."""
+        return (
+            ("charge", "spin") if min(self.spins.up, self.spins.down) else ("charge",)
+        )
 
     @cached_property
     def _waves(self) -> tuple[np.ndarray, np.ndarray]:
         """Wave vectors (m, d), one of k and -k, and the average over shells (m, k)."""
-        numbers, shell = _shells(self.box, self.n_shells + 1, (0.0,) * self.box.d)
+        numbers, shell = waves_of_shells(self.box, self.n_shells + 1)
         zero = (0,) * self.box.d
         half = np.array([tuple(m) > zero for m in numbers.tolist()])
-        return numbers[half] @ self.box.reciprocal, _average(shell[half] - 1)
+        return numbers[half] @ self.box.reciprocal, shell_average(shell[half] - 1)
 
     def __call__(self, ansatz: Ansatz, params: Params, x: Array) -> Array:
         """Values S (c, k), a row for each of the curves, for x (n, d).
@@ -201,181 +187,35 @@ class StructureFactor:
         Raises:
           ValueError: if x has other particles or dimensions.
         """
-        _check_positions(self, x)
+        check_positions(self.spins, self.box, x)
         vectors, average = (jnp.asarray(table, x.dtype) for table in self._waves)
         phases = x @ vectors.T
-        signs = np.ones((len(self.curves), len(x)))
-        signs[1:, self.n_up :] = -1
-        signs = jnp.asarray(signs, x.dtype)
+        rows = np.stack([np.ones(len(x)), self.spins.signs])[: len(self.curves)]
+        signs = jnp.asarray(rows, x.dtype)
         rho_cos, rho_sin = signs @ jnp.cos(phases), signs @ jnp.sin(phases)
         return (rho_cos**2 + rho_sin**2) @ average / len(x)
 
 
-@dataclasses.dataclass(frozen=True)
-class MomentumDistribution:
-    """Occupation n(k) of the plane waves, averaged over spins and over each shell.
-
-    A particle i is moved by a displacement s drawn uniformly in the cell,
-
-        n(k) = <sum_i psi(..., x_i + s, ...) / psi(x) exp(-i k . s)> / (spins present),
-
-    so that an orbital which both spins occupy, or the only one, counts 1. W. L.
-    McMillan, Phys. Rev. 138, A442 (1965). The sum is over a few i, from one drawn at
-    random on, times n over their number, since one psi for each would take longer than
-    the local energy. They share s, which makes the sum no noisier and needs the
-    exponentials once. An observable has no random key: i and s are drawn with a hash of
-    the bits of x, which is independent of psi and of all that is smooth in x. A
-    walker that did not move repeats them.
-
-    Attributes:
-      box: the periodic cell.
-      n_up: particles of spin up, the first ones.
-      n_down: particles of spin down.
-      twist: that of psi; the wave vectors are sum_a (m_a + twist_a) b_a.
-      n_shells: shells of the smallest |k|, 0 included. A twist leaves few vectors in
-        each, often one.
-      n_moved: how many of the particles are displaced, at most.
-
-    Raises:
-      ValueError: if there are no particles or shells, the twist is not d numbers, or
-        none are displaced.
-    """
-
-    box: Box
-    n_up: int
-    n_down: int
-    twist: tuple[float, ...] | None = None
-    n_shells: int = 12
-    n_moved: int = 4
-
-    axes = ("k ({length}$^{{-1}}$)",)
-    label = "momentum distribution n(k)"
-
-    def __post_init__(self):
-        _check_spins(self.n_up, self.n_down, 1)
-        _check_positive("n_shells", self.n_shells)
-        _check_positive("n_moved", self.n_moved)
-        self.box.checked_twist(self.twist)
-
-    @property
-    def name(self) -> str:
-        """The key in the results."""
-        return "momentum_distribution"
-
-    @property
-    def grid(self) -> np.ndarray:
-        """Lengths |k| of the shells (k,)."""
-        vectors, average = self._waves
-        return np.linalg.norm(vectors, axis=1) @ average
-
-    @cached_property
-    def _waves(self) -> tuple[np.ndarray, np.ndarray]:
-        """Wave vectors (m, d) and the average over shells (m, k)."""
-        twists = self.box.checked_twist(self.twist)
-        numbers, shell = _shells(self.box, self.n_shells, twists)
-        return (numbers + np.asarray(twists)) @ self.box.reciprocal, _average(shell)
-
-    def __call__(self, ansatz: Ansatz, params: Params, x: Array) -> Array:
-        """Values n (k,), the real part where psi is complex, for x (n, d).
-
-        Costs `n_moved` wave functions, one at a time.
-
-        Raises:
-          ValueError: if x has other particles or dimensions.
-        """
-        _check_positions(self, x)
-        vectors, average = (jnp.asarray(table, x.dtype) for table in self._waves)
-        key_s, key_i = jax.random.split(hashed_key(x))
-        s = displacement(self.box, key_s, x.dtype)
-        here = ansatz.apply(params, x)
-
-        def ratio(i):  # real and imaginary part
-            there = ansatz.apply(params, x.at[i].add(s))
-            sign = there.sign * jnp.conj(here.sign)
-            size = jnp.exp(there.logabs - here.logabs)
-            return jnp.real(sign) * size, jnp.imag(sign) * size
-
-        first = jax.random.randint(key_i, (), 0, len(x))
-        moved = (first + jnp.arange(min(self.n_moved, len(x)))) % len(x)
-        ratios = jax.lax.map(ratio, moved)
-        real, imaginary = (len(x) * jnp.mean(part) for part in ratios)
-        phases = vectors @ s
-        occupations = real * jnp.cos(phases) + imaginary * jnp.sin(phases)
-        return occupations @ average / ((self.n_up > 0) + (self.n_down > 0))
-
-
-def displacement(box: Box, key: Array, dtype: Any) -> Array:
-    """A vector (d,) uniform in the cell."""
-    fractions = jax.random.uniform(key, (box.d,), dtype)
-    return fractions @ jnp.asarray(box.vectors, dtype)
-
-
-def hashed_key(x: Array) -> Array:
-    """A random key from a hash of the bits of x (n, d).
-
-    Positions that differ in a single bit give independent ones.
-    """
-    words = jax.lax.bitcast_convert_type(x, jnp.uint32).reshape(-1)
-    key = jax.random.key(0)
-    # odd, so that no change of one word is lost
-    factors = jax.random.bits(key, (2, words.size), jnp.uint32) | jnp.uint32(1)
-    for word in jnp.sum(factors * words[None, :], axis=1, dtype=jnp.uint32):
-        key = jax.random.fold_in(key, word)
-    return key
-
-
-def _shells(
-    box: Box, n_shells: int, twists: tuple[float, ...]
+def waves_of_shells(
+    box: Box, n_shells: int, twist: tuple[float, ...] | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Integers (m, d) of the waves in the shells of smallest |k|, and their shell (m,).
 
-    All waves within a cutoff are there: |m_a + twist_a| = |k . a_a| / 2 pi is at most
-    |a_a| / 2 pi times it.
+    Raises:
+      ValueError: if the twist is not d numbers.
     """
-    cutoff = 2 * math.pi * (n_shells / box.volume) ** (1 / box.d)
-    while True:
-        reach = cutoff * np.linalg.norm(box.vectors, axis=1) / (2 * math.pi)
-        limits = np.ceil(reach + np.abs(twists)).astype(int)
-        numbers = np.indices(2 * limits + 1).reshape(box.d, -1).T - limits
-        vectors = (numbers + np.asarray(twists)) @ box.reciprocal
-        lengths = np.linalg.norm(vectors, axis=1)
-        order = np.argsort(lengths, kind="stable")
-        order = order[lengths[order] <= cutoff]
-        new_shell = np.diff(lengths[order], prepend=-cutoff) > SAME_SHELL * cutoff
-        shell = np.cumsum(new_shell) - 1
-        if len(order) and shell[-1] >= n_shells:  # that one may go on beyond the cutoff
-            whole = shell < n_shells
-            return numbers[order[whole]], shell[whole]
-        cutoff *= 1.3
+    twists = box.checked_twist(twist)
+    numbers, shell = lowest_shells(box.vectors, twists, n_shells=n_shells)
+    return numbers[shell < n_shells], shell[shell < n_shells]
 
 
-def _average(shell: np.ndarray) -> np.ndarray:
+def shell_average(shell: np.ndarray) -> np.ndarray:
     """Weights (m, k) that average over the members of each shell."""
     member = shell[:, None] == np.arange(shell.max() + 1)
     return member / member.sum(axis=0)
 
 
-def _check_spins(n_up: int, n_down: int, least: int) -> None:
-    for name, n in (("n_up", n_up), ("n_down", n_down)):
-        if not (isinstance(n, int) and n >= 0):
-            raise ValueError(f"{name} must be a number of particles >= 0, got {n!r}")
-    if n_up + n_down < least:
-        raise ValueError(
-            f"n_up + n_down must be at least {least}, got n_up={n_up}, n_down={n_down}"
-        )
-
-
-def _check_positive(name: str, value: int) -> None:
-    if not (isinstance(value, int) and value >= 1):
-        raise ValueError(f"{name} must be a positive integer, got {value!r}")
-
-
-def _check_positions(
-    observable: PairDistribution | StructureFactor | MomentumDistribution, x: Array
-) -> None:
-    shape = (observable.n_up + observable.n_down, observable.box.d)
-    if x.shape != shape:
-        raise ValueError(
-            f"n_up={observable.n_up}, n_down={observable.n_down} in d={shape[1]} "
-            f"dimensions do not fit positions {x.shape}"
-        )
+def check_positions(spins: Spins, box: Box, x: Array) -> None:
+    """Raise a ValueError unless x (n, d) has the particles and dimensions."""
+    if x.shape != (spins.n, box.d):
+        raise ValueError(f"{spins} in d={box.d} does not fit positions {x.shape}")

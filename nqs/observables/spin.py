@@ -1,8 +1,7 @@
 """Observables of spins in labeled configurations, from exchanges of positions.
 
-The first n_up particles have spin up. For an antisymmetric psi the exchange of two
-opposite spins is minus that of their positions, and that of equal spins is 1: see
-`nqs.ratios.exchange`.
+For an antisymmetric psi the exchange of two opposite spins is minus that of their
+positions, and that of equal spins is 1: see `nqs.ratios.exchange`.
 """
 
 import dataclasses
@@ -12,35 +11,73 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from nqs.observables.trap import _centers, _check_bins, _per_shell
+from nqs.capabilities import ExchangeRatios
+from nqs.observables.histograms import centers, check_bins, per_shell
 from nqs.ratios.exchange import exchange_ratios, total_spin
 from nqs.space.box import Box
+from nqs.space.spins import Spins, check_spins
 from nqs.types import Ansatz, Params
 
 
 @dataclasses.dataclass(frozen=True)
-class TotalSpin:
+class SpinSquared:
     """<S^2>, 0 for a singlet and S (S + 1) for spin S, in units of hbar^2.
 
+    S^2 = S_z (S_z + 1) + n_down - sum_{i up, j down} P_ij, where P_ij exchanges the
+    positions of i and j: an exchange of spins alone, times that of all coordinates,
+    under which the full wave function is odd. psi is odd within each spin, so every j
+    contributes alike, and one of them stands for all:
+
+        S_z (S_z + 1) + n_down (1 - sum_{i up} psi(P_i1 x) / psi(x)).
+
+    For n_down > n_up the two change roles. In a state of the smallest S, where S = S_z,
+    the bracket vanishes everywhere, which is the cyclic condition of V. Fock.
+
     Attributes:
-      n_up: particles of spin up, the first ones.
+      spins: of the particles.
     """
 
-    n_up: int
+    spins: Spins
 
-    @property
-    def name(self) -> str:
-        """The key in the results."""
-        return "total_spin"
-
-    @property
-    def grid(self) -> None:
-        """A scalar."""
-        return None
+    name = "spin_squared"
+    grid = None
 
     def __call__(self, ansatz: Ansatz, params: Params, x: Array) -> Array:
-        """S^2 psi / psi () at x (n, d)."""
-        return total_spin(exchange_ratios(ansatz, params, x, self.n_up)).real
+        """Local value (), the real part where psi is complex, for x (n, d).
+
+        Costs max(n_up, n_down) wave functions, one at a time, unless the ansatz has
+        `ExchangeRatios`.
+
+        Raises:
+          ValueError: unless the spins add up to n.
+        """
+        check_spins(self.spins, len(x))
+        if isinstance(ansatz, ExchangeRatios):
+            return total_spin(ansatz.exchange_ratios(params, x)).real
+        minority, majority = sorted((self.spins.up, self.spins.down))
+        s_z = (majority - minority) / 2
+        if minority == 0:
+            return jnp.full((), s_z * (s_z + 1), x.dtype)
+        here = ansatz.apply(params, x)
+
+        def ratio(exchanged):
+            there = ansatz.apply(params, x[exchanged])
+            sign = jnp.real(there.sign * jnp.conj(here.sign))
+            return sign * jnp.exp(there.logabs - here.logabs)
+
+        ratios = jax.lax.map(ratio, jnp.asarray(_exchanges(self.spins)))
+        return s_z * (s_z + 1) + minority * (1 - jnp.sum(ratios))
+
+
+def _exchanges(spins: Spins) -> np.ndarray:
+    """Orders (m, n) of n particles, one of the rarer spin exchanged with each other."""
+    up, down = np.arange(spins.up), np.arange(spins.up, spins.n)
+    if len(up) < len(down):
+        up, down = down, up
+    orders = np.tile(np.arange(spins.n), (len(up), 1))
+    orders[np.arange(len(up)), up] = down[0]
+    orders[:, down[0]] = up
+    return orders
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +90,7 @@ class SpinPairDistribution:
 
     Attributes:
       box: the periodic cell.
-      n_up: particles of spin up, the first ones.
+      spins: of the particles.
       n_bins: equal bins from 0 to the radius of the largest sphere in the cell.
 
     Raises:
@@ -61,40 +98,36 @@ class SpinPairDistribution:
     """
 
     box: Box
-    n_up: int
+    spins: Spins
     n_bins: int = 50
 
+    name = "spin_pair_distribution"
     axes = ("separation r ({length})",)
     label = "pair distribution g(r)"
     curves = ("singlet", "triplet")
 
     def __post_init__(self):
-        _check_bins("box.inradius", self.box.inradius, self.n_bins)
-
-    @property
-    def name(self) -> str:
-        """The key in the results."""
-        return "spin_pair_distribution"
+        check_bins("box.inradius", self.box.inradius, self.n_bins)
 
     @property
     def grid(self) -> np.ndarray:
         """Bin centers (k,)."""
-        return _centers(self.box.inradius, self.n_bins)
+        return centers(self.box.inradius, self.n_bins)
 
     def __call__(self, ansatz: Ansatz, params: Params, x: Array) -> Array:
         """Values (2, k) for x (n, d)."""
         n = len(x)
         i, j = np.triu_indices(n, 1)
         r = jnp.linalg.norm(jax.vmap(self.box.nearest_image)(x[i] - x[j]), axis=-1)
-        ratios = exchange_ratios(ansatz, params, x, self.n_up).real
-        opposite = np.flatnonzero((i < self.n_up) & (j >= self.n_up))
+        ratios = exchange_ratios(ansatz, params, x, self.spins).real
+        opposite = np.flatnonzero(~self.spins.equal[i, j])
         singlet = jnp.zeros_like(r)
         if opposite.size:
-            found = ratios[i[opposite], j[opposite] - self.n_up]
+            found = ratios[i[opposite], j[opposite] - self.spins.up]
             singlet = singlet.at[opposite].set((1 + found) / 2)
 
         def g(weights):
-            counts = _per_shell(r, self.box.inradius, self.n_bins, self.box.d, weights)
+            counts = per_shell(r, self.box.inradius, self.n_bins, self.box.d, weights)
             return 2 * self.box.volume / n**2 * counts
 
         return jnp.stack([g(singlet), g(1 - singlet)])

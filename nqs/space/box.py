@@ -1,4 +1,4 @@
-"""A periodic box, the one value that a part needs to know to be periodic.
+"""A periodic box, as a value.
 
 Rows a_1 ... a_d of its cell are lattice vectors, rows b_1 ... b_d of `reciprocal` those
 of the reciprocal lattice, a_i . b_j = 2 pi delta_ij. The plane waves that fit have the
@@ -17,6 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from nqs.checks import finite
+from nqs.space.shells import lowest_shells
+
 # Cells by name; rows are lattice vectors, whose length does not matter.
 SHAPES: dict[int, dict[str, tuple[tuple[float, ...], ...]]] = {
     1: {"line": ((1.0,),)},
@@ -31,7 +34,6 @@ SHAPES: dict[int, dict[str, tuple[tuple[float, ...], ...]]] = {
     },
 }
 CLOSEST = 0.3  # of the radius that each has: the least distance of `spread_out`
-DEGENERATE = 1e-9  # relative difference of |k|^2 within one shell
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,9 +163,8 @@ class Box:
         twists = self.checked_twist(twist)
         if n == 0:
             return np.zeros((0, self.d), int)
-        numbers, squares = self._lowest(n, twists)
-        gaps = np.diff(squares) > DEGENERATE * squares[-1]
-        closed = [0, *(int(k) + 1 for k in np.flatnonzero(gaps))]
+        numbers, shell = lowest_shells(self.vectors, twists, n_waves=n)
+        closed = [0, *np.cumsum(np.bincount(shell)).tolist()]
         if n not in closed:
             below = max(k for k in closed if k < n)
             above = min(k for k in closed if k > n)
@@ -183,29 +184,6 @@ class Box:
             else:
                 return n
 
-    def _lowest(
-        self, n: int, twists: tuple[float, ...]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Integers m (k, d) and |k|^2 (k,), ascending, to beyond the shell of the n-th.
-
-        All waves within a cutoff are there: |m_a + twist_a| = |k . a_a| / 2 pi is at
-        most |a_a| / 2 pi times it.
-        """
-        shift = np.asarray(twists) @ self.reciprocal
-        cutoff = 2 * math.pi * (n / self.volume) ** (1 / self.d)
-        while True:
-            reach = cutoff * np.linalg.norm(self.vectors, axis=1) / (2 * math.pi)
-            limits = np.ceil(reach + np.abs(twists)).astype(int)
-            ranges = (range(-limit, limit + 1) for limit in limits)
-            numbers = np.array(list(itertools.product(*ranges)))
-            squares = np.sum((numbers @ self.reciprocal + shift) ** 2, axis=1)
-            inside = np.flatnonzero(squares <= cutoff**2)
-            order = inside[np.argsort(squares[inside], kind="stable")]
-            numbers, squares = numbers[order], squares[order]
-            if len(order) > n and squares[-1] > squares[n - 1] + DEGENERATE * cutoff**2:
-                return numbers, squares
-            cutoff *= 1.3
-
     def wave_vectors(
         self, n: int, twist: tuple[float, ...] | None = None
     ) -> np.ndarray:
@@ -221,12 +199,12 @@ class Box:
         """
         if twist is None:
             return (0.0,) * self.d
-        if len(twist) != self.d or not np.all(np.isfinite(twist)):
+        if not (isinstance(twist, tuple) and len(twist) == self.d):
             raise ValueError(
                 f"twist must be d={self.d} numbers, fractions of the reciprocal "
                 f"lattice vectors, got {twist!r}"
             )
-        return tuple(float(t) for t in twist)
+        return tuple(float(finite("twist", t)) for t in twist)
 
 
 def spread_out(box: Box, key: Array, n_walkers: int, n: int) -> Array:

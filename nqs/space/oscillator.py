@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from nqs.space.spins import Spins
+
 Level = tuple[int, ...]  # quanta k_1, ..., k_d of each axis
 
 
@@ -30,12 +32,12 @@ def oscillator_levels(n: int, omegas: Sequence[float]) -> list[Level]:
     return levels
 
 
-def filled_levels(n: int, n_up: int | None, omegas: Sequence[float]) -> np.ndarray:
-    """(n, d) quanta of n free particles in their ground state; n_up None: bosons."""
-    if n_up is None:
+def filled_levels(n: int, spins: Spins | None, omegas: Sequence[float]) -> np.ndarray:
+    """(n, d) quanta of n free particles in their ground state; spins None: bosons."""
+    if spins is None:
         return np.zeros((n, len(omegas)), int)
-    up, down = oscillator_levels(n_up, omegas), oscillator_levels(n - n_up, omegas)
-    return np.array(up + down)
+    levels = [oscillator_levels(count, omegas) for count in (spins.up, spins.down)]
+    return np.array(levels[0] + levels[1])
 
 
 def level_energy(levels: np.ndarray, omegas: Sequence[float]) -> float:

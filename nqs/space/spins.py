@@ -1,14 +1,85 @@
-"""Configurations that name the spin of every particle, for forces that act on spins.
+"""Spins of fermions: their numbers, and configurations with explicit spins.
 
-Labelled configurations, where the first n_up particles have spin up, are enough where a
-force can be written as an exchange of positions. Tensor and spin-orbit forces cannot.
+Labeled configurations, whose first particles have spin up, are enough where a force can
+be written as an exchange of positions. Tensor and spin-orbit forces require explicit
+spins.
 """
 
-from typing import Any, NamedTuple
+import dataclasses
+from typing import Any, NamedTuple, Self
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+
+from nqs.checks import settle, whole
+
+
+@dataclasses.dataclass(frozen=True)
+class Spins:
+    """Numbers of fermions of each spin; the first `up` particles have spin up.
+
+    Attributes:
+      up: particles with spin up.
+      down: particles with spin down.
+
+    Raises:
+      ValueError: if a number is negative, or both are zero.
+    """
+
+    up: int
+    down: int = 0
+
+    def __post_init__(self):
+        settle(self, up=whole("up", self.up, 0), down=whole("down", self.down, 0))
+        if self.n == 0:
+            raise ValueError("up + down must be at least 1, got 0")
+
+    @classmethod
+    def of(cls, n: int, n_up: int | None = None) -> Self:
+        """Spins of n particles, of which n_up are up; None for (n + 1) // 2.
+
+        Raises:
+          ValueError: unless n >= 1 and 0 <= n_up <= n.
+        """
+        n = whole("n", n)
+        n_up = (n + 1) // 2 if n_up is None else whole("n_up", n_up, 0, n)
+        return cls(n_up, n - n_up)
+
+    @property
+    def n(self) -> int:
+        """Number of particles."""
+        return self.up + self.down
+
+    @property
+    def signs(self) -> np.ndarray:
+        """sigma^z (n,): 1 for up, -1 for down."""
+        return np.repeat([1, -1], [self.up, self.down])
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Spins (n,) as in `SpinPositions`: 0 for up, 1 for down."""
+        return np.repeat([0, 1], [self.up, self.down])
+
+    @property
+    def equal(self) -> np.ndarray:
+        """Whether two particles have equal spins (n, n)."""
+        return self.signs[:, None] == self.signs[None, :]
+
+    @property
+    def opposite_pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        """Particles i up and j down (up, down) of all such pairs."""
+        up, down = np.arange(self.up), np.arange(self.up, self.n)
+        i, j = np.meshgrid(up, down, indexing="ij")
+        return i, j
+
+
+def check_spins(spins: Any, n: int | None = None) -> None:
+    """Raise a ValueError unless these are `Spins`, of n particles where n is given."""
+    if not isinstance(spins, Spins):
+        raise ValueError(f"spins must be Spins(up, down), got {spins!r}")
+    if n is not None and spins.n != n:
+        raise ValueError(f"spins must add up to n={n}, got {spins}")
 
 
 class SpinPositions(NamedTuple):
@@ -21,11 +92,6 @@ class SpinPositions(NamedTuple):
 
     positions: Any
     spins: Any
-
-
-def labels(n_up: int, n_down: int) -> np.ndarray:
-    """The spins (n,) of a labeled configuration."""
-    return np.repeat([0, 1], [n_up, n_down])
 
 
 def sorted_by_spin(x: SpinPositions) -> tuple[Array, Array]:

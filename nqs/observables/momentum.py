@@ -1,0 +1,123 @@
+"""Momentum distribution of particles in a periodic box."""
+
+import dataclasses
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from nqs.checks import whole
+from nqs.observables.periodic import check_positions, shell_average, waves_of_shells
+from nqs.space.box import Box
+from nqs.space.spins import Spins
+from nqs.types import Ansatz, Params
+
+
+@dataclasses.dataclass(frozen=True)
+class MomentumDistribution:
+    """Occupation n(k) of the plane waves, averaged over spins and over each shell.
+
+    A particle i is moved by a displacement s drawn uniformly in the cell,
+
+        n(k) = <sum_i psi(..., x_i + s, ...) / psi(x) exp(-i k . s)> / (spins present),
+
+    so that an orbital which both spins occupy, or the only one, counts 1. W. L.
+    McMillan, Phys. Rev. 138, A442 (1965). The sum is over a few i, from one drawn at
+    random on, times n over their number, since one psi for each would take longer than
+    the local energy. They share s, which makes the sum no noisier and needs the
+    exponentials once. An observable has no random key: i and s are drawn with a hash of
+    the bits of x, which is independent of psi and of all that is smooth in x. A
+    walker that did not move repeats them.
+
+    Attributes:
+      box: the periodic cell.
+      spins: of the particles.
+      twist: that of psi; the wave vectors are sum_a (m_a + twist_a) b_a.
+      n_shells: shells of the smallest |k|, 0 included. A twist leaves few vectors in
+        each, often one.
+      n_moved: how many of the particles are displaced, at most.
+
+    Raises:
+      ValueError: if the twist is not d numbers, or n_shells or n_moved is not positive.
+    """
+
+    box: Box
+    spins: Spins
+    twist: tuple[float, ...] | None = None
+    n_shells: int = 12
+    n_moved: int = 4
+
+    name = "momentum_distribution"
+    axes = ("k ({length}$^{{-1}}$)",)
+    label = "momentum distribution n(k)"
+
+    def __post_init__(self):
+        whole("n_shells", self.n_shells)
+        whole("n_moved", self.n_moved)
+        self.box.checked_twist(self.twist)
+
+    @property
+    def grid(self) -> np.ndarray:
+        """Lengths |k| of the shells (k,)."""
+        vectors, average = self._waves
+        return np.linalg.norm(vectors, axis=1) @ average
+
+    @cached_property
+    def _waves(self) -> tuple[np.ndarray, np.ndarray]:
+        """Wave vectors (m, d) and the average over shells (m, k)."""
+        twists = self.box.checked_twist(self.twist)
+        numbers, shell = waves_of_shells(self.box, self.n_shells, self.twist)
+        vectors = (numbers + np.asarray(twists)) @ self.box.reciprocal
+        return vectors, shell_average(shell)
+
+    def __call__(self, ansatz: Ansatz, params: Params, x: Array) -> Array:
+        """Values n (k,), the real part where psi is complex, for x (n, d).
+
+        Costs `n_moved` wave functions, one at a time.
+
+        Raises:
+          ValueError: if x has other particles or dimensions.
+        """
+        check_positions(self.spins, self.box, x)
+        vectors, average = (jnp.asarray(table, x.dtype) for table in self._waves)
+        key_s, key_i = jax.random.split(hashed_key(x))
+        s = displacement(self.box, key_s, x.dtype)
+        here = ansatz.apply(params, x)
+
+        def ratio(i):  # real and imaginary part
+            there = ansatz.apply(params, x.at[i].add(s))
+            sign = there.sign * jnp.conj(here.sign)
+            size = jnp.exp(there.logabs - here.logabs)
+            return jnp.real(sign) * size, jnp.imag(sign) * size
+
+        first = jax.random.randint(key_i, (), 0, len(x))
+        moved = (first + jnp.arange(min(self.n_moved, len(x)))) % len(x)
+        ratios = jax.lax.map(ratio, moved)
+        real, imaginary = (len(x) * jnp.mean(part) for part in ratios)
+        phases = vectors @ s
+        occupations = real * jnp.cos(phases) + imaginary * jnp.sin(phases)
+        species = (self.spins.up > 0) + (self.spins.down > 0)
+        return occupations @ average / species
+
+
+def displacement(box: Box, key: Array, dtype: Any) -> Array:
+    """A vector (d,) uniform in the cell."""
+    fractions = jax.random.uniform(key, (box.d,), dtype)
+    return fractions @ jnp.asarray(box.vectors, dtype)
+
+
+def hashed_key(x: Array) -> Array:
+    """A random key from a hash of the bits of x (n, d).
+
+    Positions that differ in a single bit give independent ones.
+    """
+    words = jax.lax.bitcast_convert_type(x, jnp.uint32).reshape(-1)
+    key = jax.random.key(0)
+    # odd, so that no change of one word is lost
+    factors = jax.random.bits(key, (2, words.size), jnp.uint32) | jnp.uint32(1)
+    for word in jnp.sum(factors * words[None, :], axis=1, dtype=jnp.uint32):
+        key = jax.random.fold_in(key, word)
+    return key
