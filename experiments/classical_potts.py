@@ -4,12 +4,12 @@ import dataclasses
 
 from experiments.command_line.lattices import ClassicalOptions
 from experiments.command_line.options import main
-from hamiltonians import ClassicalPotts as Model
+from hamiltonians import ClassicalPotts
 from samplers import Recolor
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ClassicalPotts(ClassicalOptions):
+class ClassicalPottsOptions(ClassicalOptions):
     """-J sum delta at a temperature: a variational free energy, or sampled energies."""
 
     name = "classical_potts"
@@ -19,18 +19,17 @@ class ClassicalPotts(ClassicalOptions):
     q: int = 3
     """Levels of each site."""
     temperature: tuple[float, ...] = (0.994973,)
-    """Temperature, k_B = 1; that of the default is the critical one of three levels on
-    the square lattice. Several make a chain of runs, each started from the one
-    before."""
+    """Temperature, k_B = 1; the default is critical for three levels on the square
+    lattice. Several make a series of runs, each started from the one before."""
 
     def move(self) -> Recolor:
-        """One site at a time."""
+        """Change of one site."""
         return Recolor(self.q)
 
-    def model(self, sampled: bool) -> Model:
+    def model(self, sampled: bool) -> ClassicalPotts:
         """The model."""
-        return Model(self.sites, self.temperature[0], self.q, self.j, sampled)
+        return ClassicalPotts(self.sites, self.temperature[0], self.q, self.j, sampled)
 
 
 if __name__ == "__main__":
-    main(ClassicalPotts)
+    main(ClassicalPottsOptions)

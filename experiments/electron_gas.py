@@ -8,8 +8,8 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from experiments.command_line.chain import ChainOptions
 from experiments.command_line.options import Part, PartOption, main
+from experiments.command_line.series import SeriesOptions
 from hamiltonians import ElectronGas
 from nqs.ansatze import Backflow, PadeJastrow, PlaneWaveSlater, Product
 from nqs.observables import (
@@ -26,7 +26,7 @@ RANGES = (0.5, 1.0, 2.0)  # of the pair features, rs
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ElectronGasOptions(ChainOptions):
+class ElectronGasOptions(SeriesOptions):
     """Electrons in a periodic box with a neutralizing background, energies in hartree.
 
     Lengths are in units of rs bohr, so that the box is the same at every density.
@@ -38,7 +38,7 @@ class ElectronGasOptions(ChainOptions):
     n_down: int = 7
     """Electrons with spin down, a closed shell; 0 for a polarized gas."""
     rs: tuple[float, ...] = (1.0,)
-    """Radius of the sphere (disc) that holds one electron, bohr; several make a chain
+    """Radius of the sphere (disc) that holds one electron, bohr; several make a series
     of runs, each started from the one before."""
     d: int = 3
     """Dimensions, 3 or 2."""
@@ -66,7 +66,7 @@ class ElectronGasOptions(ChainOptions):
     """Sampler steps with frozen parameters, which give the result."""
 
     @property
-    def time_step(self) -> float:
+    def learning_rate(self) -> float:
         """A tenth of rs^(3/2), which is sqrt(3) periods / 2 pi of the plasma."""
         return 0.1 * self.rs[0] ** 1.5
 

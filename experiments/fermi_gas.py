@@ -25,7 +25,7 @@ class FermiGasOptions(SingletOptions):
     """Sampler steps with frozen parameters, which give the result."""
 
     @property
-    def time_step(self) -> float:
+    def learning_rate(self) -> float:
         """A fifth of 1 / E_F, 1/E_FG, less for ranges below 0.4, as their square is."""
         return 0.2 * 0.6 * self.n * min(1.0, self.kf_re / 0.4) ** 2
 

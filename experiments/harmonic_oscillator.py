@@ -26,7 +26,7 @@ INTERACTIONS = {
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class HarmonicOscillator(Options):
+class HarmonicOscillatorOptions(Options):
     """Particles in a harmonic trap, with hbar = mass = 1."""
 
     n: int = 2
@@ -70,4 +70,4 @@ class HarmonicOscillator(Options):
 
 
 if __name__ == "__main__":
-    main(HarmonicOscillator)
+    main(HarmonicOscillatorOptions)

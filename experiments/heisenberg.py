@@ -4,8 +4,7 @@ import dataclasses
 
 from experiments.command_line.lattices import LatticeOptions, lattice_ansatz
 from experiments.command_line.options import main
-from hamiltonians import J1J2
-from hamiltonians import Heisenberg as Model
+from hamiltonians import J1J2, Heisenberg
 from nqs.observables import Observable
 from nqs.observables.lattice import SiteStructureFactor
 from nqs.runs.experiment import Experiment
@@ -13,7 +12,7 @@ from samplers import Exchange
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Heisenberg(LatticeOptions):
+class HeisenbergOptions(LatticeOptions):
     """J sum S.S over neighbors, J2 sum S.S over second neighbors, at sum S^z = 0."""
 
     j: float = 1.0
@@ -29,12 +28,12 @@ class Heisenberg(LatticeOptions):
         return (SiteStructureFactor(self.sites),)
 
     def move(self) -> Exchange:
-        """Neighbors change places."""
+        """Exchange of neighbors."""
         return Exchange(self.sites)
 
     def experiment(self) -> Experiment:
         """The model, its ansatz and sampler."""
-        model = Model(self.sites, self.j, self.marshall)
+        model = Heisenberg(self.sites, self.j, self.marshall)
         if self.j2:
             model = J1J2(self.sites, self.j, self.marshall, j2=self.j2)
         if self.marshall is None and not model.marshall:
@@ -49,4 +48,4 @@ class Heisenberg(LatticeOptions):
 
 
 if __name__ == "__main__":
-    main(Heisenberg)
+    main(HeisenbergOptions)

@@ -10,7 +10,7 @@ from samplers import Flip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Ising(LatticeOptions):
+class IsingOptions(LatticeOptions):
     """The Ising model in a transverse field, -J sum zz - h sum x, energies with J."""
 
     j: float = 1.0
@@ -19,7 +19,7 @@ class Ising(LatticeOptions):
     """Transverse field h."""
 
     def move(self) -> Flip:
-        """One spin at a time."""
+        """Flip of one spin."""
         return Flip()
 
     def experiment(self) -> Experiment:
@@ -33,4 +33,4 @@ class Ising(LatticeOptions):
 
 
 if __name__ == "__main__":
-    main(Ising)
+    main(IsingOptions)

@@ -3,8 +3,8 @@
 import dataclasses
 import math
 
-from experiments.command_line.chain import ChainOptions
 from experiments.command_line.options import main
+from experiments.command_line.series import SeriesOptions
 from experiments.command_line.singlets import SingletOptions
 from hamiltonians import NeutronMatter
 from hamiltonians.neutron_matter import HBAR_SQUARED_OVER_M, RANGE
@@ -16,14 +16,14 @@ RANGES = (1.0, RANGE, 2 * RANGE)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class NeutronMatterOptions(SingletOptions, ChainOptions):
+class NeutronMatterOptions(SingletOptions, SeriesOptions):
     """Neutrons in a periodic cube, energies in MeV and lengths in fm."""
 
     along, axis = "density", "density (fm$^{-3}$)"
     figure = "equation_of_state.png"
 
     density: tuple[float, ...] = (0.04,)
-    """Neutrons per fm^3; several make a chain of runs, each started from the one
+    """Neutrons per fm^3; several make a series of runs, each started from the one
     before."""
     three_body: bool = True
     """The repulsion of three neutrons."""
@@ -35,7 +35,7 @@ class NeutronMatterOptions(SingletOptions, ChainOptions):
     """Sampler steps with frozen parameters, which give the result."""
 
     @property
-    def time_step(self) -> float:
+    def learning_rate(self) -> float:
         """A fifth of 1 / E_F, the Fermi energy of the density, 1/MeV."""
         k_f = (3 * math.pi**2 * self.density[0]) ** (1 / 3)
         return 0.2 / (HBAR_SQUARED_OVER_M * k_f**2 / 2)

@@ -4,13 +4,13 @@ import dataclasses
 
 from experiments.command_line.lattices import LatticeOptions, lattice_ansatz
 from experiments.command_line.options import main
-from hamiltonians import Potts as Model
+from hamiltonians import Potts
 from nqs.runs.experiment import Experiment
 from samplers import Recolor
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Potts(LatticeOptions):
+class PottsOptions(LatticeOptions):
     """-J sum (Z^+ Z + h.c.) - f sum (X + X^+) with q levels a site, energies with J."""
 
     q: int = 3
@@ -21,18 +21,18 @@ class Potts(LatticeOptions):
     """Field f, critical at J on a chain of three levels."""
 
     def move(self) -> Recolor:
-        """One site at a time."""
+        """Change of one site."""
         return Recolor(self.q)
 
     def experiment(self) -> Experiment:
         """The model, its ansatz and sampler."""
         return Experiment(
             name="potts",
-            hamiltonian=Model(self.sites, self.q, self.j, self.field),
+            hamiltonian=Potts(self.sites, self.q, self.j, self.field),
             ansatz=lattice_ansatz(self.ansatz, self.sites, self.q),
             **self.settings(),
         )
 
 
 if __name__ == "__main__":
-    main(Potts)
+    main(PottsOptions)

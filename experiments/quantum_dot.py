@@ -17,7 +17,7 @@ from nqs.space.spins import Spins
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class QuantumDot(Options):
+class QuantumDotOptions(Options):
     """Electrons in a harmonic trap with Coulomb repulsion, in hartree and bohr."""
 
     n: int = 2
@@ -42,7 +42,7 @@ class QuantumDot(Options):
     """Sampler steps with frozen parameters, which give the result."""
 
     @property
-    def time_step(self) -> float:
+    def learning_rate(self) -> float:
         """A tenth of the trap's own unit of time."""
         return 0.1 / self.omega
 
@@ -66,4 +66,4 @@ class QuantumDot(Options):
 
 
 if __name__ == "__main__":
-    main(QuantumDot)
+    main(QuantumDotOptions)

@@ -1,7 +1,7 @@
 """Independent configurations from a normalized wave function, without a chain."""
 
 import dataclasses
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -10,12 +10,7 @@ from jax import Array
 from nqs.batching import chunked_map
 from nqs.capabilities import DirectSampling
 from nqs.types import Ansatz, Params, Walkers
-
-
-class DirectState(NamedTuple):
-    """The walkers of the last step, which the next does not look at."""
-
-    walkers: Walkers
+from samplers.acceptance import WalkersState
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,20 +20,20 @@ class Direct:
     requires: ClassVar[type | None] = DirectSampling
     sweeps: ClassVar[int] = 1
 
-    def init(self, walkers: Walkers, /) -> DirectState:
+    def init(self, walkers: Walkers, /) -> WalkersState:
         """Keep the shape of the given walkers."""
-        return DirectState(walkers)
+        return WalkersState(walkers)
 
     def step(
-        self, key: Array, ansatz: Ansatz, params: Params, state: DirectState, /
-    ) -> tuple[DirectState, dict[str, Array]]:
+        self, key: Array, ansatz: Ansatz, params: Params, state: WalkersState, /
+    ) -> tuple[WalkersState, dict[str, Array]]:
         """New walkers, all accepted."""
         assert isinstance(ansatz, DirectSampling)
         n_walkers = jax.tree.leaves(state.walkers)[0].shape[0]
         keys = jax.random.split(key, n_walkers)
         walkers = chunked_map(lambda key: ansatz.sample(params, key), keys)
-        return DirectState(walkers), {"acceptance": jnp.ones(())}
+        return WalkersState(walkers), {"acceptance": jnp.ones(())}
 
-    def adapt(self, state: DirectState, info: dict[str, Array], /) -> DirectState:
-        """Nothing."""
+    def adapt(self, state: WalkersState, info: dict[str, Array], /) -> WalkersState:
+        """Unchanged state: there is no width."""
         return state

@@ -1,7 +1,7 @@
 """Gibbs sampling of a Boltzmann machine: hidden and visible layers in turn."""
 
 import dataclasses
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -9,13 +9,7 @@ from jax import Array
 
 from nqs.capabilities import HiddenLayer
 from nqs.types import Ansatz, Params, Walkers
-from samplers.metropolis import check_settings
-
-
-class GibbsState(NamedTuple):
-    """What the next step needs: the walkers alone."""
-
-    walkers: Walkers
+from samplers.acceptance import WalkersState, check_settings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,13 +29,13 @@ class Gibbs:
     def __post_init__(self):
         check_settings(self)
 
-    def init(self, walkers: Walkers, /) -> GibbsState:
+    def init(self, walkers: Walkers, /) -> WalkersState:
         """Start at the given walkers."""
-        return GibbsState(walkers)
+        return WalkersState(walkers)
 
     def step(
-        self, key: Array, ansatz: Ansatz, params: Params, state: GibbsState, /
-    ) -> tuple[GibbsState, dict[str, Array]]:
+        self, key: Array, ansatz: Ansatz, params: Params, state: WalkersState, /
+    ) -> tuple[WalkersState, dict[str, Array]]:
         """`sweeps` alternations for every walker, leaving |psi|^2 invariant."""
         if not isinstance(ansatz, HiddenLayer):
             raise ValueError(
@@ -60,8 +54,8 @@ class Gibbs:
 
         walkers = jax.lax.fori_loop(0, self.sweeps, move_all, state.walkers)
         dtype = jnp.result_type(*jax.tree.leaves(walkers), float)
-        return GibbsState(walkers), {"acceptance": jnp.ones((), dtype)}
+        return WalkersState(walkers), {"acceptance": jnp.ones((), dtype)}
 
-    def adapt(self, state: GibbsState, info: dict[str, Array], /) -> GibbsState:
-        """Nothing to adapt."""
+    def adapt(self, state: WalkersState, info: dict[str, Array], /) -> WalkersState:
+        """Unchanged state: there is no width."""
         return state

@@ -15,17 +15,18 @@ from jax import Array
 
 from nqs.batching import chunked_map
 from nqs.types import Ansatz, Params
-from samplers.metropolis import (
+from samplers.acceptance import (
     accepted,
     adapted,
     check_settings,
+    move_walkers,
     starting_width,
     where,
 )
 
 
 class LangevinState(NamedTuple):
-    """What the next step needs: walkers (w, n, d) and the time step ()."""
+    """Walkers (w, n, d) and the time step ()."""
 
     walkers: Array
     time_step: Array
@@ -38,7 +39,7 @@ class Langevin:
     Attributes:
       sweeps: moves of every walker per step.
       time_step: the first tau, in squared length units (hbar = mass = 1); then adapted.
-      acceptance: the rate that `adapt` steers towards.
+      acceptance: target of `adapt`.
     """
 
     sweeps: int = 5
@@ -59,7 +60,6 @@ class Langevin:
     ) -> tuple[LangevinState, dict[str, Array]]:
         """`sweeps` moves of every walker, leaving |psi|^2 invariant."""
         walkers, tau = state
-        n_walkers = walkers.shape[0]
         value_and_grad = jax.value_and_grad(lambda x: ansatz.apply(params, x).logabs)
 
         def logabs_and_drift(x):
@@ -80,32 +80,20 @@ class Langevin:
             new, old = (x_new, logabs_new, drift_new), (x, logabs, drift)
             return *where(accept, new, old), accept, broken
 
-        def move_all(i, carry):
-            *walker, n_accepted, n_broken = carry
-            keys = jax.random.split(jax.random.fold_in(key, i), n_walkers)
-            *walker, accept, broken = chunked_map(
-                lambda chain: move_walker(*chain), (keys, *walker)
-            )
-            counts = n_accepted + accept.astype(int), n_broken + broken.astype(int)
-            return *walker, *counts
-
-        count = jnp.zeros(n_walkers, int)
-        start = (walkers, *chunked_map(logabs_and_drift, walkers), count, count)
-        walkers, _, _, n_accepted, n_broken = jax.lax.fori_loop(
-            0, self.sweeps, move_all, start
+        start = (walkers, *chunked_map(logabs_and_drift, walkers))
+        (walkers, *_), info = move_walkers(
+            key, self.sweeps, move_walker, start, tau.dtype
         )
-        info = {
-            "acceptance": jnp.sum(n_accepted).astype(tau.dtype)
-            / (self.sweeps * n_walkers),
-            "time_step": tau,
-            "non_finite": jnp.sum(n_broken),
-        }
-        return LangevinState(walkers, tau), info
+        return LangevinState(walkers, tau), info | {"time_step": tau}
 
     def adapt(self, state: LangevinState, info: dict[str, Array], /) -> LangevinState:
         """Lengthen the time step when too many moves are accepted, else shorten it."""
         tau = adapted(state.time_step, info["acceptance"], self.acceptance)
         return state._replace(time_step=tau)
+
+    def limited(self, state: LangevinState, reach: float) -> LangevinState:
+        """State whose moves are at most about as long as `reach`."""
+        return state._replace(time_step=jnp.minimum(state.time_step, reach**2))
 
 
 def limited_drift(gradient: Array, tau: Array) -> Array:

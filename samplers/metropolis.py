@@ -15,13 +15,21 @@ from jax import Array
 
 from nqs.batching import chunked_map
 from nqs.types import Ansatz, Configuration, Params, Walkers
+from samplers.acceptance import (
+    accepted,
+    adapted,
+    check_settings,
+    move_walkers,
+    starting_width,
+    where,
+)
 
 
 class Move(Protocol):
     """A proposal for one configuration."""
 
     def moves_per_sweep(self, x: Configuration) -> int:
-        """How many of these moves give every particle one chance to move."""
+        """Number of moves in which every particle has one chance to move."""
         ...
 
     def __call__(
@@ -49,7 +57,7 @@ class OneParticle:
     """Displace one particle, drawn at random, by a Gaussian step."""
 
     def moves_per_sweep(self, x: Array) -> int:
-        """As many as there are particles."""
+        """Number of particles."""
         return x.shape[0]
 
     def __call__(self, key: Array, x: Array, width: Array) -> tuple[Array, Array]:
@@ -71,7 +79,7 @@ def normal(key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
 
 
 class MetropolisState(NamedTuple):
-    """What the next step needs: the walkers and the width () of their moves."""
+    """The walkers and the width () of their moves."""
 
     walkers: Walkers
     width: Array
@@ -85,7 +93,7 @@ class Metropolis:
       sweeps: per step; a sweep gives every particle one chance to move.
       width: of the first move, in the length unit of the system; then adapted.
       move: the proposal.
-      acceptance: the rate that `adapt` steers towards.
+      acceptance: target of `adapt`.
     """
 
     sweeps: int = 10
@@ -107,7 +115,6 @@ class Metropolis:
     ) -> tuple[MetropolisState, dict[str, Array]]:
         """`sweeps` sweeps of every walker, leaving |psi|^2 invariant."""
         walkers, width = state
-        n_walkers = jax.tree.leaves(walkers)[0].shape[0]
         x = jax.tree.map(lambda leaf: leaf[0], walkers)
         n_moves = self.sweeps * self.move.moves_per_sweep(x)
 
@@ -122,27 +129,9 @@ class Metropolis:
             broken = ~(log_p_new < jnp.inf)  # -inf is a node, NaN and inf are not psi
             return *where(accept, (x_new, log_p_new), (x, log_p)), accept, broken
 
-        def move_all(i, carry):
-            walkers, log_p, n_accepted, n_broken = carry
-            keys = jax.random.split(jax.random.fold_in(key, i), n_walkers)
-            walkers, log_p, accept, broken = chunked_map(
-                lambda chain: move_walker(*chain), (keys, walkers, log_p)
-            )
-            counts = n_accepted + accept.astype(int), n_broken + broken.astype(int)
-            return walkers, log_p, *counts
-
-        count = jnp.zeros(n_walkers, int)
-        start = (walkers, chunked_map(log_density, walkers), count, count)
-        walkers, _, n_accepted, n_broken = jax.lax.fori_loop(
-            0, n_moves, move_all, start
-        )
-        info = {
-            "acceptance": jnp.sum(n_accepted).astype(width.dtype)
-            / (n_moves * n_walkers),
-            "width": width,
-            "non_finite": jnp.sum(n_broken),
-        }
-        return MetropolisState(walkers, width), info
+        start = (walkers, chunked_map(log_density, walkers))
+        (walkers, _), info = move_walkers(key, n_moves, move_walker, start, width.dtype)
+        return MetropolisState(walkers, width), info | {"width": width}
 
     def adapt(
         self, state: MetropolisState, info: dict[str, Array], /
@@ -151,46 +140,6 @@ class Metropolis:
         width = adapted(state.width, info["acceptance"], self.acceptance)
         return state._replace(width=width)
 
-
-def accepted(key: Array, log_ratio: Array) -> Array:
-    """True with probability min(1, exp(log_ratio)); False where it is NaN."""
-    # Not the log of a uniform number, which in float32 is zero once in 2^23 draws and
-    # would accept anything; this one is -16 at the least.
-    return -jax.random.exponential(key, (), log_ratio.dtype) < log_ratio
-
-
-def where(condition: Array, new: Any, old: Any) -> Any:
-    """`jnp.where` on pytrees, for one () condition."""
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
-
-
-def starting_width(walkers: Walkers, width: float) -> Array:
-    """The width as a () array of the dtype of the positions."""
-    dtype = jnp.result_type(*jax.tree.leaves(walkers), float)
-    return jnp.asarray(width, dtype)
-
-
-def adapted(width: Array, acceptance: Array, target: float) -> Array:
-    """One step of a proportional controller of log(width).
-
-    The acceptance falls with log(width) with a slope between 0 and about -1, so a gain
-    of one is stable, and a width wrong by 10 times is mended in about ten steps.
-    """
-    return width * jnp.exp(acceptance - target)
-
-
-def check_settings(sampler: Any) -> None:
-    """Refuse settings that no sampler can run with."""
-    name = type(sampler).__name__
-    if not (isinstance(sampler.sweeps, int) and sampler.sweeps >= 1):
-        raise ValueError(
-            f"{name}: sweeps must be a positive integer, got {sampler.sweeps!r}"
-        )
-    for field in ("width", "time_step"):
-        value = getattr(sampler, field, 1.0)
-        if not 0 < value < float("inf"):
-            raise ValueError(f"{name}: {field} must be positive, got {value!r}")
-    if not 0 < getattr(sampler, "acceptance", 0.5) < 1:
-        raise ValueError(
-            f"{name}: acceptance must lie between 0 and 1, got {sampler.acceptance!r}"
-        )
+    def limited(self, state: MetropolisState, reach: float) -> MetropolisState:
+        """State whose moves are at most about as long as `reach`."""
+        return state._replace(width=jnp.minimum(state.width, reach))

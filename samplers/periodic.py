@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -19,7 +18,7 @@ class Periodic:
     plane waves lose their digits.
 
     Attributes:
-      sampler: what moves the walkers (w, n, d); its settings are set on it.
+      sampler: moves the walkers (w, n, d), with its own settings.
       box: the periodic cell.
     """
 
@@ -28,7 +27,7 @@ class Periodic:
 
     @property
     def requires(self) -> type | None:
-        """What the inner sampler needs of an ansatz."""
+        """Capability that the inner sampler requires."""
         return self.sampler.requires
 
     @property
@@ -38,7 +37,7 @@ class Periodic:
 
     @property
     def sweeps(self) -> int:
-        """Those of the inner sampler."""
+        """Sweeps of the inner sampler."""
         return self.sampler.sweeps
 
     def init(self, walkers: Walkers, /) -> State:
@@ -53,18 +52,12 @@ class Periodic:
         return state._replace(walkers=self.box.wrap(state.walkers)), info
 
     def adapt(self, state: State, info: dict[str, Array], /) -> State:
-        """As the inner sampler does, but for widths beyond half of the cell.
+        """Adapt the inner sampler, with moves at most half as long as the cell.
 
         Such moves reach all of it. Where psi is flat, as that of two particles at rest
-        is at first, all moves are accepted and they would grow for ever.
+        is at first, all moves are accepted and would grow without limit.
         """
         state = self.sampler.adapt(state, info)
+        limited = getattr(self.sampler, "limited", None)
         reach = float(np.max(np.linalg.norm(self.box.vectors, axis=1))) / 2
-        most = {"width": reach, "time_step": reach**2}
-        return state._replace(
-            **{
-                name: jnp.minimum(value, most[name])
-                for name, value in state._asdict().items()
-                if name in most
-            }
-        )
+        return state if limited is None else limited(state, reach)

@@ -3,11 +3,11 @@
 The sites of all walkers are visited in the same random order, independent of
 their states: every single change leaves |psi|^2 invariant, and so does any sequence
 fixed beforehand; walkers draw their own values and acceptances and stay independent.
-What a change needs of the parameters is then one row of a table for all of them.
+A change then requires one row of a table of the parameters for all walkers.
 """
 
 import dataclasses
-from typing import ClassVar, NamedTuple, Protocol
+from typing import ClassVar, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ from nqs.batching import chunked_map
 from nqs.ratios.sites import site_ratios_of
 from nqs.space.lattice import Sites
 from nqs.types import Ansatz, Params
-from samplers.metropolis import check_settings, where
+from samplers.acceptance import WalkersState, check_settings, where
 
 
 class SiteMove(Protocol):
@@ -31,20 +31,24 @@ class SiteMove(Protocol):
         """Levels (k,) for the sites (k,), and log q(x|x_new) - log q(x_new|x).
 
         Args:
-          u: () uniform in [0, 1), all the randomness there is.
+          u: () uniform in [0, 1), the only random number.
           x: (s,) levels.
           sites: (k,).
         """
         ...
 
 
-@dataclasses.dataclass(frozen=True)
-class Flip:
-    """Flip one spin, of two levels."""
+class OneSite:
+    """A move of one site at a time."""
 
     def sweep(self, key: Array, x: Array) -> Array:
         """Every site once."""
         return jax.random.permutation(key, x.shape[0])[:, None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Flip(OneSite):
+    """Flip one spin, of two levels."""
 
     def __call__(self, u: Array, x: Array, sites: Array) -> tuple[Array, Array]:
         """The other level."""
@@ -52,7 +56,7 @@ class Flip:
 
 
 @dataclasses.dataclass(frozen=True)
-class Recolor:
+class Recolor(OneSite):
     """Give one site another of its levels.
 
     Attributes:
@@ -60,10 +64,6 @@ class Recolor:
     """
 
     levels: int = 3
-
-    def sweep(self, key: Array, x: Array) -> Array:
-        """Every site once."""
-        return jax.random.permutation(key, x.shape[0])[:, None]
 
     def __call__(self, u: Array, x: Array, sites: Array) -> tuple[Array, Array]:
         """Any other level, all equally likely."""
@@ -86,14 +86,8 @@ class Exchange:
         return jax.random.permutation(key, jnp.asarray(self.lattice.edges))
 
     def __call__(self, u: Array, x: Array, sites: Array) -> tuple[Array, Array]:
-        """Each the level of the other."""
+        """The levels in exchanged order."""
         return x[sites[::-1]], jnp.zeros_like(u)
-
-
-class SiteState(NamedTuple):
-    """What the next step needs: the walkers (w, s)."""
-
-    walkers: Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,13 +107,13 @@ class SiteMetropolis:
     def __post_init__(self):
         check_settings(self)
 
-    def init(self, walkers: Array, /) -> SiteState:
+    def init(self, walkers: Array, /) -> WalkersState:
         """Start at the given walkers."""
-        return SiteState(walkers)
+        return WalkersState(walkers)
 
     def step(
-        self, key: Array, ansatz: Ansatz, params: Params, state: SiteState, /
-    ) -> tuple[SiteState, dict[str, Array]]:
+        self, key: Array, ansatz: Ansatz, params: Params, state: WalkersState, /
+    ) -> tuple[WalkersState, dict[str, Array]]:
         """`sweeps` sweeps of every walker, leaving |psi|^2 invariant."""
         walkers = state.walkers
         ratios = site_ratios_of(ansatz)
@@ -159,8 +153,8 @@ class SiteMetropolis:
             "acceptance": jnp.mean(n_accepted / len(sites)),
             "non_finite": jnp.sum(n_broken),
         }
-        return SiteState(walkers), info
+        return WalkersState(walkers), info
 
-    def adapt(self, state: SiteState, info: dict[str, Array], /) -> SiteState:
-        """Nothing: a change of a site has no width."""
+    def adapt(self, state: WalkersState, info: dict[str, Array], /) -> WalkersState:
+        """Unchanged state: there is no width."""
         return state

@@ -13,10 +13,9 @@ import jax.numpy as jnp
 from jax import Array
 
 from nqs.batching import chunked_map
-from nqs.capabilities import Clusters
+from nqs.capabilities import Bonds, Clusters
 from nqs.types import Ansatz, Params
-from samplers.metropolis import check_settings
-from samplers.sites import SiteState
+from samplers.acceptance import WalkersState, check_settings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,44 +33,24 @@ class Wolff:
     def __post_init__(self):
         check_settings(self)
 
-    def init(self, walkers: Array, /) -> SiteState:
+    def init(self, walkers: Array, /) -> WalkersState:
         """Start at the given walkers."""
-        return SiteState(walkers)
+        return WalkersState(walkers)
 
     def step(
-        self, key: Array, ansatz: Ansatz, params: Params, state: SiteState, /
-    ) -> tuple[SiteState, dict[str, Array]]:
+        self, key: Array, ansatz: Ansatz, params: Params, state: WalkersState, /
+    ) -> tuple[WalkersState, dict[str, Array]]:
         """`sweeps` clusters of every walker, leaving |psi|^2 invariant.
 
         Info has the mean share of the sites in a cluster.
         """
         assert isinstance(ansatz, Clusters)
         bonds = ansatz.bonds()
-        neighbors, n = jnp.asarray(bonds.neighbors), len(bonds.neighbors)
-        itself = neighbors == jnp.arange(n)[:, None]
-        # where the bond of site i to its m-th neighbor stands in the list of the other
-        back = jnp.asarray(_reverse(bonds.neighbors))
 
         def flip(carry, key):
             x, share = carry
             key_seed, key_bonds, key_level = jax.random.split(key, 3)
-            drawn = jax.random.uniform(key_bonds, neighbors.shape) < bonds.probability
-            # one draw a bond: that of its end with the smaller number
-            owner = jnp.arange(n)[:, None] < neighbors
-            mirrored = drawn[neighbors, back]
-            together = jnp.where(owner, drawn, mirrored) & ~itself
-            together &= x[:, None] == x[neighbors]
-
-            def grow(grown):
-                _, cluster = grown
-                return cluster, cluster | jnp.any(together & cluster[neighbors], 1)
-
-            seed = jax.random.randint(key_seed, (), 0, n) == jnp.arange(n)
-            _, cluster = jax.lax.while_loop(
-                lambda grown: jnp.any(grown[0] != grown[1]),
-                grow,
-                (jnp.zeros(n, bool), seed),
-            )
+            cluster = _cluster(key_seed, key_bonds, x, bonds)
             step = jax.random.randint(key_level, (), 1, bonds.levels)
             new = jnp.where(cluster, (x + step) % bonds.levels, x)
             return (new, share + jnp.mean(cluster)), None
@@ -88,11 +67,32 @@ class Wolff:
             "acceptance": jnp.ones(()),
             "cluster_share": jnp.mean(shares) / self.sweeps,
         }
-        return SiteState(walkers), info
+        return WalkersState(walkers), info
 
-    def adapt(self, state: SiteState, info: dict[str, Array], /) -> SiteState:
-        """Nothing."""
+    def adapt(self, state: WalkersState, info: dict[str, Array], /) -> WalkersState:
+        """Unchanged state: there is no width."""
         return state
+
+
+def _cluster(key_seed: Array, key_bonds: Array, x: Array, bonds: Bonds) -> Array:
+    """Whether each site (s,) belongs to the cluster of a site drawn at random."""
+    neighbors, n = jnp.asarray(bonds.neighbors), len(bonds.neighbors)
+    drawn = jax.random.uniform(key_bonds, neighbors.shape) < bonds.probability
+    # One draw a bond: that of its end with the smaller number. `back` is the place of
+    # the bond of site i to its m-th neighbor in the list of that neighbor.
+    sites, back = jnp.arange(n)[:, None], jnp.asarray(_reverse(bonds.neighbors))
+    together = jnp.where(sites < neighbors, drawn, drawn[neighbors, back])
+    together &= (sites != neighbors) & (x[:, None] == x[neighbors])
+
+    def grow(grown):
+        _, cluster = grown
+        return cluster, cluster | jnp.any(together & cluster[neighbors], 1)
+
+    seed = jax.random.randint(key_seed, (), 0, n) == jnp.arange(n)
+    _, cluster = jax.lax.while_loop(
+        lambda grown: jnp.any(grown[0] != grown[1]), grow, (jnp.zeros(n, bool), seed)
+    )
+    return cluster
 
 
 def _reverse(neighbors) -> list[list[int]]:

@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from experiments.command_line.chain import Chain
 from experiments.command_line.options import Part
+from experiments.command_line.series import Series
 from experiments.electron_gas import ElectronGasOptions, spread_twists
 from nqs.runs import load
 
@@ -38,7 +38,7 @@ def test_a_scan_has_a_member_for_every_rs():
 
 @pytest.mark.slow
 def test_a_scan_over_rs(tmp_path, compiled, without_figures):
-    options = tiny(tmp_path / "scan", rs=(2.0, 5.0), chain_iterations=1)
+    options = tiny(tmp_path / "scan", rs=(2.0, 5.0), series_iterations=1)
     result = options.start()()
     assert [run["directory"] for run in result["runs"]] == ["rs_2", "rs_5"]
     assert (tmp_path / "scan/figures/energy_rs.png").stat().st_size > 1000
@@ -50,7 +50,7 @@ def test_a_scan_over_rs(tmp_path, compiled, without_figures):
 
 @pytest.mark.slow
 def test_an_average_over_twists(tmp_path, compiled, without_figures):
-    options = tiny(tmp_path / "twists", twist="average", twists=2, chain_iterations=1)
+    options = tiny(tmp_path / "twists", twist="average", twists=2, series_iterations=1)
     result = options.start()()
     energies = [run["energy"] for run in result["runs"]]
     assert len(set(energies)) == 2
@@ -90,4 +90,4 @@ def test_impossible_options_are_refused_before_anything_runs(tmp_path, fields, m
 def test_a_chain_is_a_part_of_the_options():
     assert isinstance(TINY.start().func, type(load))  # one run needs no chain
     chain = dataclasses.replace(TINY, rs=(1.0, 2.0)).start().__self__
-    assert isinstance(chain, Chain)
+    assert isinstance(chain, Series)

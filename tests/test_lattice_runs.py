@@ -7,13 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.classical_ising import ClassicalIsing
-from experiments.classical_potts import ClassicalPotts
-from experiments.command_line.chain import Chain
+from experiments.classical_ising import ClassicalIsingOptions
+from experiments.classical_potts import ClassicalPottsOptions
 from experiments.command_line.options import Part
-from experiments.heisenberg import Heisenberg
-from experiments.ising import Ising
-from experiments.potts import Potts
+from experiments.command_line.series import Series
+from experiments.heisenberg import HeisenbergOptions
+from experiments.ising import IsingOptions
+from experiments.potts import PottsOptions
 from nqs.ansatze import Symmetrized
 from nqs.space.lattice import Lattice
 from nqs.statistics import evaluate
@@ -21,10 +21,10 @@ from samplers import Exchange, Flip, Recolor
 
 QUICK = {"n_walkers": 32, "optimizer": Part("sgd"), "iterations": 2}
 CASES = {
-    "ising": Ising(length=(4,), **QUICK),
-    "heisenberg": Heisenberg(length=(4,), **QUICK),
-    "potts": Potts(length=(4,), ansatz=Part("jastrow"), **QUICK),
-    "classical": ClassicalIsing(
+    "ising": IsingOptions(length=(4,), **QUICK),
+    "heisenberg": HeisenbergOptions(length=(4,), **QUICK),
+    "potts": PottsOptions(length=(4,), ansatz=Part("jastrow"), **QUICK),
+    "classical": ClassicalIsingOptions(
         length=(2,), ansatz=Part("gru", (("hidden", 3),)), **QUICK
     ),
 }
@@ -73,7 +73,7 @@ def test_a_resumed_lattice_is_one_that_was_never_stopped(
 
 def test_a_trained_ring_has_the_exact_energy():
     """Four spins and a machine that can be exact, from random weights."""
-    options = Ising(length=(4,), n_walkers=256, field=1.5)
+    options = IsingOptions(length=(4,), n_walkers=256, field=1.5)
     experiment = options.experiment()
     vmc = experiment.vmc()
     walkers = experiment.hamiltonian.initial_walkers(jax.random.key(0), 256)
@@ -96,23 +96,23 @@ def test_a_trained_ring_has_the_exact_energy():
 
 
 def test_options_choose_lattice_and_parts():
-    ising = Ising(length=(6,), lattice="square", open_ends=True).experiment()
+    ising = IsingOptions(length=(6,), lattice="square", open_ends=True).experiment()
     assert ising.hamiltonian.lattice == Lattice((6, 6), "square", False)
     assert ising.sampler.move == Flip() and ising.ansatz.alpha == 1
-    assert ising.clip is None and Ising(clip=3.0).experiment().clip == 3.0
-    frustrated = Heisenberg(length=(4, 6), lattice="square", j2=0.5, sweeps=3)
+    assert ising.clip is None and IsingOptions(clip=3.0).experiment().clip == 3.0
+    frustrated = HeisenbergOptions(length=(4, 6), lattice="square", j2=0.5, sweeps=3)
     experiment = frustrated.experiment()
     lattice = Lattice((4, 6), "square")
     assert experiment.hamiltonian.j2 == 0.5 and experiment.sampler.sweeps == 3
     assert experiment.sampler.move == Exchange(lattice)
     averaged = Part("ffnn", (("hidden", (4,)), ("symmetrized", True)))
-    potts = Potts(length=(5,), q=4, ansatz=averaged).experiment()
+    potts = PottsOptions(length=(5,), q=4, ansatz=averaged).experiment()
     assert isinstance(potts.ansatz, Symmetrized) and potts.ansatz.base.levels == 4
     assert potts.sampler.move == Recolor(4)
     invariant = Part("rbm", (("symmetric", True), ("alpha", 2)))
-    rbm = Ising(length=(5,), ansatz=invariant).experiment().ansatz
+    rbm = IsingOptions(length=(5,), ansatz=invariant).experiment().ansatz
     assert rbm.lattice == Lattice((5,)) and rbm.point_group and rbm.alpha == 2
-    sampled = ClassicalPotts(ansatz=Part("boltzmann"), sampler=Part("wolff"))
+    sampled = ClassicalPottsOptions(ansatz=Part("boltzmann"), sampler=Part("wolff"))
     assert sampled.experiment().iterations == 0
     assert sampled.experiment().hamiltonian.sampled
     assert sampled.experiment().name == "classical_potts"
@@ -121,17 +121,23 @@ def test_options_choose_lattice_and_parts():
 @pytest.mark.parametrize(
     "options, message",
     [
-        (Ising(ansatz=Part("cnn")), "known are rbm, jastrow, ffnn, conv, gru"),
-        (Ising(length=(4, 4)), "tuple of 1 numbers of sites"),
-        (Ising(sampler=Part("wolff")), "known are metropolis, direct"),
-        (Ising(sampler=Part("direct"), sweeps=2), "sampler direct makes no sweeps"),
-        (Ising(sampler=Part("direct")), "Direct needs an ansatz with a DirectSampling"),
-        (Heisenberg(length=(5,), marshall=True), "requires a bipartite lattice"),
+        (IsingOptions(ansatz=Part("cnn")), "known are rbm, jastrow, ffnn, conv, gru"),
+        (IsingOptions(length=(4, 4)), "tuple of 1 numbers of sites"),
+        (IsingOptions(sampler=Part("wolff")), "known are metropolis, direct"),
         (
-            ClassicalIsing(sampler=Part("wolff")),
+            IsingOptions(sampler=Part("direct"), sweeps=2),
+            "sampler direct has no field 'sweeps'",
+        ),
+        (
+            IsingOptions(sampler=Part("direct")),
+            "Direct needs an ansatz with a DirectSampling",
+        ),
+        (HeisenbergOptions(length=(5,), marshall=True), "requires a bipartite lattice"),
+        (
+            ClassicalIsingOptions(sampler=Part("wolff")),
             "Wolff needs an ansatz with a Clusters",
         ),
-        (ClassicalIsing(temperature=(-1.0,)), "temperature must be positive"),
+        (ClassicalIsingOptions(temperature=(-1.0,)), "temperature must be positive"),
     ],
 )
 def test_mistakes_are_explained(options, message):
@@ -147,7 +153,7 @@ def test_several_temperatures_are_a_chain():
         "temperature_2": (2.0,),
     }
     chain = spins.start().__self__
-    assert isinstance(chain, Chain) and chain.name == "classical_ising"
+    assert isinstance(chain, Series) and chain.name == "classical_ising"
     with pytest.raises(ValueError, match="temperature must be one or several"):
         dataclasses.replace(spins, temperature=(2.0, 2.0)).start()
 

@@ -265,7 +265,7 @@ def test_triplets_have_spin_one():
         ({"spins": 2}, "spins must be Spins.up, down., got 2"),
         ({"density": 0.0}, "density must be finite and positive, got 0.0"),
         ({"density": math.inf}, "density must be finite and positive"),
-        ({"r3": 1.2}, "r3 must be one of 1.0, 1.1, 1.5, 2.0 fm, got 1.2"),
+        ({"r3": 1.2}, "r3 must be one of 1.0, 1.1, 1.5, 2.0, got 1.2"),
     ],
 )
 def test_impossible_matter_is_refused(fields, message):

@@ -3,7 +3,7 @@
 import pytest
 
 from experiments.command_line.options import Part
-from experiments.quantum_dot import QuantumDot
+from experiments.quantum_dot import QuantumDotOptions
 from nqs.ansatze import Backflow, PadeJastrow
 from nqs.observables import SpinSquared
 from nqs.optimizers import Schedule, Spring
@@ -12,7 +12,7 @@ from nqs.space.spins import Spins
 
 @pytest.mark.parametrize(("n", "d", "omega"), [(6, 2, 0.28), (7, 3, 1.0)])
 def test_a_dot_needs_only_its_size_and_frequency(n, d, omega):
-    experiment = QuantumDot(n=n, d=d, omega=omega).experiment()
+    experiment = QuantumDotOptions(n=n, d=d, omega=omega).experiment()
     schedule = Schedule("inverse_time", 100)
     assert experiment.optimizer == Spring(0.1 / omega, schedule)
     backflow, jastrow = experiment.ansatz.factors
@@ -23,5 +23,5 @@ def test_a_dot_needs_only_its_size_and_frequency(n, d, omega):
 
 def test_a_learning_rate_that_is_given_is_not_scaled():
     optimizer = Part("spring", (("learning_rate", 0.02),))
-    experiment = QuantumDot(omega=0.1, optimizer=optimizer).experiment()
+    experiment = QuantumDotOptions(omega=0.1, optimizer=optimizer).experiment()
     assert experiment.optimizer == Spring(0.02, Schedule("inverse_time", 100))

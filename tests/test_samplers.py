@@ -27,8 +27,8 @@ from nqs.space.spins import Spins
 from nqs.types import Function, LogPsi
 from nqs.vmc import VMC
 from samplers import AllParticles, Gibbs, Langevin, Metropolis, OneParticle, langevin
+from samplers.acceptance import accepted
 from samplers.langevin import LangevinState, log_green_ratio
-from samplers.metropolis import accepted
 
 N_CHAINS = 4096
 

@@ -89,7 +89,7 @@ def test_psi_is_antisymmetric_periodic_and_at_rest(name):
 @pytest.mark.parametrize("name", ["closed shells of pairs", "orbitals"])
 def test_psi_starts_at_the_determinant_of_plane_waves(name):
     ansatz, apply, walkers, params, _ = start(name)
-    slater = PlaneWaveSlater(Spins(7, 1), CUBE)
+    slater = PlaneWaveSlater(ansatz.spins, CUBE)
     expected = jax.vmap(lambda x: slater.apply({}, x))(walkers)
     found = apply(params, walkers)
     ratio = found.logabs - expected.logabs

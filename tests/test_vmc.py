@@ -452,7 +452,7 @@ PRECISION_CASES = {
     "rbm": (GaussianBinaryRBM(2), Gibbs(1)),
     "phase": (FeedForward((3,), phase=True), Langevin(1)),
     "slater": (SlaterJastrow(Spins(1, 1)), Metropolis(1, move=OneParticle())),
-    "anisotropic": (Slater(1, omega=(1.0, 2.0)), Metropolis(1)),
+    "anisotropic": (Slater(Spins(1, 1), omega=(1.0, 2.0)), Metropolis(1)),
 }
 
 

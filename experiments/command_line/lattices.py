@@ -1,12 +1,13 @@
-"""What the experiments on lattices have in common: lattice, ansätze and samplers."""
+"""Options of experiments on lattices: lattice, ansätze and samplers."""
 
+import abc
 import dataclasses
 from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar, Literal
 
-from experiments.command_line.chain import ChainOptions
 from experiments.command_line.options import Options, Part, PartOption
+from experiments.command_line.series import SeriesOptions
 from hamiltonians.classical import ClassicalModel
 from nqs.ansatze import (
     BinaryRBM,
@@ -32,9 +33,9 @@ class LatticeOptions(Options):
     length: tuple[int, ...] = (16,)
     """Sites along each axis; one number for a chain, or for two equal axes."""
     lattice: Literal["chain", "square", "triangular"] = "chain"
-    """Which lattice."""
+    """Shape of the lattice."""
     open_ends: bool = False
-    """No bonds around the torus."""
+    """Leave out the bonds around the torus."""
     ansatz: PartOption = Part("rbm")
     """rbm(alpha=1), rbm(symmetric=True), jastrow, ffnn, conv or gru; with
     symmetrized=True any of them is averaged over the symmetries of the lattice."""
@@ -47,14 +48,13 @@ class LatticeOptions(Options):
     n_walkers: int = 1024
     """Markov chains."""
     clip: float | None = None
-    """For gradients local energies are pulled into a window of so many mean deviations
-    on either side of their median; None for no window, as rare large ones may be all
-    that tells of signs that psi lacks."""
+    """Window for local energies in gradients, in mean deviations on either side of the
+    median; None for no window: rare large ones show where psi lacks signs."""
     evaluation_steps: int = 500
     """Sampler steps with frozen parameters, which give the result."""
 
     @property
-    def time_step(self) -> float:
+    def learning_rate(self) -> float:
         """A tenth of 1/J, with J = 1."""
         return 0.1
 
@@ -66,7 +66,7 @@ class LatticeOptions(Options):
         return Lattice(length, self.lattice, not self.open_ends)
 
     def observables(self) -> tuple[Observable, ...]:
-        """The order, with the powers that Binder's cumulant takes."""
+        """Magnetization with Binder's powers, and the structure factor."""
         powers = tuple(Magnetization(self.q, power) for power in (1, 2, 4))
         return (*powers, SiteStructureFactor(self.sites, self.q))
 
@@ -74,16 +74,16 @@ class LatticeOptions(Options):
         """The fields of `Experiment` that the options of a lattice fix."""
         return super().settings() | {"observables": self.observables()}
 
+    @abc.abstractmethod
     def move(self) -> SiteMove:
-        """How Metropolis changes a configuration."""
-        raise TypeError(f"{type(self).__name__} must say how its sites change")
+        """The proposal of Metropolis."""
 
     def _samplers(self) -> dict[str, Callable]:
         return {"metropolis": partial(SiteMetropolis, self.move()), "direct": Direct}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ClassicalOptions(LatticeOptions, ChainOptions):
+class ClassicalOptions(LatticeOptions, SeriesOptions):
     """Options of classical models at a temperature."""
 
     along, axis = "temperature", "temperature ($J$)"
@@ -92,7 +92,7 @@ class ClassicalOptions(LatticeOptions, ChainOptions):
     length: tuple[int, ...] = (8,)
     """Sites along each axis; one number for a chain, or for two equal axes."""
     lattice: Literal["chain", "square", "triangular"] = "square"
-    """Which lattice."""
+    """Shape of the lattice."""
     name: ClassVar[str]
     j: float = 1.0
     """Coupling J of neighbors, ferromagnetic where positive."""
@@ -102,9 +102,9 @@ class ClassicalOptions(LatticeOptions, ChainOptions):
     sampler: PartOption = Part("direct")
     """direct or metropolis for gru; metropolis or wolff for boltzmann."""
 
+    @abc.abstractmethod
     def model(self, sampled: bool) -> ClassicalModel:
-        """The system, of which E alone is wanted if it is only sampled."""
-        raise TypeError(f"{type(self).__name__} must say what its model is")
+        """The system; its only term is E if it is sampled, without a free energy."""
 
     def experiment(self) -> Experiment:
         """The model with a trained free energy, or Boltzmann's density as it is."""
@@ -135,11 +135,10 @@ def lattice_ansatz(
 
     Args:
       part: name and settings.
-      lattice: where it lives.
+      lattice: its sites.
       levels: q of each site.
-      cyclic: whether gru, which sees all sites before its own, treats all levels alike,
-        if nothing else is said.
-      fixed: how many sites gru puts into each level, likewise; None for any number.
+      cyclic: default of the field of gru.
+      fixed: default of the field of gru.
 
     Raises:
       ValueError: for an unknown name or field.

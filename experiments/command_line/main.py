@@ -77,9 +77,11 @@ def parts() -> dict[str, dict[str, Any]]:
     return found
 
 
-def description(part: Any) -> list[str]:
-    """The docstring of a part, and its fields with their defaults."""
-    lines = [part.__name__, "", inspect.getdoc(part) or "", ""]
+def description(part: Any, method: str | None = None) -> list[str]:
+    """The docstring of a part, with units, and its fields with their defaults."""
+    from nqs.optimizers import FirstOrder
+
+    lines = [part.__name__, "", inspect.getdoc(part) or "", "", "Fields:"]
     for field in dataclasses.fields(part):
         if field.name in ("parent", "name"):
             continue
@@ -87,7 +89,15 @@ def description(part: Any) -> list[str]:
         if field.default is not dataclasses.MISSING:
             default = f" = {field.default!r}"
         lines.append(f"  {field.name}{default}")
+    if method is not None:
+        options = ", ".join(FirstOrder.option_names(method))
+        lines += ["", f"Options of {method}: {options}"]
     return lines
+
+
+def plain(name: str) -> str:
+    """A name without case and underscores: `slater_jastrow` is `SlaterJastrow`."""
+    return name.replace("_", "").lower()
 
 
 def show_parts(arguments: list[str]) -> list[str]:
@@ -97,6 +107,7 @@ def show_parts(arguments: list[str]) -> list[str]:
       ValueError: for an unknown name, with the nearest one.
     """
     from experiments.command_line.options import nearest
+    from nqs.optimizers import METHODS
 
     known = parts()
     if not arguments:
@@ -109,11 +120,13 @@ def show_parts(arguments: list[str]) -> list[str]:
         return lines[1:]
     every = {name: part for members in known.values() for name, part in members.items()}
     name = arguments[0]
-    if name not in every:
-        raise ValueError(
-            f"part must be one of {', '.join(nearest(name, every))}, got {name!r}"
-        )
-    return description(every[name])
+    if name in METHODS:
+        return description(every["FirstOrder"], name)
+    for other, part in every.items():
+        if plain(other) == plain(name):
+            return description(part)
+    listed = ", ".join(nearest(name, every))
+    raise ValueError(f"part must be one of {listed}, got {name!r}")
 
 
 def resume(arguments: list[str]) -> None:

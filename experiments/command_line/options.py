@@ -1,5 +1,6 @@
-"""What every experiment's command line has in common: options, parts and errors."""
+"""The command line of an experiment: common options, parts and errors."""
 
+import abc
 import ast
 import dataclasses
 import difflib
@@ -24,7 +25,7 @@ UNSAVED = {"directory", "resume"}  # options that are no part of the configurati
 NATURAL = {"sr": SR, "minsr": MinSR, "spring": Spring}
 FIRST_ORDER_FIELDS = ("learning_rate", "schedule", "steps", "final", "warmup",
                       "max_norm", "weight_decay")  # fmt: skip
-NATURAL_STEPS = 100  # after so many the learning rate of a natural gradient is halved
+NATURAL_STEPS = 100  # the learning rate of a natural gradient is halved after these
 MOVES = {"all_particles": AllParticles(), "one_particle": OneParticle()}
 
 
@@ -110,8 +111,8 @@ PartOption = Annotated[
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Options(Training):
-    """Options that every experiment has; an experiment adds its own and its parts."""
+class Options(Training, abc.ABC):
+    """Options of every experiment; each adds those of its system."""
 
     ansatz: PartOption = Part("ffnn")
     """Wave function."""
@@ -125,13 +126,13 @@ class Options(Training):
     """Continue the run in the directory; options left out are taken from it."""
 
     @property
-    def time_step(self) -> float:
-        """Learning rate of a natural gradient that is given none, 1/energy."""
+    def learning_rate(self) -> float:
+        """Default learning rate of a natural gradient, 1/energy."""
         return 0.05
 
+    @abc.abstractmethod
     def experiment(self) -> Experiment:
         """The experiment that these options describe."""
-        raise TypeError(f"{type(self).__name__} must say what its experiment is")
 
     def start(self) -> Callable[[], Any]:
         """The function that runs the checked experiment, or the series of them.
@@ -163,11 +164,11 @@ class Options(Training):
         if self.sweeps is None:
             return sampler
         if "sweeps" not in {field.name for field in dataclasses.fields(sampler)}:
-            raise ValueError(f"sampler {self.sampler.name} makes no sweeps")
+            raise ValueError(f"sampler {self.sampler.name} has no field 'sweeps'")
         return dataclasses.replace(sampler, sweeps=self.sweeps)
 
     def _samplers(self) -> dict[str, Callable]:
-        """What makes a sampler, by name."""
+        """Builders of the samplers, by name."""
         return {"metropolis": metropolis, "langevin": Langevin, "gibbs": Gibbs}
 
     def _optimizer(self) -> Optimizer:
@@ -187,7 +188,7 @@ class Options(Training):
                 method, learning_rate, rates, max_norm, weight_decay, pairs
             )
 
-        def natural(method, learning_rate=self.time_step, schedule="inverse_time",
+        def natural(method, learning_rate=self.learning_rate, schedule="inverse_time",
                     steps=NATURAL_STEPS, final=0.1, warmup=0, **settings):  # fmt: skip
             rates = self._schedule(schedule, steps, final, warmup)
             return method(learning_rate=learning_rate, schedule=rates, **settings)
@@ -211,12 +212,20 @@ def metropolis(move="all_particles", **settings) -> Metropolis:
     return Metropolis(move=MOVES[move], **settings)
 
 
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """The options that name a run to be resumed."""
+
+    directory: str | None = None
+    resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+
+
 def main(
     config: type[Options], arguments: list[str] | None = None, prog: str | None = None
 ) -> None:
     """Read the command line, run the experiment, and end with 0, 1 or 2.
 
-    A mistake of the user ends with one sentence on standard error and no traceback.
+    Bad input ends with one sentence on standard error and no traceback.
     """
     try:
         arguments = sys.argv[1:] if arguments is None else arguments
@@ -240,8 +249,9 @@ def _fail(error: Exception, code: int):
 
 def _resumed_options[T: Options](config: type[T], arguments: list[str]) -> T:
     """Defaults: those of the run to be resumed, else the experiment's own."""
-    given = _directory(arguments)
-    if "--resume" not in arguments or given is None:
+    place, _ = tyro.cli(Place, args=arguments, return_unknown_args=True, add_help=False)
+    given = place.directory
+    if not place.resume or given is None:
         return config()
     path = Path(given) / "config.json"
     if not path.exists():
@@ -258,15 +268,6 @@ def _resumed_options[T: Options](config: type[T], arguments: list[str]) -> T:
         for name, value in saved.items()
     }
     return config(**values)
-
-
-def _directory(arguments: list[str]) -> str | None:
-    for i, argument in enumerate(arguments):
-        if argument.startswith("--directory="):
-            return argument.partition("=")[2]
-        if argument == "--directory" and i + 1 < len(arguments):
-            return arguments[i + 1]
-    return None
 
 
 def _tuples(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What fermions in a cube whose opposite spins attract have in common."""
+"""Options of experiments on fermions in a cube with attracting opposite spins."""
 
 import dataclasses
 from functools import partial
@@ -21,12 +21,12 @@ from samplers import Periodic
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SingletOptions(Options):
-    """Options of every experiment with such fermions."""
+    """Options of these experiments."""
 
     n: int = 14
     """Fermions."""
     n_up: int | None = None
-    """Those with spin up; None for half of them, or one more."""
+    """Fermions with spin up; None for (n + 1) // 2."""
     ansatz: PartOption = Part("pairing")
     """pairing, singlet (both with a spin-independent backflow), backflow or slater;
     pairing takes any number of pairs, and unpaired spins up in a closed shell."""
@@ -65,7 +65,7 @@ def singlet_ansatz(
     Args:
       part: name and settings.
       system: gives spins and box.
-      ranges: of the features of pairs, if nothing else is said.
+      ranges: default ranges of the features of pairs.
 
     Raises:
       ValueError: for an unknown name or field, or an open shell where none may be.

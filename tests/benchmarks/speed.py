@@ -25,9 +25,9 @@ from jax.flatten_util import ravel_pytree  # noqa: E402
 
 from experiments.command_line.options import Part  # noqa: E402
 from experiments.electron_gas import ElectronGasOptions  # noqa: E402
-from experiments.ising import Ising  # noqa: E402
+from experiments.ising import IsingOptions  # noqa: E402
 from experiments.neutron_matter import NeutronMatterOptions  # noqa: E402
-from experiments.quantum_dot import QuantumDot  # noqa: E402
+from experiments.quantum_dot import QuantumDotOptions  # noqa: E402
 from hamiltonians import HarmonicTrap  # noqa: E402
 from nqs.ansatze import FeedForward  # noqa: E402
 from nqs.laplacian.kinetic import kinetic_energy  # noqa: E402
@@ -54,16 +54,16 @@ def bosons(hidden: tuple[int, ...], optimizer, n_walkers: int) -> Experiment:
 
 STEPS = {
     "bosons_10": bosons((64, 64), FirstOrder("adam", 0.01), 1024),
-    "electrons_2": QuantumDot(n=2).experiment(),
-    "electrons_6": QuantumDot(n=6).experiment(),
-    "electrons_20": QuantumDot(n=20).experiment(),
+    "electrons_2": QuantumDotOptions(n=2).experiment(),
+    "electrons_6": QuantumDotOptions(n=6).experiment(),
+    "electrons_20": QuantumDotOptions(n=20).experiment(),
     "electron_gas_14": ElectronGasOptions().experiment(),
     "electron_gas_14_metropolis": ElectronGasOptions(
         sampler=Part("metropolis"), sweeps=10
     ).experiment(),
     "neutrons_14": NeutronMatterOptions(ansatz=Part("singlet")).experiment(),
     "neutrons_14_pairing": NeutronMatterOptions().experiment(),
-    "ising_40": Ising(length=(40,)).experiment(),
+    "ising_40": IsingOptions(length=(40,)).experiment(),
     "feed_forward_20000": bosons((128, 128), Spring(), 512),
 }
 
@@ -149,7 +149,7 @@ def step(name: str) -> dict[str, float]:
 
 def laplacian() -> dict[str, float]:
     """The forward Laplacian against a loop of Hessian-vector products."""
-    vmc, state = started(QuantumDot(n=14, n_walkers=64).experiment())
+    vmc, state = started(QuantumDotOptions(n=14, n_walkers=64).experiment())
     ansatz = vmc.ansatz
 
     def energies(kind):

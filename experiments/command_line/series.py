@@ -1,14 +1,16 @@
-"""Several runs of one experiment, each started from the one before it.
+"""A series: several runs of one experiment, each started from the one before it.
 
-A chain keeps its runs in subdirectories of its own directory, where a `config.json` has
-the options of all, and a `result.json` lists the results.
+Its runs are in subdirectories of its directory, where `config.json` has the options of
+all runs, and `result.json` lists the results.
 """
 
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
+
+import tyro
 
 from experiments.command_line.options import Options
 from nqs.runs import run
@@ -31,19 +33,19 @@ REPORTED = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Chain:
-    """Runs in the order in which they are made.
+class Series:
+    """Runs in their order.
 
     Attributes:
       name: of the experiment.
-      options: of the chain, which are written down for `--resume`.
+      options: of the series, saved for `--resume`.
       members: options of each run, by the name of its subdirectory.
-      finish: called with the directory and the list of results; what it returns goes
-        into the result of the chain.
-      short: training steps of every run but the first, which starts from nothing.
+      finish: called with the directory and the list of results; the returned fields
+        are added to the result of the series.
+      short: training steps of every run except the first.
 
     Raises:
-      ValueError: if one of the runs is impossible; nothing has run by then.
+      ValueError: if one of the runs is impossible, before anything runs.
     """
 
     name: str
@@ -57,7 +59,7 @@ class Chain:
             member.experiment()
 
     def run(self) -> dict[str, Any]:
-        """Make all runs that are not finished, and write the result of the chain.
+        """Make all runs that are not finished, and write the result of the series.
 
         Raises:
           RunError: as `nqs.run` does.
@@ -93,7 +95,7 @@ class Chain:
     def _result(
         self, options: Options, directory: Path, parent: Path
     ) -> dict[str, Any]:
-        """What a finished run has found, or that of a new one."""
+        """Result of a finished run, or of a new one."""
         experiment = options.experiment()
         done = directory / "result.json"
         if done.exists() and read_json(done)["config"] == experiment.config():
@@ -104,25 +106,27 @@ class Chain:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ChainOptions(Options):
-    """Options of an experiment one of whose options may have several values."""
+class SeriesOptions(Options):
+    """Options of an experiment of which one option may have several values."""
 
-    along: ClassVar[str]  # that option, which a chain is made along
-    axis: ClassVar[str]  # its name in a figure
-    figure: ClassVar[str]  # whose file has this name
-    chain_iterations: int | None = None
-    """Training steps of each run of a chain but the first; None for a quarter."""
+    along: ClassVar[str]  # the option with several values
+    axis: ClassVar[str]  # its label in the figure
+    figure: ClassVar[str]  # file name of the figure
+    series_iterations: Annotated[
+        int | None, tyro.conf.arg(aliases=["--chain-iterations"])
+    ] = None
+    """Training steps of each run of a series except the first; None for a quarter."""
 
     def members(self) -> Mapping[str, Self]:
-        """One run for every value; none if there is only one.
+        """Options of the run of every value; empty if there is only one.
 
         Raises:
-          ValueError: if a value is missing or twice there.
+          ValueError: if there is no value, or one occurs twice.
         """
         values = getattr(self, self.along)
         if not values or len(set(values)) < len(values):
             raise ValueError(
-                f"{self.along} must be one or several different, got {values}"
+                f"{self.along} must be one or several different values, got {values}"
             )
         return {
             f"{self.along}_{str(value).removesuffix('.0')}": dataclasses.replace(
@@ -132,17 +136,21 @@ class ChainOptions(Options):
         }
 
     def start(self) -> Callable[[], Any]:
-        """A single run, or a chain of them."""
-        members, short = self.members(), self.chain_iterations
+        """A single run, or a series."""
+        members, short = self.members(), self.series_iterations
         if not members:
+            if short is not None:
+                raise ValueError(
+                    f"series_iterations requires several values of {self.along}"
+                )
             return super().start()
         first, *_ = members.values()
         name = first.experiment().name
         short = math.ceil(self.iterations / 4) if short is None else short
-        return Chain(name, self, members, self.finish, short).run
+        return Series(name, self, members, self.finish, short).run
 
     def finish(self, parent: Path, results: list[dict[str, Any]]) -> dict[str, Any]:
-        """Draw the energies, with what is known of them."""
+        """Draw the energies with their references."""
         path = parent / "figures" / self.figure
         draw_energies(path, self.axis, getattr(self, self.along), results)
         return {}

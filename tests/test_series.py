@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from experiments.command_line.chain import Chain
 from experiments.command_line.options import Options
+from experiments.command_line.series import Series
 from nqs.runs import Experiment, load
 from nqs.runs.directory import RunError
 from nqs.runs.figures import draw_energies
@@ -47,7 +47,7 @@ def chain(directory, **fields):
         f"omega_{omega:g}": dataclasses.replace(options, omega=(omega,))
         for omega in OMEGAS
     }
-    return Chain("wells", options, members, draw, 1)
+    return Series("wells", options, members, draw, 1)
 
 
 def result_of(directory):
