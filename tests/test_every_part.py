@@ -1,0 +1,381 @@
+"""Contracts that every public part fulfills, over one table of all parts."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import hamiltonians
+import nqs.ansatze
+import nqs.observables
+import samplers
+from hamiltonians import (
+    J1J2,
+    ClassicalIsing,
+    ClassicalPotts,
+    Coulomb,
+    ElectronGas,
+    FermiGas,
+    HarmonicTrap,
+    Heisenberg,
+    InverseSquare,
+    LatticeModel,
+    NeutronMatter,
+    Potts,
+    TransverseFieldIsing,
+)
+from nqs.ansatze import (
+    Backflow,
+    BinaryRBM,
+    Boltzmann,
+    DeepSets,
+    Envelope,
+    FeedForward,
+    GaussianBinaryRBM,
+    GaussianJastrow,
+    LatticeConv,
+    MessagePassing,
+    PadeJastrow,
+    PlaneWaveSlater,
+    PowerJastrow,
+    Product,
+    RecurrentGRU,
+    SingletBackflow,
+    Slater,
+    SpinExplicit,
+    SpinJastrow,
+    Symmetrized,
+)
+from nqs.contracts import check_log_psi
+from nqs.laplacian.kinetic import kinetic_energy
+from nqs.observables import (
+    Density,
+    Magnetization,
+    MeanSquareRadius,
+    MomentumDistribution,
+    OneBodyDensity,
+    PairCorrelation,
+    PairDistribution,
+    RadialDensity,
+    SiteStructureFactor,
+    SpinPairDistribution,
+    SpinSquared,
+    StructureFactor,
+)
+from nqs.optimizers import SR, FirstOrder, MinSR, Spring
+from nqs.runs.config import from_json, to_json
+from nqs.space.lattice import Lattice
+from nqs.space.spins import Spins
+from nqs.types import Hamiltonian, LogPsi
+from samplers import (
+    Direct,
+    Exchange,
+    Flip,
+    Gibbs,
+    Langevin,
+    Metropolis,
+    OneParticle,
+    Periodic,
+    Recolor,
+    SiteMetropolis,
+    SpinsAndPositions,
+    Wolff,
+)
+
+THREE, RING, SQUARE = Spins(2, 1), Lattice((6,)), Lattice((4, 4), "square")
+BOSONS = HarmonicTrap(3, 2, 1.0, Coulomb())
+LINE = HarmonicTrap(3, 1, 1.0, InverseSquare(2.0))
+ELECTRONS = HarmonicTrap(3, 2, 1.0, Coulomb(), THREE)
+GAS = ElectronGas(Spins(1, 1), 2.0)
+TWISTED = ElectronGas(Spins(2, 1), 2.0, twist=(0.1, 0.2, 0.3))
+FERMI = FermiGas(Spins(1, 1))
+MATTER = NeutronMatter(Spins(2, 1), 0.02)
+EXPLICIT = NeutronMatter(Spins(1, 1), 0.02, spin_explicit=True)
+ISING, CHAIN, CLOCK = TransverseFieldIsing(RING), Heisenberg(RING), Potts(RING)
+COUNTED = ClassicalIsing(RING, 2.0)
+SAMPLED = ClassicalPotts(SQUARE, 1.5, sampled=True)
+SMALL = {"layers": 1, "width": 4}
+SINGLET = SingletBackflow(MATTER.spins, MATTER.box, **SMALL, channels=2)
+PAIRS = dataclasses.replace(SINGLET, pairing=True)
+EXPLICIT_PAIRS = SingletBackflow(EXPLICIT.spins, EXPLICIT.box, True, 1, 4, 2)
+GRU = RecurrentGRU(RING.n, window=3, hidden=3)
+
+# An ansatz by name, with a system that it suits.
+ANSATZE = {
+    "rbm": (GaussianBinaryRBM(4), BOSONS),
+    "root of an rbm": (GaussianBinaryRBM(4, root=True), BOSONS),
+    "feed-forward": (FeedForward((4,)), BOSONS),
+    "complex feed-forward": (FeedForward((4,), phase=True), BOSONS),
+    "deep sets": (DeepSets((4,), (4,)), BOSONS),
+    "envelope and jastrow": (Product((Envelope(), PadeJastrow())), BOSONS),
+    "gaussian jastrow": (Product((Envelope(), GaussianJastrow())), BOSONS),
+    "power jastrow": (Product((Envelope(), PowerJastrow(2.0))), LINE),
+    "backflow of bosons": (Backflow(None, **SMALL), BOSONS),
+    "slater": (Slater(THREE), ELECTRONS),
+    "slater and jastrow": (Product((Slater(THREE), PadeJastrow(THREE))), ELECTRONS),
+    "backflow": (Backflow(THREE, **SMALL, determinants=2), ELECTRONS),
+    "plane waves": (PlaneWaveSlater(TWISTED.spins, GAS.box), GAS),
+    "twisted waves": (
+        PlaneWaveSlater(TWISTED.spins, TWISTED.box, TWISTED.twist),
+        TWISTED,
+    ),
+    "twisted backflow": (
+        Backflow(THREE, **SMALL, box=TWISTED.box, twist=TWISTED.twist, ranges=(0.7,)),
+        TWISTED,
+    ),
+    "singlets": (SINGLET, MATTER),
+    "pairs": (PAIRS, MATTER),
+    "explicit spins": (SpinExplicit(EXPLICIT_PAIRS), EXPLICIT),
+    "binary rbm": (BinaryRBM(), ISING),
+    "spin jastrow": (SpinJastrow(), CHAIN),
+    "convolution": (LatticeConv(RING), ISING),
+    "recurrent": (GRU, COUNTED),
+    "symmetrized": (Symmetrized(BinaryRBM(), RING), CHAIN),
+    "feed-forward on a lattice": (FeedForward((4,), levels=3), CLOCK),
+    "boltzmann": (Boltzmann(SAMPLED), SAMPLED),
+}
+ANSATZE["plane waves"] = (PlaneWaveSlater(GAS.spins, GAS.box), GAS)
+CONTINUOUS = [
+    name for name, (_, system) in ANSATZE.items() if not hasattr(system, "lattice")
+]
+
+SAMPLERS = {
+    "metropolis": (Metropolis(2), "slater"),
+    "one particle": (Metropolis(2, move=OneParticle()), "feed-forward"),
+    "langevin": (Langevin(2), "backflow"),
+    "periodic": (Periodic(Langevin(2), TWISTED.box), "twisted waves"),
+    "gibbs": (Gibbs(2), "rbm"),
+    "explicit spins": (Metropolis(2, move=SpinsAndPositions()), "explicit spins"),
+    "flip": (SiteMetropolis(Flip()), "binary rbm"),
+    "exchange": (SiteMetropolis(Exchange(RING)), "spin jastrow"),
+    "recolor": (SiteMetropolis(Recolor(3)), "feed-forward on a lattice"),
+    "direct": (Direct(), "recurrent"),
+    "wolff": (Wolff(), "boltzmann"),
+}
+OPTIMIZERS = {
+    "adam": FirstOrder("adam", 0.01),
+    "momentum": FirstOrder("momentum", 0.01, max_norm=1.0, weight_decay=0.1),
+    "sr": SR(),
+    "minsr": MinSR(),
+    "spring": Spring(),
+}
+OBSERVABLES = {
+    "radius": (MeanSquareRadius(), "slater"),
+    "radial density": (RadialDensity(4.0, 5), "slater"),
+    "density": (Density(4.0, 2, 5), "slater"),
+    "pair correlation": (PairCorrelation(4.0, THREE, 5), "slater"),
+    "pair correlation of bosons": (PairCorrelation(4.0, None, 5), "feed-forward"),
+    "spin": (SpinSquared(THREE), "slater"),
+    "spin by exchange": (SpinSquared(MATTER.spins), "singlets"),
+    "one body": (OneBodyDensity(TWISTED.box, 5), "twisted waves"),
+    "pair distribution": (PairDistribution(TWISTED.box, THREE, 5), "twisted waves"),
+    "structure factor": (StructureFactor(TWISTED.box, THREE, 4), "twisted waves"),
+    "momentum": (
+        MomentumDistribution(TWISTED.box, THREE, TWISTED.twist, 4),
+        "twisted waves",
+    ),
+    "spin pairs": (SpinPairDistribution(TWISTED.box, THREE, 5), "twisted waves"),
+    "magnetization": (Magnetization(), "binary rbm"),
+    "sites": (SiteStructureFactor(RING), "binary rbm"),
+}
+SYSTEMS = {str(type(system).__name__): system for _, system in ANSATZE.values()} | {
+    "FermiGas": FERMI,
+    "J1J2": J1J2(RING, j2=0.3),
+}
+
+
+@functools.cache
+def start(name, dtype="float64"):
+    """Ansatz, system, parameters off their start, and four walkers."""
+    ansatz, system = ANSATZE[name]
+    walkers = system.initial_walkers(jax.random.key(1), 4)
+    walkers = jax.tree.map(
+        lambda a: a.astype(dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a,
+        walkers,
+    )
+    params = ansatz.init(jax.random.key(2), jax.tree.map(lambda a: a[0], walkers))
+    leaves, tree = jax.tree.flatten(params)
+    keys = jax.random.split(jax.random.key(3), len(leaves) + 1)
+    leaves = [
+        leaf + 0.1 * jax.random.normal(key, leaf.shape, leaf.dtype)
+        for key, leaf in zip(keys[1:], leaves, strict=True)
+    ]
+    return ansatz, system, jax.tree.unflatten(tree, leaves), walkers
+
+
+def public(room, kind=object):
+    members = {name: getattr(room, name) for name in room.__all__}
+    return {
+        name
+        for name, member in members.items()
+        if isinstance(member, type)
+        and issubclass(member, kind)
+        and not getattr(member, "__abstractmethods__", None)
+        and not getattr(member, "_is_protocol", False)
+    }
+
+
+def names_within(part):
+    """Names of the classes of a part and of the parts in its fields."""
+    found = {type(part).__name__}
+    if dataclasses.is_dataclass(part):
+        for field in dataclasses.fields(part):
+            value = getattr(part, field.name, None)
+            for inner in value if isinstance(value, tuple) else (value,):
+                found |= (
+                    names_within(inner) if dataclasses.is_dataclass(inner) else set()
+                )
+    return found
+
+
+def test_the_table_holds_every_public_part():
+    tables = {
+        nqs.ansatze: [ansatz for ansatz, _ in ANSATZE.values()],
+        samplers: [sampler for sampler, _ in SAMPLERS.values()],
+        nqs.observables: [observable for observable, _ in OBSERVABLES.values()],
+    }
+    inside = {MessagePassing.__name__, "AllParticles"}  # of another part
+    for room, parts in tables.items():
+        listed = set().union(*(names_within(part) for part in parts)) | inside
+        assert public(room) <= listed, public(room) - listed
+    concrete = public(hamiltonians, Hamiltonian) - {LatticeModel.__name__}
+    assert concrete <= set(SYSTEMS), concrete - set(SYSTEMS)
+
+
+EVERY = {
+    **{name: ansatz for name, (ansatz, _) in ANSATZE.items()},
+    **SYSTEMS,
+    **{f"sampler {name}": sampler for name, (sampler, _) in SAMPLERS.items()},
+    **{f"optimizer {name}": part for name, part in OPTIMIZERS.items()},
+    **{f"observable {name}": part for name, (part, _) in OBSERVABLES.items()},
+}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_part_is_its_own_configuration(name):
+    again = from_json(to_json(EVERY[name]))
+    assert again == EVERY[name] and hash(again) == hash(EVERY[name])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ANSATZE)
+def test_psi_is_scalar_and_follows_the_precision_of_the_walkers(name, dtype):
+    ansatz, system, params, walkers = start(name, dtype)
+    if hasattr(system, "lattice"):
+        params = jax.tree.map(lambda leaf: leaf.astype(dtype), params)
+    psi = jax.eval_shape(ansatz.apply, params, jax.tree.map(lambda a: a[0], walkers))
+    assert isinstance(psi, LogPsi) and psi.sign.shape == psi.logabs.shape == ()
+    if params:
+        assert psi.logabs.dtype == dtype
+        assert all(leaf.dtype == dtype for leaf in jax.tree.leaves(params))
+
+
+@pytest.mark.parametrize("name", ANSATZE)
+def test_psi_has_the_symmetries_of_its_system(name):
+    ansatz, system, params, walkers = start(name)
+    check_log_psi(ansatz, system, params, walkers)
+
+
+@pytest.mark.parametrize("name", CONTINUOUS)
+def test_both_laplacians_agree(name):
+    ansatz, system, params, walkers = start(name)
+    if name == "explicit spins":
+        ansatz, walkers = system._labeled(ansatz), walkers.positions
+
+    @jax.jit
+    def both(x):
+        forward = kinetic_energy(ansatz, params, x)
+        return forward, kinetic_energy(ansatz, params, x, laplacian="loop")
+
+    forward, loop = both(walkers[0])
+    np.testing.assert_allclose(forward, loop, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", ANSATZE)
+def test_local_energy_is_the_finite_sum_of_its_terms(name):
+    ansatz, system, params, walkers = start(name)
+    x = jax.tree.map(lambda a: a[0], walkers)
+
+    @jax.jit
+    def evaluate(x):
+        return system.terms(ansatz, params, x), system.local_energy(ansatz, params, x)
+
+    terms, energy = evaluate(x)
+    assert all(term.shape == () for term in terms.values()) and np.isfinite(energy)
+    np.testing.assert_allclose(sum(terms.values()), energy, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_first_walkers_are_finite_and_reproducible(name):
+    system = SYSTEMS[name]
+    for leaf, again in zip(
+        jax.tree.leaves(system.initial_walkers(jax.random.key(0), 5)),
+        jax.tree.leaves(system.initial_walkers(jax.random.key(0), 5)),
+        strict=True,
+    ):
+        assert leaf.shape[:2] == (5, system.n) and np.all(np.isfinite(leaf))
+        np.testing.assert_array_equal(leaf, again)
+    with pytest.raises(ValueError, match="n_walkers must be at least 1, got 0"):
+        system.initial_walkers(jax.random.key(0), 0)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_step_keeps_the_form_of_the_walkers(name):
+    sampler, ansatz = SAMPLERS[name]
+    ansatz, _, params, walkers = start(ansatz)
+    step = jax.jit(lambda key, state: sampler.step(key, ansatz, params, state))
+    state, info = step(jax.random.key(0), sampler.init(walkers))
+    state = sampler.adapt(state, info)
+    again, _ = step(jax.random.key(0), sampler.init(walkers))
+    assert jax.tree.map(jnp.shape, state.walkers) == jax.tree.map(jnp.shape, walkers)
+    for leaf, first in zip(
+        jax.tree.leaves(again.walkers), jax.tree.leaves(state.walkers), strict=True
+    ):
+        np.testing.assert_array_equal(leaf, first)
+    assert 0 <= info["acceptance"] <= 1
+    assert all(jnp.shape(value) == () for value in info.values())
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_update_is_finite_and_downhill(name):
+    ansatz, system, params, walkers = start("feed-forward")
+    transformation = OPTIMIZERS[name].build()
+    energies = jnp.asarray([1.0, 2.0, -1.0, 0.5])
+
+    def log_psi(params, x):
+        return ansatz.apply(params, x).logabs
+
+    centered = energies - jnp.mean(energies)
+    slopes = jax.vmap(jax.grad(log_psi), (None, 0))(params, walkers)
+    gradient = jax.tree.map(
+        lambda o: 2 * jnp.tensordot(centered, o, 1) / len(energies), slopes
+    )
+    update, _ = transformation.update(
+        gradient,
+        transformation.init(params),
+        params,
+        ansatz=ansatz,
+        walkers=walkers,
+        local_energy=energies,
+        weights=None,
+        chunk_size=None,
+    )
+    assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(update))
+    products = jax.tree.map(lambda g, u: jnp.sum(g * u), gradient, update)
+    assert sum(jax.tree.leaves(products)) < 0
+
+
+@pytest.mark.parametrize("name", OBSERVABLES)
+def test_an_observable_has_the_shape_of_its_grid(name):
+    observable, ansatz = OBSERVABLES[name]
+    ansatz, _, params, walkers = start(ansatz)
+    value = jax.jit(lambda x: observable(ansatz, params, x))(walkers[0])
+    curves = getattr(observable, "curves", ())
+    points = () if observable.grid is None else observable.grid.shape
+    if len(points) == 3:
+        points = points[:2]
+    assert value.shape == ((len(curves), *points) if curves else points)
+    assert value.dtype == jnp.float64 and np.all(np.isfinite(value))
