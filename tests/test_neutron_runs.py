@@ -33,7 +33,7 @@ def test_densities_make_a_chain(tmp_path, compiled, without_figures):
     assert (tmp_path / "chain/figures/equation_of_state.png").stat().st_size > 1000
     for run in result["runs"]:
         assert set(run["terms"]) == {"kinetic", "two_body", "three_body"}
-        assert "total_spin" in run["observables"]
+        assert "spin_squared" in run["observables"]
         assert math.isfinite(run["energy"])
 
 
