@@ -47,7 +47,7 @@ def measured(ansatz, iterations, name):
         nqs.Experiment(
             hamiltonian=gas,
             ansatz=ansatz,
-            sampler=Periodic(Langevin(sweeps=5), gas.box),
+            sampler=Periodic(Langevin(sweeps=3), gas.box),
             optimizer=SR(learning_rate=0.2),
             observables=(
                 PairDistribution(*spins),
@@ -55,8 +55,9 @@ def measured(ansatz, iterations, name):
                 MomentumDistribution(*spins),
             ),
             n_walkers=128,
+            burn_in=60,
             iterations=iterations,
-            evaluation_steps=100,
+            evaluation_steps=80,
             directory=str(directory),
         )
     )
