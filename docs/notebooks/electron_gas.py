@@ -6,7 +6,7 @@
 #
 # $$
 # H = -\frac{1}{2 r_s^2} \sum_i \nabla_i^2
-#   + \frac{1}{r_s} \left( \sum_{i<j} \psi(x_i - x_j) + \frac{n \xi}{2} \right)
+#   + \frac{1}{r_s} \Big( \sum_{i<j} \psi(x_i - x_j) + \frac{n \xi}{2} \Big)
 # $$
 #
 # with the Ewald potential $\psi$ and the Madelung constant $\xi$.
@@ -25,7 +25,7 @@ from nqs.observables import MomentumDistribution, PairDistribution, StructureFac
 from nqs.optimizers import SR
 from samplers import Langevin, Periodic
 
-plt.rcParams["figure.dpi"] = 72
+plt.rcParams["figure.dpi"] = 90
 gas = ElectronGas(n_up=7, n_down=7, rs=2.0)
 for reference in gas.references():
     print(f"{reference.value / gas.n:.6f} {reference.kind}: {reference.source}")
@@ -34,8 +34,8 @@ for reference in gas.references():
 # Energies are those of all electrons; the lines above divide by 14. Hartree-Fock is an
 # upper bound, the determinant of plane waves. The ansatz of this notebook multiplies
 # it with a Jastrow factor of two parameters, which trains in seconds. The experiment
-# `electron_gas` uses neural backflow and takes about an hour (see the page on the
-# electron gas).
+# `electron_gas` uses neural backflow and takes tens of minutes: see the page
+# [Electron gas](../systems/electron-gas.html).
 
 
 # %%
@@ -87,7 +87,7 @@ for name, result in (("determinant", bare), ("with Jastrow", trained)):
 print(PairDistribution(gas.box, gas.n_up, gas.n_down).curves)
 
 # %%
-figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained", sharey=True)
+figure, axes = plt.subplots(1, 2, figsize=(7.5, 3), layout="constrained", sharey=True)
 for i, title in enumerate(("equal spins", "opposite spins")):
     for found, label in ((bare_profiles, "determinant"), (profiles, "with Jastrow")):
         r = found["pair_distribution_grid"]
@@ -104,7 +104,7 @@ plt.show()
 # outside. Correlation lowers it inside and raises it outside.
 
 # %%
-figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
+figure, axes = plt.subplots(1, 2, figsize=(7.5, 3), layout="constrained")
 for found, label in ((bare_profiles, "determinant"), (profiles, "with Jastrow")):
     names = "structure_factor", "momentum_distribution"
     for axis, name in zip(axes, names, strict=True):

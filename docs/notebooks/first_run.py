@@ -26,7 +26,7 @@ from nqs.optimizers import FirstOrder
 from samplers import Metropolis
 
 directory = Path(tempfile.mkdtemp()) / "dot"
-plt.rcParams["figure.dpi"] = 72
+plt.rcParams["figure.dpi"] = 90
 
 # %% [markdown]
 # An experiment consists of four parts (ansatz, Hamiltonian, sampler, optimizer), the
@@ -82,7 +82,7 @@ print(f"virial ratio {mean:.4f} +- {error:.4f}")
 # %%
 rows = [json.loads(line) for line in (directory / "metrics.jsonl").open()]
 step = [row["step"] for row in rows]
-figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
+figure, (left, right) = plt.subplots(1, 2, figsize=(7.5, 3), layout="constrained")
 left.plot(step, [row["energy"] for row in rows])
 left.axhline(3, color="black", lw=0.8, ls="--")
 left.set(xlabel="step", ylabel="energy (hartree)")
@@ -99,7 +99,7 @@ plt.show()
 # %%
 found = np.load(directory / "observables.npz")
 r, density, error = (found[f"density{end}"] for end in ("_grid", "", "_error"))
-figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
+figure, (left, right) = plt.subplots(1, 2, figsize=(7.5, 3), layout="constrained")
 left.errorbar(r, density, error)
 left.set(xlabel="r (bohr)", ylabel="density (bohr$^{-2}$)")
 right.plot(found["pair_correlation_grid"], found["pair_correlation"][1])
