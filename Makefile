@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test check lint benchmark slow clean
+.PHONY: demo test check lint docs benchmark slow clean
 
 demo: $(VENV)/installed
 	$(RUN) -m experiments.quantum_dot --n 2 --omega 1 --ansatz "ffnn(jastrow=True)" \
@@ -13,7 +13,7 @@ demo: $(VENV)/installed
 test: $(VENV)/installed
 	$(RUN) -m pytest --numprocesses auto --dist loadfile
 
-check: demo
+check: demo $(VENV)/installed-docs
 	$(RUN) -m tests.check
 
 slow: $(VENV)/installed
@@ -27,6 +27,9 @@ lint: $(VENV)/installed
 	$(RUN) -m ruff check .
 	$(RUN) -m pyright
 
+docs: $(VENV)/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
+
 $(VENV)/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 12) or sys.exit("nqs needs \
 	Python 3.12 or newer, but $(PYTHON) is " + sys.version.split()[0] + ": install one \
@@ -36,5 +39,9 @@ $(VENV)/installed: pyproject.toml
 	$(RUN) -m pip install --quiet --editable ".[dev]"
 	@touch $@
 
+$(VENV)/installed-docs: $(VENV)/installed
+	$(RUN) -m pip install --quiet --editable ".[docs]"
+	@touch $@
+
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) site

@@ -1,10 +1,13 @@
-"""Checks of the toolkit as users run it: `make check`, about five minutes.
+"""Checks of the toolkit as users run it: `make check`, about seven minutes.
 
 Optimized programs, short experiments against exact energies, the wheel in a clean
-environment, and a folder that hides a package of the toolkit.
+environment, a folder that hides a package of the toolkit, and the documentation with
+its notebooks.
 """
 
 import json
+import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -32,6 +35,10 @@ def call(command: list[str], folder: Path) -> str:
     if done.returncode:
         raise SystemExit(f"{done.stdout}{done.stderr}\nstatus {done.returncode}")
     return done.stdout
+
+
+# what a page would load from elsewhere
+EXTERNAL = re.compile(r"<(?:script|link|img)\b[^>]*?(?:src|href)=[\"']?(?:https?:)?//")
 
 
 def check_energies(folder: Path) -> None:
@@ -69,9 +76,24 @@ def check_wheel(folder: Path) -> None:
     assert "hides the package samplers of nqs" in done.stderr, done.stderr
 
 
+def check_docs(folder: Path) -> None:
+    """Build the documentation without warnings; its pages load nothing from outside."""
+    os.environ["NO_MKDOCS_2_WARNING"] = "1"  # an advertisement
+    site = folder / "site"
+    call([sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet",
+          "--site-dir", str(site)], ROOT)  # fmt: skip
+    pages = sorted(site.rglob("*.html"))
+    assert len(pages) > 20, pages
+    for page in pages:
+        text = page.read_text()
+        assert not EXTERNAL.search(text), f"{page.name} loads {EXTERNAL.search(text)}"
+        assert "cdn." not in text and "Traceback (most recent" not in text, page.name
+
+
 if __name__ == "__main__":
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as temporary:
         check_energies(Path(temporary))
         check_wheel(Path(temporary))
+        check_docs(Path(temporary))
     print(f"all checks passed in {time.monotonic() - started:.0f} s")

@@ -57,15 +57,13 @@ class Hop:
     model: BoseHubbard
 
     def sweep(self, key, x):
-        edges = self.model.lattice.edges
-        both = jnp.asarray(np.concatenate([edges, edges[:, ::-1]]))
-        return jax.random.permutation(key, both)
+        return jax.random.permutation(key, jnp.asarray(self.model.lattice.edges))
 
     def __call__(self, u, x, sites):
-        a, b = x[sites[0]], x[sites[1]]
-        fits = (a > 0) & (b < self.model.levels - 1)
-        values = jnp.where(fits, jnp.stack([a - 1, b + 1]), x[sites])
-        return values, jnp.zeros_like(u)
+        hop = jnp.where(u < 0.5, 1, -1)  # either way, so that it can be undone
+        values = x[sites] + jnp.stack([-hop, hop])
+        fits = jnp.all((values >= 0) & (values < self.model.levels))
+        return jnp.where(fits, values, x[sites]), jnp.zeros_like(u)
 
 
 def test_own_lattice_model_reaches_the_exact_energy(optimized):
@@ -88,6 +86,19 @@ def test_own_lattice_model_reaches_the_exact_energy(optimized):
     assert 0.2 < info["acceptance"] < 0.95
     error = np.std(energies[-50:]) / np.sqrt(50)
     assert abs(np.mean(energies[-50:]) - exact) < 5e-3 * abs(exact) + 4 * error
+
+
+def test_move_is_as_likely_as_its_reverse_on_the_same_sites():
+    model = BoseHubbard()
+    hop, x = Hop(model), jnp.asarray(configurations(model))
+    weights = model.levels ** np.arange(model.n)
+    for sites in jnp.asarray(model.lattice.edges):
+        counts = np.zeros((model.levels**model.n,) * 2, int)
+        for u in (0.25, 0.75):
+            values, _ = jax.vmap(lambda x, u=u, sites=sites: hop(u, x, sites))(x)
+            there = x.at[:, sites].set(values)
+            np.add.at(counts, (np.asarray(x @ weights), np.asarray(there @ weights)), 1)
+        np.testing.assert_array_equal(counts, counts.T)
 
 
 def test_exact_ground_state_has_zero_variance():

@@ -36,11 +36,20 @@ def test_first_script_finds_the_two_electron_dot(tmp_path, monkeypatch, optimize
     assert quartic.apply(params, x).logabs == -4
 
 
-def test_parts_of_ones_own_find_the_double_well(tmp_path, monkeypatch, optimized):
-    result = run_blocks(blocks("docs/extending.md"), tmp_path, monkeypatch)["result"]
-    exact = result["references"][0]["value"]
-    excess = result["energy"] - exact
-    assert -3 * result["energy_error"] < excess < 2e-3
+def test_parts_of_ones_own_reach_exact_energies(tmp_path, monkeypatch, optimized):
+    names = run_blocks(blocks("docs/extending.md"), tmp_path, monkeypatch)
+    for name, tolerance in (("result", 2e-3), ("bosons", 2e-2)):
+        found = names[name]
+        excess = found["energy"] - found["references"][0]["value"]
+        assert -3 * found["energy_error"] < excess < tolerance
+    probability, error = names["result"]["observables"]["at_barrier"]
+    assert 0 < error < 0.1 * probability < 0.1
+
+
+def test_blocks_of_other_pages_run(tmp_path, monkeypatch):
+    (first,) = blocks("docs/first-run.md")
+    assert first == blocks("README.md")[0]
+    run_blocks(blocks("docs/method/statistics.md"), tmp_path, monkeypatch)
 
 
 def test_readme_is_a_landing_page():

@@ -57,8 +57,8 @@ class NaturalGradient:
       noise: multiple of |learning_rate eps|^2, with the peak of the learning rate, that
         is added to the damping. That is the squared angle of a step which follows
         every walker; most of it is noise where it is large, as for many particles and
-        early, and noise in the parameters costs energy (`experiments/README.md`). It
-        falls as the variance does, like the damping of Levenberg and Marquardt that
+        early, and noise in the parameters costs energy (`docs/method/optimizers.md`).
+        It falls as the variance does, like the damping of Levenberg and Marquardt that
         keeps quadratic convergence (N. Yamashita and M. Fukushima, Computing Suppl.
         15, 239 (2001)).
       momentum: mu of SPRING; 0 for SR.
