@@ -26,7 +26,7 @@ from nqs.optimizers import SR
 from samplers import Langevin, Periodic
 
 plt.rcParams["figure.dpi"] = 90
-gas = ElectronGas(n_up=7, n_down=7, rs=2.0)
+gas = ElectronGas(nqs.Spins(up=7, down=7), rs=2.0)
 for reference in gas.references():
     print(f"{reference.value / gas.n:.6f} {reference.kind}: {reference.source}")
 
@@ -39,9 +39,9 @@ for reference in gas.references():
 
 # %%
 directory = Path(tempfile.mkdtemp()) / "gas"
-slater = PlaneWaveSlater(gas.n_up, gas.box)
-jastrow = PadeJastrow(gas.n_up, gas.rs, 1.1, gas.box)
-spins = gas.box, gas.n_up, gas.n_down
+slater = PlaneWaveSlater(gas.spins, gas.box)
+jastrow = PadeJastrow(gas.spins, gas.rs, 1.1, gas.box)
+system = gas.box, gas.spins
 result = nqs.run(
     nqs.Experiment(
         hamiltonian=gas,
@@ -49,9 +49,9 @@ result = nqs.run(
         sampler=Periodic(Langevin(sweeps=3), gas.box),
         optimizer=SR(learning_rate=0.2),
         observables=(
-            PairDistribution(*spins),
-            StructureFactor(*spins),
-            MomentumDistribution(*spins),
+            PairDistribution(*system),
+            StructureFactor(*system),
+            MomentumDistribution(*system),
         ),
         n_walkers=128,
         burn_in=60,
@@ -82,7 +82,7 @@ print(f"share of the correlation energy {(energy - bound) / (published - bound):
 # and $n(k)$ is 1 inside of the Fermi sphere and 0 outside.
 
 # %%
-k = gas.box.wave_numbers(gas.n_up) @ gas.box.reciprocal  # (7, 3)
+k = gas.box.wave_numbers(gas.spins.up) @ gas.box.reciprocal  # (7, 3)
 rng = np.random.default_rng(0)
 directions = rng.normal(size=(2000, 3))
 directions /= np.linalg.norm(directions, axis=1, keepdims=True)

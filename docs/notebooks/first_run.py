@@ -36,14 +36,15 @@ plt.rcParams["figure.dpi"] = 90
 # the cusp of two electrons of opposite spin.
 
 # %%
-trap = HarmonicTrap(n=2, d=2, omega=1.0, interaction=Coulomb(), n_up=1)
+spins = nqs.Spins(up=1, down=1)
+trap = HarmonicTrap(n=2, d=2, omega=1.0, interaction=Coulomb(), spins=spins)
 result = nqs.run(
     nqs.Experiment(
         hamiltonian=trap,
-        ansatz=SlaterJastrow(n_up=1, omega=1.0),
+        ansatz=SlaterJastrow(spins, omega=1.0),
         sampler=Metropolis(sweeps=10),
         optimizer=FirstOrder("adam", learning_rate=0.03),
-        observables=(RadialDensity(4.0), PairCorrelation(5.0, n_up=1)),
+        observables=(RadialDensity(4.0), PairCorrelation(5.0, spins)),
         iterations=150,
         evaluation_steps=150,
         directory=str(directory),

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hamiltonians import kinetic_energy
-from nqs import Experiment, Hamiltonian, LogPsi, Reference, run
+from nqs import Experiment, Hamiltonian, LogPsi, Reference, Spins, run
 from nqs.optimizers import SR
 from samplers import Metropolis
 
@@ -139,7 +139,7 @@ print("variance  ", result["variance"])
 from hamiltonians import HarmonicTrap  # noqa: E402
 from nqs.runs.directory import RunError  # noqa: E402
 
-fermions = HarmonicTrap(n=2, d=1, n_up=2)
+fermions = HarmonicTrap(n=2, d=1, spins=Spins(up=2))
 try:
     run(
         Experiment(
