@@ -670,7 +670,7 @@ def test_impossible_settings_are_refused(part, setting, message):
         (Slater(Spins(1, 1), omega=-1.0), "omega must be .*positive.* got -1.0"),
         (FeedForward(omega=0.0), "omega must be .*positive.* got 0.0"),
         (DeepSets(omega=(1.0, 1.0)), r"d=1 of them, got \(1.0, 1.0\)"),
-        (PadeJastrow(), "cusp diverges in one dimension"),
+        (PadeJastrow(), "d must be 2 or 3 for a Coulomb cusp, got d=1"),
     ],
 )
 def test_ansatz_unlike_the_configuration_is_refused(ansatz, message):

@@ -307,7 +307,7 @@ def test_program_text_is_independent_of_earlier_traces():
     text = program_text()
     assert "@relative_features_" in text and "@message_sum_" in text
     message_sum.cache_clear()
-    backflow._periodic_pairs.cache_clear()
+    backflow.periodic_pairs.cache_clear()
     jax.clear_caches()
     jax.eval_shape(message_sum(jnp.cos), *relative_messages(jnp.ones((3, 2))))
     relative_features(lambda one, other: one - other)

@@ -361,7 +361,7 @@ def test_the_gradient_is_the_slope_of_the_energy():
     [
         (lambda: BinaryRBM(0), "alpha must be an integer >= 1, got 0"),
         (lambda: BinaryRBM(levels=1), "levels must be an integer >= 2, got 1"),
-        (lambda: BinaryRBM(point_group=True), "needs the lattice"),
+        (lambda: BinaryRBM(point_group=True), "point_group must be False"),
         (lambda: SpinJastrow(1), "levels must be an integer >= 2, got 1"),
         (lambda: LatticeConv(Lattice((4,), periodic=False)), "periodic Lattice, got"),
         (lambda: LatticeConv(Graph(2, ((0, 1),))), "periodic Lattice, got"),
@@ -372,9 +372,12 @@ def test_the_gradient_is_the_slope_of_the_energy():
         (lambda: RecurrentGRU(0), "n must be an integer >= 1, got 0"),
         (lambda: RecurrentGRU(4, layers=0), "layers must be an integer >= 1"),
         (lambda: RecurrentGRU(4, window=0), "window must be an integer >= 1"),
-        (lambda: RecurrentGRU(4, fixed=(1, 2)), r"4 sites .* 2 levels, got \(1, 2\)"),
-        (lambda: RecurrentGRU(4, fixed=(4,)), r"2 levels, got \(4,\)"),
-        (lambda: RecurrentGRU(4, fixed=(5, -1)), r"2 levels, got \(5, -1\)"),
+        (
+            lambda: RecurrentGRU(4, fixed=(1, 2)),
+            r"fixed must be 2 .* sum 4, got \(1, 2\)",
+        ),
+        (lambda: RecurrentGRU(4, fixed=(4,)), r"sum 4, got \(4,\)"),
+        (lambda: RecurrentGRU(4, fixed=(5, -1)), r"sum 4, got \(5, -1\)"),
         (lambda: RecurrentGRU(4, fixed=(2, 2), cyclic=True), "cyclic must be False"),
     ],
 )
@@ -385,9 +388,7 @@ def test_impossible_settings_are_refused(make, message):
 
 def test_recurrent_state_refuses_another_number_of_sites():
     ansatz = RecurrentGRU(4)
-    with pytest.raises(
-        ValueError, match=r"n=4 sites do not fit levels of shape \(5,\)"
-    ):
+    with pytest.raises(ValueError, match=r"must have shape \(4,\), got \(5,\)"):
         ansatz.init(jax.random.key(0), jnp.zeros(5, int))
 
 

@@ -174,5 +174,5 @@ def test_number_of_sines_and_cosines_is_linear_in_particles():
 def test_an_open_shell_and_a_twist_without_a_box_are_refused():
     with pytest.raises(ValueError, match="nearest closed shells are 1 and 7"):
         gas(Spins(4, 4), CUBE).init(jax.random.key(0), jnp.ones((8, 3)))
-    with pytest.raises(ValueError, match="twist needs a box"):
+    with pytest.raises(ValueError, match="twist must be None without a box"):
         Backflow(Spins(1), twist=TWIST)

@@ -276,7 +276,7 @@ def test_impossible_settings_are_refused(make, message):
 
 
 def test_more_spins_down_than_up_are_refused():
-    with pytest.raises(ValueError, match="n_up >= n_down, got 1 and 2"):
+    with pytest.raises(ValueError, match="up >= down .* got Spins.up=1, down=2"):
         SingletBackflow(Spins(1, 2), CUBE, pairing=True).init(
             jax.random.key(0), jnp.ones((3, 3))
         )

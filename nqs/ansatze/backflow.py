@@ -12,6 +12,7 @@ Pescia et al., Phys. Rev. B 110, 035108 (2024); D. Luo and B. K. Clark, Phys. Re
 import functools
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -19,15 +20,21 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from nqs.ansatze.jastrow import squared_length
-from nqs.ansatze.layers import check_elementwise, named_activation
+from nqs.ansatze.jastrow import joined_waves, squared_length
+from nqs.ansatze.layers import (
+    check_elementwise,
+    check_integers,
+    named_activation,
+    oscillator_lengths,
+    zero_dense,
+)
 from nqs.ansatze.log_derivatives import LayerwiseDerivatives
 from nqs.ansatze.plane_waves import plane_waves
 from nqs.ansatze.slater import log_determinants, oscillator_orbitals
 from nqs.checks import positive
 from nqs.laplacian.messages import message_sum
 from nqs.laplacian.pairs import relative_features
-from nqs.laplacian.waves import pair_waves, squared_distance, waves
+from nqs.laplacian.waves import pair_waves, squared_distance
 from nqs.space.box import Box
 from nqs.space.spins import Spins, check_spins
 from nqs.types import LogPsi
@@ -56,19 +63,16 @@ class MessagePassing(nn.Module):
         W_i, W_j and W_e act separately, which equals one matrix on the concatenated
         features, with n instead of n^2 products for the first two.
         """
-        dtype = particles.dtype
         f = named_activation(self.activation)
-
-        def dense(bias: bool = False) -> nn.Dense:
-            return nn.Dense(self.width, use_bias=bias, param_dtype=dtype)
-
-        h = dense()(particles)
+        dense = partial(nn.Dense, self.width, param_dtype=particles.dtype)
+        h = dense(use_bias=False)(particles)
         for _ in range(self.layers):
-            projections = dense(bias=True)(h), dense()(h), dense()(pairs)
+            of_i, of_j = dense()(h), dense(use_bias=False)(h)
+            of_pairs = dense(use_bias=False)(pairs)
             gathered = jnp.zeros_like(h)
             if len(h) > 1:
-                gathered = message_sum(f, self.relative)(*projections)
-            h = h + f(dense(bias=True)(h) + dense()(gathered))
+                gathered = message_sum(f, self.relative)(of_i, of_j, of_pairs)
+            h = h + f(dense()(h) + dense(use_bias=False)(gathered))
         return h
 
 
@@ -92,11 +96,11 @@ class Backflow(LayerwiseDerivatives, nn.Module):
       box: the periodic cell; None for the trap.
       twist: of the plane waves, in fractions of the reciprocal lattice vectors.
       ranges: of Gaussians among the features of a pair in a box, in length units; they
-        resolve how particles meet.
+        resolve short distances.
 
     Raises:
       ValueError: unless sizes are positive integers and ranges are positive, and for a
-        twist without a box.
+        twist without a box or without spins.
     """
 
     spins: Spins | None = None
@@ -111,87 +115,76 @@ class Backflow(LayerwiseDerivatives, nn.Module):
 
     def __post_init__(self):
         super().__post_init__()
-        check_ranges(self.ranges)
+        check_backflow(self, "determinants")
         if self.twist is not None and (self.box is None or self.spins is None):
-            raise ValueError("a twist needs a box, and a determinant to act on")
-        for field in ("layers", "width", "determinants"):
-            value = getattr(self, field)
-            if not (isinstance(value, int) and value >= 1):
-                raise ValueError(f"{field} must be a positive integer, got {value!r}")
-        check_elementwise(self.activation)
+            raise ValueError(
+                f"twist must be None without a box or spins, got {self.twist!r}"
+            )
 
     @nn.compact
     def __call__(self, x: Array) -> LogPsi:
         """Log psi of x (n, d)."""
         n, d = x.shape
-        omegas = np.broadcast_to(np.asarray(self.omega, float), (d,))
         if self.box is None:
-            roots = jnp.asarray(np.sqrt(omegas), x.dtype)[None, :]
-            x = roots * x
-            particles, pairs = features(x, self.spins)
+            omegas = np.broadcast_to(np.asarray(self.omega, float), (d,))
+            x = oscillator_lengths(x, self.omega)
+            particles, pairs = trapped_features(x, self.spins)
             orbitals = partial(oscillator_orbitals, omegas=omegas)
         else:
-            particles, pairs = periodic_features(x, self.spins, self.box, self.ranges)
+            particles = jnp.ones((n, 1), x.dtype)  # constant: translation invariance
+            of_pairs = periodic_pairs(self.box, self.ranges, spin_signs(n, self.spins))
+            pairs = of_pairs(joined_waves(self.box, x))
             orbitals = partial(plane_waves, box=self.box, twist=self.twist)
-        passing = MessagePassing(self.layers, self.width, self.activation, True)
-        h = passing(particles, pairs)
-
-        def from_zero(k: int, bias: bool = False) -> nn.Dense:
-            return nn.Dense(
-                k, use_bias=bias, kernel_init=nn.initializers.zeros, param_dtype=x.dtype
-            )
-
+        h = message_passing(self)(particles, pairs)
         if self.box is None:
             log_alpha = self.param("log_alpha", nn.initializers.zeros, (), x.dtype)
-            q = jnp.exp(log_alpha / 2) * (x + from_zero(d)(h))
-            logabs = jnp.sum(from_zero(1)(h)) - jnp.sum(q * q) / 2
+            q = jnp.exp(log_alpha / 2) * (x + zero_dense(d, x)(h))
+            logabs = jnp.sum(zero_dense(1, x)(h)) - jnp.sum(q * q) / 2
         else:
-            q = x + from_zero(d)(h)
-            logabs = jnp.sum(from_zero(1)(h))
+            q = x + zero_dense(d, x)(h)
+            logabs = jnp.sum(zero_dense(1, x)(h))
         if self.spins is None:
             return LogPsi(jnp.ones_like(logabs), logabs)
-        n_orbitals = max(self.spins.up, self.spins.down)
-        factors = from_zero(self.determinants * n_orbitals, bias=True)(h)
-        factors = 1 + factors.reshape(n, self.determinants, n_orbitals)
+        shape = n, self.determinants, max(self.spins.up, self.spins.down)
+        factors = zero_dense(shape[1] * shape[2], x, bias=True)(h)
+        factors = 1 + factors.reshape(shape)
         return log_determinants(orbitals, q, self.spins, logabs, factors)
 
 
-def spin_products(n: int, spins: Spins | None) -> np.ndarray:
-    """Products (n, n) of the spins, 1 or -1; all 1 for bosons."""
+def check_backflow(ansatz: Any, *sizes: str) -> None:
+    """Check the settings of message passing, and further positive integers."""
+    check_integers(ansatz, **dict.fromkeys(("layers", "width", *sizes), 1))
+    for length in ansatz.ranges:
+        positive("ranges", length)
+    check_elementwise(ansatz.activation)
+
+
+def message_passing(ansatz: Any) -> MessagePassing:
+    """Message passing with the settings of the ansatz."""
+    return MessagePassing(ansatz.layers, ansatz.width, ansatz.activation, relative=True)
+
+
+def spin_signs(n: int, spins: Spins | None) -> tuple[int, ...]:
+    """Spins (n,), 1 or -1; all 1 for bosons."""
     if spins is None:
-        return np.ones((n, n))
+        return (1,) * n
     check_spins(spins, n)
-    return np.outer(spins.signs, spins.signs)
+    return tuple(spins.signs.tolist())
 
 
-def features(q: Array, spins: Spins | None) -> tuple[Array, Array]:
+def trapped_features(q: Array, spins: Spins | None) -> tuple[Array, Array]:
     """Smooth features of particles (n, d + 1) and pairs (n, n, d + 2).
 
     Displacements in oscillator lengths, the distance sqrt(1 + r^2) - 1, which is smooth
     at r = 0, and the product of the spins.
     """
     particles = jnp.concatenate([q, _smooth_length(squared_length(q))], axis=-1)
-    return particles, _trapped_pairs(q.shape[0], spins)(q)
-
-
-def periodic_features(
-    x: Array, spins: Spins | None, box: Box, ranges: tuple[float, ...] = ()
-) -> tuple[Array, Array]:
-    """Smooth periodic features of particles (n, 1) and pairs (n, n, 2 d + 2 + 2 k).
-
-    Sin and 1 - cos of the phases of the displacement, sqrt(1 + r^2) - 1 of the periodic
-    distance, the product of the spins, and exp(-r^2 / range^2) for k ranges, with and
-    without that product. One-particle features are constant, for translation
-    invariance. Sin and cos of a difference are products of n d of the particles.
-    """
-    n = x.shape[0]
-    phases = jnp.concatenate(waves(box, x), axis=-1)
-    return jnp.ones((n, 1), x.dtype), _periodic_pairs(n, spins, box, ranges)(phases)
+    return particles, _trapped_pairs(spin_signs(q.shape[0], spins))(q)
 
 
 @functools.cache
-def _trapped_pairs(n: int, spins: Spins | None) -> Callable[[Array], Array]:
-    product = spin_products(n, spins)[:, :, None]
+def _trapped_pairs(signs: tuple[int, ...]) -> Callable[[Array], Array]:
+    product = np.outer(signs, signs)[:, :, None]
 
     def of_pairs(one: Array, other: Array) -> Array:
         difference = one - other
@@ -203,34 +196,33 @@ def _trapped_pairs(n: int, spins: Spins | None) -> Callable[[Array], Array]:
 
 
 @functools.cache
-def _periodic_pairs(
-    n: int, spins: Spins | None, box: Box, ranges: tuple[float, ...]
+def periodic_pairs(
+    box: Box,
+    ranges: tuple[float, ...],
+    signs: tuple[int, ...] | None = None,
+    odd: bool = True,
 ) -> Callable[[Array], Array]:
-    product = spin_products(n, spins)[:, :, None]
+    """Smooth periodic features of pairs (n, n, m) from `joined_waves` of the particles.
+
+    Sin (if odd) and 1 - cos of the phases of the displacement, sqrt(1 + r^2) - 1 of the
+    periodic distance, and exp(-r^2 / range^2) for each range. With spins (n,), 1 or -1,
+    also their products, alone and times the Gaussians.
+    """
 
     def of_pairs(one: Array, other: Array) -> Array:
         pair = pair_waves(one, other)
-        phases = (2 * pair.sin * pair.cos, 2 * pair.sin * pair.sin)
-        # XLA would find it again for every feature that it joins.
+        features = [2 * pair.sin * pair.cos] if odd else []
+        # without the barrier XLA computes the distance again for every feature
         square = jax.lax.optimization_barrier(squared_distance(box, pair))
-        sign = jnp.asarray(product, one.dtype)
-        near = gaussians(square, ranges)
+        near = [jnp.exp(-square / length**2)[..., None] for length in ranges]
+        features += [2 * pair.sin * pair.sin, _smooth_length(square)]
+        if signs is None:
+            return jnp.concatenate([*features, *near], axis=-1)
+        sign = jnp.asarray(np.outer(signs, signs)[:, :, None], one.dtype)
         by_spin = [sign * gaussian for gaussian in near]
-        lengths = [_smooth_length(square), sign, *near, *by_spin]
-        return jnp.concatenate([*phases, *lengths], axis=-1)
+        return jnp.concatenate([*features, sign, *near, *by_spin], axis=-1)
 
     return relative_features(of_pairs)
-
-
-def check_ranges(ranges: tuple[float, ...]) -> None:
-    """Refuse ranges that are not positive."""
-    for length in ranges:
-        positive("ranges", length)
-
-
-def gaussians(square: Array, ranges: tuple[float, ...]) -> list[Array]:
-    """exp(-r^2 / range^2) (..., 1) of squares r^2 (...), for each range."""
-    return [jnp.exp(-square / length**2)[..., None] for length in ranges]
 
 
 def _smooth_length(square: Array) -> Array:

@@ -1,43 +1,28 @@
-"""Boltzmann's density of a classical model as a wave function without parameters."""
+"""Boltzmann density of a classical model as a wave function without parameters."""
 
 import dataclasses
 from functools import cached_property
-from typing import Protocol
+from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from nqs.capabilities import Bonds
-from nqs.space.lattice import Sites
+from nqs.ratios.sites import RatiosOfMoves
 from nqs.types import LogPsi, Params
 
 
-class Model(Protocol):
-    """A classical model: bonds (q, q) on a lattice, and a temperature."""
-
-    @property
-    def lattice(self) -> Sites: ...  # noqa: D102
-
-    @property
-    def bond(self) -> np.ndarray: ...  # noqa: D102
-
-    @property
-    def temperature(self) -> float: ...  # noqa: D102
-
-    def energy(self, x: Array) -> Array: ...  # noqa: D102
-
-
 @dataclasses.dataclass(frozen=True)
-class Boltzmann:
-    """psi = exp(-E / 2 T), so that |psi|^2 is Boltzmann's density, not normalized.
+class Boltzmann(RatiosOfMoves):
+    """psi = exp(-E / 2 T), so that |psi|^2 is the Boltzmann density, not normalized.
 
     Attributes:
-      model: with its energy, bonds and temperature.
+      model: a classical model with `energy(x)`, the sum of `bond` (q, q) over the
+        edges of its `lattice`, and a `temperature`.
     """
 
-    model: Model
+    model: Any
 
     def init(self, key: Array, x: Array, /) -> Params:
         """No parameters."""
@@ -59,7 +44,7 @@ class Boltzmann:
         return np.array([row + [i] * (most - len(row)) for i, row in enumerate(found)])
 
     def bonds(self) -> Bonds:
-        """Neighbors and how strongly they hold together.
+        """Neighbors and the probability that equal ones belong to one cluster.
 
         Raises:
           ValueError: if unequal neighbors have less energy, or not all the same.
@@ -82,16 +67,6 @@ class Boltzmann:
     def site_cache(self, tables: Array, x: Array) -> tuple[()]:
         """No cache: the neighbors suffice."""
         return ()
-
-    def site_ratios(
-        self, tables: Array, cache: tuple[()], x: Array, sites: Array, values: Array
-    ) -> Array:
-        """(c,) ratios for changes (c, k)."""
-
-        def change(sites, values):
-            return self.site_move(tables, cache, x, sites, values)[0]
-
-        return jax.vmap(change)(sites, values)
 
     def site_move(
         self, tables: Array, cache: tuple[()], x: Array, sites: Array, values: Array

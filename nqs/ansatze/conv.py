@@ -6,13 +6,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from nqs.ansatze.layers import (
-    check_network,
-    log_psi,
-    named_activation,
-    named_initializer,
-)
-from nqs.ansatze.site_features import check_integers, site_features
+from nqs.ansatze import layers
+from nqs.ansatze.site_features import site_features
 from nqs.space.lattice import Lattice
 from nqs.types import LogPsi
 
@@ -23,7 +18,7 @@ class LatticeConv(nn.Module):
     Attributes:
       lattice: periodic.
       features: channels of each layer.
-      kernel: sites along each axis that a convolution sees.
+      kernel: sites along each axis that enter a convolution.
       activation: as in `FeedForward`.
       kernel_init: as in `FeedForward`.
       levels: q of each site.
@@ -43,25 +38,24 @@ class LatticeConv(nn.Module):
 
     def __post_init__(self):
         super().__post_init__()
-        check_network(self)
+        layers.check_network(self)
         if not getattr(self.lattice, "periodic", False):
             raise ValueError(f"lattice must be a periodic Lattice, got {self.lattice}")
-        check_integers(self, kernel=2, levels=2)
+        layers.check_integers(self, kernel=2, levels=2)
 
     @nn.compact
     def __call__(self, x: Array) -> LogPsi:
         """Log psi of levels x (s,)."""
-        activation = named_activation(self.activation)
-        h = site_features(x, self.levels)
-        h = h.reshape(*self.lattice.extent, -1)
+        activation = layers.named_activation(self.activation)
+        extent = self.lattice.extent
+        h = site_features(x, self.levels).reshape(*extent, -1)
         for layer, width in enumerate((*self.features, 1 + self.phase)):
             h = h if layer == 0 else activation(h)
             h = nn.Conv(
                 width,
-                (self.kernel,) * len(self.lattice.extent),
+                (self.kernel,) * len(extent),
                 padding="CIRCULAR",
-                kernel_init=named_initializer(self.kernel_init),
+                kernel_init=layers.named_initializer(self.kernel_init),
                 param_dtype=h.dtype,
             )(h)
-        outputs = jnp.sum(h.reshape(self.lattice.n, -1), axis=0)
-        return log_psi(outputs, jnp.zeros((), outputs.dtype))
+        return layers.log_psi(jnp.sum(h.reshape(self.lattice.n, -1), axis=0))

@@ -6,13 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from nqs.ansatze.layers import (
-    Envelope,
-    check_network,
-    log_psi,
-    network,
-    oscillator_lengths,
-)
+from nqs.ansatze import layers
 from nqs.ansatze.log_derivatives import LayerwiseDerivatives
 from nqs.ansatze.site_features import site_features
 from nqs.types import LogPsi
@@ -47,36 +41,34 @@ class FeedForward(LayerwiseDerivatives, nn.Module):
 
     def __post_init__(self):
         super().__post_init__()
-        check_network(self)
+        layers.check_network(self)
 
     @nn.compact
     def __call__(self, x: Array) -> LogPsi:
         """Log psi of x, positions (n, d) or levels (s,)."""
-        perceptron = network(self, (*self.hidden, 1 + self.phase), True)
+        perceptron = layers.network(self, (*self.hidden, 1 + self.phase), True)
         if jnp.issubdtype(x.dtype, jnp.integer):
-            outputs = perceptron(site_features(x, self.levels).reshape(-1))
-            return log_psi(outputs, jnp.zeros((), outputs.dtype))
-        outputs = perceptron(oscillator_lengths(x, self.omega).reshape(-1))
-        return log_psi(outputs, Envelope(self.omega)(x))
+            features = site_features(x, self.levels)
+            return layers.log_psi(perceptron(features.reshape(-1)))
+        q = layers.oscillator_lengths(x, self.omega)
+        outputs = perceptron(q.reshape(-1))
+        return layers.log_psi(outputs, layers.Envelope(self.omega)(x))
 
 
 class DeepSets(LayerwiseDerivatives, nn.Module):
     """log psi(x) = rho(mean_i phi(x_i)) + log envelope(x), symmetric under exchange.
 
-    M. Zaheer et al., Deep sets, NeurIPS 30 (2017): any continuous symmetric function
-    has this form. For bosons, or two opposite spins.
+    Any continuous symmetric function has this form. For bosons, or two opposite spins.
 
     Attributes:
       features: widths of the layers of phi, shared by all particles.
       hidden: widths of the hidden layers of rho.
-      activation: as in `FeedForward`.
-      kernel_init: as in `FeedForward`.
-      residual: as in `FeedForward`.
-      omega: as in `FeedForward`.
-      phase: as in `FeedForward`.
+      activation: this and all others as in `FeedForward`.
 
     Raises:
       ValueError: unless widths are positive integers and names are known.
+
+    Reference: M. Zaheer et al., Deep sets, NeurIPS 30 (2017).
     """
 
     features: tuple[int, ...] = (32, 32)
@@ -89,12 +81,12 @@ class DeepSets(LayerwiseDerivatives, nn.Module):
 
     def __post_init__(self):
         super().__post_init__()
-        check_network(self)
+        layers.check_network(self)
 
     @nn.compact
     def __call__(self, x: Array) -> LogPsi:
         """Log psi of x (n, d)."""
-        particles = oscillator_lengths(x, self.omega)
-        pooled = jnp.mean(network(self, self.features, False)(particles), axis=0)
-        outputs = network(self, (*self.hidden, 1 + self.phase), True)(pooled)
-        return log_psi(outputs, Envelope(self.omega)(x))
+        q = layers.oscillator_lengths(x, self.omega)
+        pooled = jnp.mean(layers.network(self, self.features, False)(q), axis=0)
+        outputs = layers.network(self, (*self.hidden, 1 + self.phase), True)(pooled)
+        return layers.log_psi(outputs, layers.Envelope(self.omega)(x))

@@ -49,20 +49,17 @@ class PadeJastrow(nn.Module):
         """Log of the factor at x (n, d), d > 1."""
         n, d = x.shape
         if d == 1:
-            raise ValueError("the Coulomb cusp diverges in one dimension")
+            raise ValueError("d must be 2 or 3 for a Coulomb cusp, got d=1")
         same, beta = equal_spins(n, self.spins), jnp.zeros((n, n), x.dtype)
         cusp = np.where(same, self.strength / (d + 1), self.strength / (d - 1))
-        for name, pairs in (
-            ("same", same),
-            ("opposite", ~same & ~np.eye(n, dtype=bool)),
-        ):
+        opposite, start = ~same & ~np.eye(n, dtype=bool), np.log(self.beta)
+        for name, pairs in {"same": same, "opposite": opposite}.items():
             if pairs.any():
-                log_beta = nn.initializers.constant(np.log(self.beta))
+                log_beta = nn.initializers.constant(start)
                 log_beta = self.param(f"log_beta_{name}", log_beta, (), x.dtype)
                 beta += jnp.exp(log_beta) * jnp.asarray(pairs, x.dtype)
         r = pair_distances(x, self.box)
-        cusp = jnp.asarray(once(n) * cusp, x.dtype)
-        total = jnp.sum(cusp * (r / (1 + beta * r)))
+        total = jnp.sum(jnp.asarray(once(n) * cusp, x.dtype) * (r / (1 + beta * r)))
         return LogPsi(jnp.ones_like(total), total)
 
 
@@ -74,8 +71,8 @@ class PowerJastrow(nn.Module):
 
     Attributes:
       exponent: lam.
-      spins: None for bosons; else equal spins get exponent - 1, since their determinant
-        brings one power of its own.
+      spins: None for bosons; else equal spins get exponent - 1, because their
+        determinant contributes one power.
     """
 
     exponent: float
@@ -106,10 +103,10 @@ class GaussianJastrow(nn.Module):
 
 
 class Product(LayerwiseDerivatives, nn.Module):
-    """The product of several wave functions, a network and a Jastrow factor say.
+    """The product of several wave functions, such as a network and a Jastrow factor.
 
     Attributes:
-      factors: ansätze; psi is the product of theirs.
+      factors: the ansätze.
     """
 
     factors: tuple[nn.Module, ...]
@@ -117,9 +114,9 @@ class Product(LayerwiseDerivatives, nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> LogPsi:
         """Log psi of x (n, d)."""
-        first, *others = (factor(x) for factor in self.factors)
-        sign, logabs = first
-        for other in others:
+        sign, logabs = self.factors[0](x)
+        for factor in self.factors[1:]:
+            other = factor(x)
             sign, logabs = sign * other.sign, logabs + other.logabs
         return LogPsi(sign, logabs)
 
@@ -127,13 +124,16 @@ class Product(LayerwiseDerivatives, nn.Module):
 def pair_distances(x: Array, box: Box | None = None) -> Array:
     """Distances (n, n) of the pairs of x (n, d), periodic in a box; 1 of i with i.
 
-    x must be the positions themselves or a linear function of them, as
-    `nqs.laplacian.pairs.relative_features` asks.
+    x must be the positions themselves or a linear function of them, which
+    `nqs.laplacian.pairs.relative_features` requires.
     """
-    if box is None:
-        return _distances(x.shape[0], None)(x)[..., 0]
-    phases = jnp.concatenate(waves(box, x), axis=-1)
-    return _distances(x.shape[0], box)(phases)[..., 0]
+    v = x if box is None else joined_waves(box, x)
+    return _distances(x.shape[0], box)(v)[..., 0]
+
+
+def joined_waves(box: Box, x: Array) -> Array:
+    """Sin and cos (n, 2 d) of half the phases of x (n, d), as `pair_waves` takes."""
+    return jnp.concatenate(waves(box, x), axis=-1)
 
 
 @functools.cache
@@ -155,16 +155,12 @@ def once(n: int) -> np.ndarray:
 
 
 def squared_length(v: Array) -> Array:
-    """The square (...) of the length of v (..., d).
-
-    Added up one axis at a time: the rule of folx for a sum of sparse arrays compiles
-    for more than a second whenever it meets a new shape.
-    """
+    """The square (...) of v (..., d); the rule of folx for `jnp.sum` compiles slowly."""
     return sum((v[..., k] * v[..., k] for k in range(1, v.shape[-1])), v[..., 0] ** 2)
 
 
 def equal_spins(n: int, spins: Spins | None) -> np.ndarray:
-    """Which pairs (n, n) of n particles have equal spin; none of them for bosons."""
+    """Whether two particles have equal spin (n, n); False for bosons and i with i."""
     if spins is None:
         return np.zeros((n, n), bool)
     check_spins(spins, n)

@@ -1,7 +1,8 @@
-"""Layers and activations shared by the ansätze."""
+"""Layers, activations and checks shared by the ansätze."""
 
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from nqs.checks import one_of
+from nqs.checks import one_of, whole
 from nqs.types import LogPsi
 
 # Their second derivatives are delta functions at the kinks, which no walker meets: the
@@ -65,7 +66,7 @@ class Envelope(nn.Module):
 
     Attributes:
       omega: trap frequency, one number or one per axis, hartree; alpha starts at 1,
-        the oscillator's own width.
+        the width of the oscillator.
     """
 
     omega: float | tuple[float, ...] = 1.0
@@ -79,7 +80,7 @@ class Envelope(nn.Module):
 
 
 def oscillator_lengths(x: Array, omega: float | tuple[float, ...]) -> Array:
-    """Positions (n, d) in units of each axis's oscillator length, 1/sqrt(omega_a).
+    """Positions (n, d) in units of the oscillator length 1/sqrt(omega_a) of each axis.
 
     Raises:
       ValueError: if omega is not positive, or neither one number nor one per axis.
@@ -93,23 +94,50 @@ def oscillator_lengths(x: Array, omega: float | tuple[float, ...]) -> Array:
     return jnp.sqrt(omegas) * x
 
 
-def network(ansatz, widths: tuple[int, ...], linear_output: bool) -> Perceptron:
+def zero_dense(k: int, like: Array, bias: bool = False) -> nn.Dense:
+    """A layer of k outputs that starts at zero, with the dtype of an array."""
+    zeros = nn.initializers.zeros
+    return nn.Dense(k, use_bias=bias, kernel_init=zeros, param_dtype=like.dtype)
+
+
+def network(ansatz: Any, widths: tuple[int, ...], linear_output: bool) -> Perceptron:
     """A perceptron with the activation and initialization of the ansatz."""
     return Perceptron(
         widths, ansatz.activation, ansatz.kernel_init, ansatz.residual, linear_output
     )
 
 
-def log_psi(outputs: Array, log_envelope: Array) -> LogPsi:
+def log_psi(outputs: Array, log_envelope: Array | float = 0.0) -> LogPsi:
     """LogPsi of the network outputs: (1,) logabs, or (2,) logabs and phase."""
+    logabs = outputs[0] + log_envelope
     if outputs.shape[0] == 1:
-        return LogPsi(jnp.ones_like(outputs[0]), outputs[0] + log_envelope)
-    sign = jax.lax.complex(jnp.cos(outputs[1]), jnp.sin(outputs[1]))
-    return LogPsi(sign, outputs[0] + log_envelope)
+        return LogPsi(jnp.ones_like(logabs), logabs)
+    return LogPsi(jax.lax.complex(jnp.cos(outputs[1]), jnp.sin(outputs[1])), logabs)
+
+
+def log_sum(signs: Array, logs: Array) -> LogPsi:
+    """Log of the sum over k of signs exp(logs), both (k,)."""
+    largest = jax.lax.stop_gradient(jnp.max(logs))
+    weights = jnp.exp(logs - largest)
+    if not jnp.iscomplexobj(signs):
+        total = jnp.sum(signs * weights)
+        return LogPsi(jnp.sign(total), largest + jnp.log(jnp.abs(total)))
+    # real and imaginary part, because folx has no modulus of a complex number
+    real, imaginary = (jnp.sum(f(signs) * weights) for f in (jnp.real, jnp.imag))
+    square = real * real + imaginary * imaginary
+    scale = jax.lax.rsqrt(square)
+    sign = jax.lax.complex(scale * real, scale * imaginary)
+    return LogPsi(sign, largest + jnp.log(square) / 2)
+
+
+@jax.jit  # folx recognizes the elementwise function by its name
+def silu(x: Array) -> Array:
+    """The activation x / (1 + exp(-x)), by tanh, which is faster than exp on a CPU."""
+    return x * (0.5 + 0.5 * jnp.tanh(0.5 * x))
 
 
 def named_activation(activation: str | Callable) -> Callable:
-    """Look up an activation by name in `jax.nn` or `jax.numpy`."""
+    """The activation of a name in `jax.nn` or `jax.numpy`."""
     if callable(activation):
         return activation
     if activation in ("silu", "swish"):
@@ -118,47 +146,41 @@ def named_activation(activation: str | Callable) -> Callable:
         if callable(found := getattr(module, activation, None)):
             return found
     raise ValueError(
-        f"activation must be a function of jax.nn or jax.numpy, such as 'tanh', 'silu' "
+        "activation must be a function of jax.nn or jax.numpy, such as 'tanh', 'silu' "
         f"or 'gelu', got {activation!r}"
     )
 
 
+def named_initializer(kernel_init: str | Callable) -> Callable:
+    """The kernel initializer of a name."""
+    if callable(kernel_init):
+        return kernel_init
+    return INITIALIZERS[one_of("kernel_init", kernel_init, INITIALIZERS)]
+
+
+def check_integers(ansatz: Any, **least: int) -> None:
+    """Require that these fields are integers >= their least value."""
+    for name, smallest in least.items():
+        whole(name, getattr(ansatz, name), smallest)
+
+
 def check_elementwise(activation: str | Callable) -> None:
-    """Refuse an activation that mixes features, such as softmax.
+    """Require an activation that keeps shapes, unlike a sum or softmax.
 
     Raises:
       ValueError: unless it maps arrays to arrays of the same shape.
     """
     f = named_activation(activation)
     for shape in ((), (2, 3)):
-        numbers = jax.ShapeDtypeStruct(shape, "float32")
         try:
-            kept = jax.eval_shape(f, numbers).shape == shape
+            found = jax.eval_shape(f, jax.ShapeDtypeStruct(shape, "float32"))
         except (TypeError, ValueError, IndexError):
-            kept = False
-        if not kept:
-            raise ValueError(
-                f"activation must act on every number alone, got {activation!r}"
-            )
+            found = None
+        if getattr(found, "shape", None) != shape:
+            raise ValueError(f"activation must be elementwise, got {activation!r}")
 
 
-@jax.jit  # folx recognizes the elementwise function by its name
-def silu(x: Array) -> Array:
-    """The activation x / (1 + exp(-x)), by tanh.
-
-    In float64 on a CPU, XLA evaluates tanh in two thirds of the time of exp.
-    """
-    return x * (0.5 + 0.5 * jnp.tanh(0.5 * x))
-
-
-def named_initializer(kernel_init: str | Callable) -> Callable:
-    """Look up a kernel initializer by name."""
-    if callable(kernel_init):
-        return kernel_init
-    return INITIALIZERS[one_of("kernel_init", kernel_init, INITIALIZERS)]
-
-
-def check_network(ansatz) -> None:
+def check_network(ansatz: Any) -> None:
     """Check the settings of a network, and warn of activations with kinks."""
     for field in ("features", "hidden"):
         widths = getattr(ansatz, field, ())
@@ -174,8 +196,7 @@ def check_network(ansatz) -> None:
     name = getattr(ansatz.activation, "__name__", ansatz.activation)
     if name in KINKED:
         warnings.warn(
-            f"{name} has kinks: the local energy misses their "
-            "kinetic energy, and the result is no upper bound; silu, softplus or elu "
-            "are smooth",
+            f"{name} has kinks: the local energy misses their kinetic energy, and the "
+            "result is no upper bound; silu, softplus or elu are smooth",
             stacklevel=3,
         )

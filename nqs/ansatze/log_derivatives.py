@@ -21,7 +21,7 @@ from nqs.types import Configuration, LogPsi, Params
 
 
 class LayerwiseDerivatives:
-    """Gives a linen module that returns a `LogPsi` the capability `LogDerivatives`.
+    """The capability `LogDerivatives` of a linen module that returns a `LogPsi`.
 
     Every `flax.linen.Dense` inside counts, at any depth and for any number of calls.
     Other parameters, and those of layers within a lifted transformation such as
@@ -36,7 +36,7 @@ class LayerwiseDerivatives:
         assert isinstance(self, nn.Module)
         leaves = flatten_dict(params)
         shapes = output_shapes(self, leaves, x)
-        silence = jax.tree.map(lambda y: jnp.zeros(y.shape, y.dtype), shapes)
+        zeros = jax.tree.map(lambda y: jnp.zeros(y.shape, y.dtype), shapes)
         dense = {(*layer, name) for layer in shapes for name in ("kernel", "bias")}
         others = {key: leaf for key, leaf in leaves.items() if key not in dense}
 
@@ -49,11 +49,10 @@ class LayerwiseDerivatives:
                 inputs[layer].append(a.astype(y.dtype))
                 return y + perturbations[layer][len(inputs[layer]) - 1]
 
-            psi = apply_with(perturb, self, leaves | others, x)
-            return psi.parts, inputs
+            return apply_with(perturb, self, leaves | others, x).parts, inputs
 
         differentiate = jax.jacrev(log_psi, argnums=(0, 1), has_aux=True)
-        (signals, jacobian), inputs = differentiate(silence, others)
+        (signals, jacobian), inputs = differentiate(zeros, others)
         layers = (
             of_layer(inputs[layer], signals[layer], (*layer, "bias") in leaves)
             for layer in shapes
@@ -81,12 +80,12 @@ def apply_with(visit: Callable, module: nn.Module, leaves: dict, x) -> LogPsi:
 def output_shapes(module: nn.Module, leaves: dict, x) -> dict[tuple, list]:
     """Output shapes of each Dense at each of its calls, by the layer's path.
 
-    A layer is left out unless it is plain at every call: outside of transformations,
-    whose values may not leave them, and with the parameters as its weights.
+    Only of layers that are plain at every call: outside of transformations, whose
+    values may not leave them, and with the parameters as weights.
     """
     shapes, not_plain = {}, set()
 
-    def survey(log_psi_of_leaves):
+    def survey(leaves):
         trace = current_trace()
 
         def visit(dense, layer, a, y):
@@ -96,9 +95,7 @@ def output_shapes(module: nn.Module, leaves: dict, x) -> dict[tuple, list]:
                 and dense.dot_general is dense.dot_general_cls is None
                 and jnp.issubdtype(y.dtype, jnp.floating)
                 and all(
-                    (*layer, name) in log_psi_of_leaves
-                    and dense.get_variable("params", name)
-                    is log_psi_of_leaves[*layer, name]
+                    leaves.get((*layer, name)) is dense.get_variable("params", name)
                     for name in names
                 )
             )
@@ -107,7 +104,7 @@ def output_shapes(module: nn.Module, leaves: dict, x) -> dict[tuple, list]:
             shapes.setdefault(layer, []).append(jax.ShapeDtypeStruct(y.shape, y.dtype))
             return y
 
-        return apply_with(visit, module, log_psi_of_leaves, x)
+        return apply_with(visit, module, leaves, x)
 
     jax.eval_shape(survey, leaves)
     return {layer: calls for layer, calls in shapes.items() if layer not in not_plain}
@@ -126,6 +123,6 @@ def of_layer(inputs: list[Array], signals: list[Array], bias: bool) -> OuterProd
 
 
 def of_parameter(jacobian: Array) -> OuterProducts:
-    """The derivatives (k, ...) by any one parameter."""
+    """The derivatives (k, ...) by one parameter."""
     k, size = jacobian.shape[0], math.prod(jacobian.shape[1:])
     return OuterProducts(jnp.ones((1, 1), jacobian.dtype), jacobian.reshape(k, 1, size))

@@ -15,8 +15,12 @@ from nqs.types import Configuration, LogPsi, Params
 class FromNNX:
     """An NNX module, called with one configuration, as an ansatz.
 
+    An Equinox module takes three lines: with `params, static = eqx.partition(module,
+    eqx.is_array)` it is `nqs.Function(lambda p, x: eqx.combine(p, static)(x), lambda
+    key, x: params)`.
+
     Attributes:
-      module: returns a LogPsi; its parameters are those that training starts from.
+      module: returns a LogPsi; training starts from its parameters.
 
     Raises:
       ValueError: if the module has state that is not a parameter.
@@ -38,25 +42,14 @@ class FromNNX:
 
     def init(self, key: Array, x: Configuration, /) -> Params:
         """The parameters of the module, as a dict of arrays; the key is not used."""
-        del key, x
         return nnx.to_pure_dict(self._split[1])
 
     def apply(self, params: Params, x: Configuration, /) -> LogPsi:
-        """The module with these parameters."""
+        """Log psi(x) of the module with these parameters."""
         graph, state, _ = self._split
         state = jax.tree.map(lambda leaf: leaf, state)  # a copy: replacing is in place
         nnx.replace_by_pure_dict(state, params)
         return nnx.merge(graph, state)(x)
 
 
-def from_nnx(module: Any) -> FromNNX:
-    """Wrap an NNX module as an ansatz.
-
-    An Equinox module takes three lines: with `params, static = eqx.partition(module,
-    eqx.is_array)` it is `nqs.Function(lambda p, x: eqx.combine(p, static)(x), lambda
-    key, x: params)`.
-
-    Raises:
-      ValueError: if the module has state that is not a parameter.
-    """
-    return FromNNX(module)
+from_nnx = FromNNX

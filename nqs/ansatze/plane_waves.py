@@ -51,15 +51,13 @@ def plane_waves(
 ) -> Array:
     """The m lowest plane waves (k, r, m) at r positions x (r, d), rows are particles.
 
-    m is r unless it is given.
+    m is r by default. Real, 1, sqrt(2) cos and sqrt(2) sin, without a twist; else
+    exp(i k . x).
 
-    Real, 1, sqrt(2) cos and sqrt(2) sin, without a twist; exp(i k . x) with one. Takes
-    a cos and a sin for each k and each particle.
-
-    Factors (k, r, m) change with the particles' surroundings, and must leave |psi| as
-    it is when all particles move together. So a cosine and its sine share a complex
-    one: that of the cosine is its real part, and that of the sine, less one, its
-    imaginary part.
+    Factors (k, r, m) depend on the surroundings of the particles, and must keep |psi|
+    invariant if all particles move together. So a cosine and its sine share a complex
+    factor: its real part is that of the cosine, its imaginary part that of the sine,
+    less one.
 
     Raises:
       ValueError: if m waves are an open shell.
@@ -70,7 +68,7 @@ def plane_waves(
         sin, cos = sin_and_cos(phases)
         waves = jax.lax.complex(cos, sin)[None]
         return waves if factors is None else factors * waves
-    # 1, cosines and sines as cosines of phases: columns cut out and joined are slow
+    # 1, cosines and sines as cosines of shifted phases
     k, h = real_wave_vectors(m, box), (m - 1) // 2
     shift = np.repeat([0, np.pi / 2], [1 + h, h])[None]
     size = jnp.asarray(np.repeat([1, np.sqrt(2)], [1, 2 * h]), x.dtype)[None]
@@ -79,14 +77,14 @@ def plane_waves(
     waves = (size * cos)[None]
     if factors is None:
         return waves
-    turned = (-size * sin)[None]  # by a right angle
-    pairs = np.arange(1, 1 + h)
-    real = jnp.asarray(np.eye(m)[:, [0, *pairs, *pairs]], x.dtype)
-    imaginary = np.eye(m)[:, [0, *(h + pairs), *(h + pairs)]]
-    imaginary[:, 0] = 0
-    less_one = jnp.asarray(np.sum(imaginary, axis=0), x.dtype)[None, None, :]
-    imaginary = factors @ jnp.asarray(imaginary, x.dtype) - less_one
-    return (factors @ real) * waves + imaginary * turned
+    shifted = (-size * sin)[None]  # by a right angle
+    first, second = np.eye(m)[:, 1 : 1 + h], np.eye(m)[:, 1 + h :]
+    zero = np.zeros((m, 1))
+    real = np.concatenate([np.eye(m)[:, :1], first, first], axis=1)
+    imaginary = np.concatenate([zero, second, second], axis=1)
+    real, imaginary = (jnp.asarray(a, x.dtype) for a in (real, imaginary))
+    less_one = jnp.sum(imaginary, axis=0)[None, None, :]
+    return (factors @ real) * waves + (factors @ imaginary - less_one) * shifted
 
 
 def real_wave_vectors(m: int, box: Box) -> np.ndarray:

@@ -23,7 +23,7 @@ class GaussianBinaryRBM(nn.Module):
         h_j^(r) | x ~ Bernoulli(sigmoid(b_j + sum_i x_i w_ij / sigma_i^2)),
         x_i | h ~ Normal(a_i + sum_rj w_ij h_j^(r) / k, sigma_i^2 / k),
 
-    which is what the Gibbs sampler uses.
+    from which the Gibbs sampler draws.
 
     Attributes:
       n_hidden: number of hidden units.

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from nqs.ansatze.layers import check_integers, log_psi
 from nqs.ansatze.log_derivatives import LayerwiseDerivatives
-from nqs.ansatze.site_features import check_integers
 from nqs.types import LogPsi, Params
 
 
@@ -33,24 +33,24 @@ class RecurrentGRU(LayerwiseDerivatives, nn.Module):
     """|psi(x)|^2 = prod_i p(x_i | x_0 ... x_{i-1}) with a gated recurrent unit.
 
     The hidden state after the first i sites gives the probabilities of the levels of
-    site i, and, if asked, a phase that its level adds: psi = sqrt(p) exp(i sum phases).
-    The input of each step is the levels of the last `window` sites; earlier ones enter
+    site i, and optionally a phase of its level: psi = sqrt(p) exp(i sum phases). The
+    input of each step is the levels of the last `window` sites; earlier ones enter
     through the hidden state.
 
     Attributes:
       n: number of sites.
       hidden: width of the hidden state.
-      window: how many sites before its own a step sees. In two dimensions sites that
-        come a row apart are neighbors.
+      window: sites before its own in the input of a step. In two dimensions sites that
+        are a row apart are neighbors.
       layers: recurrent units, one on top of the other.
       levels: q of each site.
       phase: psi is complex.
       cyclic: |psi|^2 does not change if all levels go up by one, q - 1 to 0: the first
         site is in any level, and the others are relative to it. For models with this
-        symmetry, of whose ordered states training would otherwise find only one.
-      fixed: how many sites are in each level, (q,); psi vanishes elsewhere, and levels
-        that are used up have no probability. A conserved magnetization, say. None for
-        any number.
+        symmetry, where training would otherwise find a single ordered state.
+      fixed: how many sites are in each level, (q,), as for a conserved magnetization;
+        psi vanishes elsewhere, and exhausted levels have no probability. None for any
+        number.
 
     Raises:
       ValueError: for a number out of range, or a cyclic psi of fixed numbers.
@@ -79,8 +79,8 @@ class RecurrentGRU(LayerwiseDerivatives, nn.Module):
             or not all(isinstance(m, int) and m >= 0 for m in self.fixed)
         ):
             raise ValueError(
-                f"fixed must say how many of {self.n} sites are in each of "
-                f"{self.levels} levels, got {self.fixed!r}"
+                f"fixed must be {self.levels} numbers of sites with sum {self.n}, got "
+                f"{self.fixed!r}"
             )
         if self.cyclic:
             raise ValueError("cyclic must be False where fixed is set, got cyclic=True")
@@ -89,11 +89,9 @@ class RecurrentGRU(LayerwiseDerivatives, nn.Module):
         """The layers."""
         dtype = jnp.result_type(float)
         dense = partial(nn.Dense, param_dtype=dtype)
-        orthogonal = nn.initializers.orthogonal()
+        recurrent = partial(dense, kernel_init=nn.initializers.orthogonal())
         self.inputs = [dense(3 * self.hidden) for _ in range(self.layers)]
-        self.memories = [
-            dense(3 * self.hidden, kernel_init=orthogonal) for _ in range(self.layers)
-        ]
+        self.memories = [recurrent(3 * self.hidden) for _ in range(self.layers)]
         self.probabilities = dense(self.levels)
         if self.phase:
             self.phases = dense(self.levels)
@@ -105,22 +103,20 @@ class RecurrentGRU(LayerwiseDerivatives, nn.Module):
           ValueError: if there are not n sites.
         """
         if x.shape != (self.n,):
-            raise ValueError(f"n={self.n} sites do not fit levels of shape {x.shape}")
+            raise ValueError(f"x must have shape ({self.n},), got {x.shape}")
         if self.cyclic:
             x = (x - x[0]) % self.levels
         padded = jnp.concatenate([jnp.full(self.window, -1, x.dtype), x])
         sites, back = np.arange(self.n), np.arange(self.window)
         seen = padded[sites[:, None] + self.window - 1 - back[None, :]]
         logs, phases = self._scan(seen)
-        picked = sites, x
-        logs = logs[picked]
+        logs = logs[sites, x]
         if self.cyclic:
             logs = logs.at[0].set(-math.log(self.levels))
-        logabs = jnp.sum(logs) / 2
+        logabs = jnp.sum(logs)[None] / 2
         if not self.phase:
-            return LogPsi(jnp.ones_like(logabs), logabs)
-        angle = jnp.sum(phases[picked])
-        return LogPsi(jax.lax.complex(jnp.cos(angle), jnp.sin(angle)), logabs)
+            return log_psi(logabs)
+        return log_psi(jnp.append(logabs, jnp.sum(phases[sites, x])))
 
     def _scan(self, seen: Array) -> tuple[Array, Array]:
         """Log-probabilities and phases (s, q) after each of the levels seen (s, w)."""
@@ -165,7 +161,7 @@ class RecurrentGRU(LayerwiseDerivatives, nn.Module):
 
     @nn.nowrap
     def _features(self, seen: Array) -> Array:
-        """Of levels (..., w), one number a site and level (..., w q)."""
+        """Features (..., w q) of levels (..., w), one number a site and level."""
         features = jax.nn.one_hot(seen, self.levels, dtype=jnp.result_type(float))
         return features.reshape(*seen.shape[:-1], -1)
 
@@ -185,21 +181,21 @@ class RecurrentGRU(LayerwiseDerivatives, nn.Module):
             return jax.lax.scan(step, start, jax.random.split(key, self.n))[1]
         key_first, *keys = jax.random.split(key, self.n)
         first = jax.random.randint(key_first, (), 0, self.levels)
-        (after, _), _ = step(start, key_first)
-        zero = jnp.zeros((), int)
         if self.n == 1:
             return first[None]
+        (after, _), _ = step(start, key_first)
+        zero = jnp.zeros((), int)
         _, others = jax.lax.scan(step, (after, zero), jnp.stack(keys))
         return (first + jnp.concatenate([zero[None], others])) % self.levels
 
 
 def gated(inputs: Array, memory: Array, state: Array) -> Array:
-    """The next state (h,) of a gated recurrent unit.
+    """The next state (h,) of a gated recurrent unit, from the state (h,) before.
 
     Args:
-      inputs: (3 h,) of its input, for the gates r and z and the new state.
-      memory: (3 h,) of its own state, likewise.
-      state: (h,) the state before.
+      inputs: (3 h,) for the gates r and z and the new state.
+      memory: (3 h,) likewise, of the state before.
+      state: (h,).
     """
     r, z, new = jnp.split(inputs, 3)
     of_r, of_z, of_new = jnp.split(memory, 3)

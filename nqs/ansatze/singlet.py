@@ -1,29 +1,16 @@
 """Spin-independent backflow, for forces that exchange spins.
 
-A network that treats all particles alike makes an exchange of two positions an
-exchange of two rows of a table of orbitals: psi with any two spins exchanged needs no
-new evaluation of the network. Such determinants of closed shells, or of pairs in a
-symmetric pair function, are singlets. Only a factor of pairs depends on spins,
+The network treats all particles alike, so that an exchange of two positions swaps two
+rows of a table of orbitals: psi with any two spins exchanged needs no new evaluation of
+the network. Such determinants of closed shells, or of pairs in a symmetric pair
+function, are singlets. Spins enter by a factor of pairs,
 
     exp(sum_{a<b} s_a s_b w(r_ab)),    s = 1 for up and -1 for down,
 
-which distinguishes opposite from equal spins.
-
-A force on singlets acts on the even part of a pair's motion alone, which no factor of
-psi separates from the odd part. The projector on singlets Q_ij = (1 - P_ij) / 2, with
-P_ij the exchange of both spins, does: determinants D become
-
-    (1 + sum_{i<j} u_ij Q_ij + 1/2 sum u_ij u_kl Q_ij Q_kl) D,
-
-the last sum over pairs without a common particle (`singlet_operator`). The operator
-is a scalar of spin, and keeps a singlet one. It is the beginning of a product
-of pair operators, as in the theory of nuclei (V. R. Pandharipande and R. B. Wiringa,
-Rev. Mod. Phys. 51, 821 (1979)), on top of a product over all pairs, the factor above
-and exp of the features of all particles. To first order it is
-
-    (1 + sum_{i up, j down} u_ij (1 + r_ij) / 2) D
-
-with the ratio r_ij that the exchange of two positions makes of D: equal spins drop out.
+and by the operator of `singlet_operator`, which acts on the even part of the motion of
+a pair alone. The operator is a scalar of spin, and keeps a singlet one. It is the
+beginning of a product of pair operators, as in the theory of nuclei (V. R. Pandharipande
+and R. B. Wiringa, Rev. Mod. Phys. 51, 821 (1979)).
 
 The pairing state is the determinant of phi(i, j) over i up and j down (J. P. Bouchaud,
 A. Georges and C. Lhuillier, J. Phys. France 49, 553 (1988)), here with
@@ -31,13 +18,11 @@ A. Georges and C. Lhuillier, J. Phys. France 49, 553 (1988)), here with
     phi(a, b) = sum_k c_k p_k(a) p_k(b) + sum_m g_m(r_ab) f_m(h_a) f_m(h_b),
 
 plane waves p_k at backflow coordinates and even functions g_m of the distance times
-factors of both surroundings. With c_k = 1 for a closed shell and nothing else it is the
-product of two Slater determinants, with which it starts.
+factors of both surroundings. With c_k = 1 for a closed shell and g_m = 0 it is the
+product of two Slater determinants, the initial state.
 """
 
-import functools
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -46,13 +31,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from nqs.ansatze.backflow import (
-    MessagePassing,
-    _smooth_length,
-    check_ranges,
-    gaussians,
-)
-from nqs.ansatze.layers import check_elementwise, named_activation
+from nqs.ansatze.backflow import check_backflow, message_passing, periodic_pairs
+from nqs.ansatze.jastrow import joined_waves
+from nqs.ansatze.layers import named_activation, zero_dense
 from nqs.ansatze.log_derivatives import LayerwiseDerivatives
 from nqs.ansatze.plane_waves import plane_waves, real_wave_vectors
 from nqs.ansatze.singlet_operator import (
@@ -61,8 +42,6 @@ from nqs.ansatze.singlet_operator import (
     pair_table,
     row_table,
 )
-from nqs.laplacian.pairs import relative_features
-from nqs.laplacian.waves import pair_waves, squared_distance, waves
 from nqs.space.box import Box
 from nqs.space.spins import Spins, check_spins
 from nqs.types import LogPsi, Params
@@ -81,8 +60,8 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
       layers: rounds of messages.
       width: of particle features and messages.
       channels: functions g_m of a pair, in phi or in u.
-      ranges: of Gaussians among the features of a pair, in length units; that of the
-        force is a good one.
+      ranges: of Gaussians among the features of a pair, in length units, such as that
+        of the force.
       activation: name of a smooth function of `jax.nn`, or a callable.
 
     Raises:
@@ -100,12 +79,7 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
 
     def __post_init__(self):
         super().__post_init__()
-        for field in ("layers", "width", "channels"):
-            value = getattr(self, field)
-            if not (isinstance(value, int) and value >= 1):
-                raise ValueError(f"{field} must be a positive integer, got {value!r}")
-        check_ranges(self.ranges)
-        check_elementwise(self.activation)
+        check_backflow(self, "channels")
 
     def __call__(self, x: Array) -> LogPsi:
         """Log psi of x (n, d).
@@ -137,7 +111,7 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
         n_up, tables = self.spins.up, self._tables(x)
         w = tables.spin_factor
         v = w @ jnp.asarray(self.spins.signs, x.dtype)
-        # of all s_a s_b w_ab those with one of the two particles change
+        # the terms s_a s_b w_ab with one of the two particles change
         change = v[:n_up, None] - v[None, n_up:] + 2 * w[:n_up, n_up:]
         factor = jnp.exp(-2 * change)
         if min(n_up, self.spins.down) == 0:
@@ -148,80 +122,59 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
 
     @nn.nowrap
     def _mixed(self, tables: "Tables") -> LogPsi:
-        """The operator of singlets on determinants."""
-        return (self._mixed_pairs if self.pairing else self._mixed_orbitals)(tables)
-
-    @nn.nowrap
-    def _mixed_orbitals(self, tables: "Tables") -> LogPsi:
-        """The operator of singlets on determinants of orbitals."""
-        n_up = self.spins.up
-        up, down = tables.orbitals
-        of_up, det_up = row_table(up[n_up:], up[:n_up])
-        of_down, det_down = row_table(down[:n_up], down[n_up:])
-        u = tables.mixing[n_up:, :n_up]
-        mixed = mixed_orbitals(u, of_up, of_down.transposed)
-        sign = det_up.sign * det_down.sign * jnp.sign(mixed)
-        logabs = det_up.logabs + det_down.logabs + jnp.log(jnp.abs(mixed))
-        return LogPsi(sign, logabs)
-
-    @nn.nowrap
-    def _mixed_pairs(self, tables: "Tables") -> LogPsi:
-        """The operator of singlets on a determinant of pairs."""
+        """The operator of singlets on determinants, of pairs or of orbitals."""
         n_up, phi = self.spins.up, tables.pairs
-        assert phi is not None
-        (matrix,) = tables.matrices(n_up)
-        rows = jnp.concatenate([phi[n_up:, n_up:], tables.orbitals[0][n_up:]], axis=1)
-        table, det = pair_table(matrix, rows, phi[:n_up, :n_up], phi[n_up:, :n_up])
-        mixed = mixed_pairs(tables.mixing[n_up:, :n_up], table)
-        return LogPsi(det.sign * jnp.sign(mixed), det.logabs + jnp.log(jnp.abs(mixed)))
+        u = tables.mixing[n_up:, :n_up]
+        if phi is None:
+            up, down = tables.orbitals
+            of_up, det = row_table(up[n_up:], up[:n_up])
+            of_down, det_down = row_table(down[:n_up], down[n_up:])
+            sign, logabs = det.sign * det_down.sign, det.logabs + det_down.logabs
+            mixed = mixed_orbitals(u, of_up, of_down.transposed)
+        else:
+            (matrix,) = tables.matrices(n_up)
+            unpaired = tables.orbitals[0][n_up:]
+            rows = jnp.concatenate([phi[n_up:, n_up:], unpaired], axis=1)
+            corner = phi[n_up:, :n_up]
+            table, (sign, logabs) = pair_table(matrix, rows, phi[:n_up, :n_up], corner)
+            mixed = mixed_pairs(u, table)
+        return LogPsi(sign * jnp.sign(mixed), logabs + jnp.log(jnp.abs(mixed)))
 
     @nn.compact
     def _tables(self, x: Array) -> "Tables":
         n, d = x.shape
         check_spins(self.spins, n)
         n_up, n_down = self.spins.up, self.spins.down
-        phases = jnp.concatenate(waves(self.box, x), axis=-1)
-        all_features, even_features = _pair_features(self.box, self.ranges)
-        passing = MessagePassing(self.layers, self.width, self.activation, True)
-        h = passing(jnp.ones((n, 1), x.dtype), all_features(phases))
-        f = named_activation(self.activation)
-
-        def dense(k: int, bias: bool = False, zero: bool = True) -> nn.Dense:
-            init = nn.initializers.zeros if zero else nn.initializers.lecun_normal()
-            return nn.Dense(k, use_bias=bias, param_dtype=x.dtype, kernel_init=init)
-
-        def orbitals(m, factors=None):
-            if m == 0:
-                return jnp.zeros((n, 0), x.dtype)
-            own = None if factors is None else factors[None, :, :m]
-            return plane_waves(q, own, self.box, None, m)[0]
-
-        q = x + dense(d)(h)
-        logabs = jnp.sum(dense(1)(h))
-        hidden = dense(self.width // 2, bias=True, zero=False)(even_features(phases))
-        hidden = f(hidden)
+        if self.pairing and n_down > n_up:
+            raise ValueError(
+                f"spins must have up >= down for pairing=True, got {self.spins}"
+            )
+        phases = joined_waves(self.box, x)
+        all_features = periodic_pairs(self.box, self.ranges)(phases)
+        even_features = periodic_pairs(self.box, self.ranges, odd=False)(phases)
+        h = message_passing(self)(jnp.ones((n, 1), x.dtype), all_features)
+        q = x + zero_dense(d, x)(h)
+        logabs = jnp.sum(zero_dense(1, x)(h))
+        hidden = nn.Dense(self.width // 2, param_dtype=x.dtype)(even_features)
+        hidden = named_activation(self.activation)(hidden)
         apart = jnp.asarray(1 - np.eye(n), x.dtype)
-        spin_factor = apart * dense(1)(hidden)[:, :, 0]
+        spin_factor = apart * zero_dense(1, x)(hidden)[:, :, 0]
 
         def of_pairs():
-            near = 1 + dense(self.channels, bias=True)(h)
-            g = dense(self.channels)(hidden)
+            near = 1 + zero_dense(self.channels, x, bias=True)(h)
+            g = zero_dense(self.channels, x)(hidden)
             return jnp.sum(g * near[:, None] * near[None], axis=-1)
 
         if not self.pairing:
-            factors = 1 + dense(max(n_up, n_down), bias=True)(h)
-            both = orbitals(n_up, factors), orbitals(n_down, factors)
+            factors = 1 + zero_dense(max(n_up, n_down), x, bias=True)(h)
+            both = tuple(waves(q, self.box, m, factors) for m in (n_up, n_down))
             return Tables(both, None, spin_factor, of_pairs(), logabs)
-        if n_down > n_up:
-            raise ValueError(
-                f"a pairing state needs n_up >= n_down, got {n_up} and {n_down}"
-            )
         m = self.box.closed_shell(n_up)  # with fewer waves psi would vanish
-        waves_of_pairs = orbitals(m, 1 + dense(m, bias=True)(h))
+        paired = waves(q, self.box, m, 1 + zero_dense(m, x, bias=True)(h))
         start, shell = _shell_weights(m, self.box, n_down)
         c = self.param("weights", lambda _: jnp.asarray(start, x.dtype))[shell]
-        pairs = (c[None] * waves_of_pairs) @ waves_of_pairs.T + of_pairs()
-        unpaired = (orbitals(n_up - n_down),)
+        pairs = (c[None] * paired) @ paired.T + of_pairs()
+        unpaired = (waves(q, self.box, n_up - n_down),)
         return Tables(unpaired, pairs, spin_factor, of_pairs(), logabs)
 
 
@@ -233,7 +186,7 @@ class Tables(NamedTuple):
         state those of the unpaired (n, n_up - n_down).
       pairs: in a pairing state the function phi (n, n) of two particles.
       spin_factor: w (n, n).
-      mixing: u (n, n) of the operator on determinants.
+      mixing: u (n, n) of the singlet operator.
       logabs: () the remaining part of log|psi|.
     """
 
@@ -260,6 +213,14 @@ class Tables(NamedTuple):
         )
 
 
+def waves(q: Array, box: Box, m: int, factors: Array | None = None) -> Array:
+    """The m lowest plane waves (n, m) at q (n, d), times factors (n, m or more)."""
+    if m == 0:
+        return jnp.zeros((len(q), 0), q.dtype)
+    own = None if factors is None else factors[None, :, :m]
+    return plane_waves(q, own, box, None, m)[0]
+
+
 def _shell_weights(m: int, box: Box, n_down: int) -> tuple[np.ndarray, np.ndarray]:
     """First weights (shells,) of m plane waves, and the shell (m,) of each wave.
 
@@ -279,23 +240,3 @@ def _exchanged_orders(spins: Spins) -> Array:
     for index in np.ndindex(i.shape):
         orders[index][[i[index], j[index]]] = j[index], i[index]
     return jnp.asarray(orders)
-
-
-@functools.cache
-def _pair_features(box: Box, ranges: tuple[float, ...]) -> tuple[Callable, Callable]:
-    """Features of pairs: all (n, n, 2 d + 1 + k), and the even ones without the sines.
-
-    Sin and 1 - cos of the phases of the displacement, sqrt(1 + r^2) - 1 and
-    exp(-r^2 / range^2) of the periodic distance.
-    """
-
-    def of_pairs(one: Array, other: Array, odd: bool) -> Array:
-        pair = pair_waves(one, other)
-        square = jax.lax.optimization_barrier(squared_distance(box, pair))
-        near = gaussians(square, ranges)
-        even = [2 * pair.sin * pair.sin, _smooth_length(square), *near]
-        sines = [2 * pair.sin * pair.cos] if odd else []
-        return jnp.concatenate([*sines, *even], axis=-1)
-
-    whole, even = (partial(of_pairs, odd=odd) for odd in (True, False))
-    return relative_features(whole), relative_features(even)

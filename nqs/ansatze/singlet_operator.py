@@ -5,27 +5,28 @@ With Q_ij = (1 - P_ij) / 2 the projector of two spins on their singlet, it is
     1 + sum_{i<j} u_ij Q_ij + 1/2 sum u_ij u_kl Q_ij Q_kl,
 
 the last sum over two pairs without a common particle. On a psi of labeled spins the
-exchange of spins P_ij is minus that of positions, and Q_ij of equal spins is nothing.
+exchange of spins P_ij is minus that of positions, and Q_ij of equal spins vanishes.
 Over i, k up and j, l down, i != k and j != l, there remains
 
     1 + sum_ij u_ij (1 + r_ij) / 2 + sum_ijkl u_ij u_kl (1 + r_ij + r_kl + r_ijkl) / 8,
 
-r_ij the ratio that the exchange of i and j makes of psi, r_ijkl that of both exchanges.
+r_ij the ratio of psi after and before the exchange of positions i and j, r_ijkl that of
+both exchanges.
 
-Of two determinants of orbitals they are minors, one of each. With the rows of spins
-down in terms of those up, a_ji, and the other way round, b_ji for j down and i up,
+For two determinants of orbitals they are minors, one of each. With the rows of spins
+down in terms of those up, a_ji, and vice versa, b_ji for j down and i up,
 
     r_ij = a_ji b_ji,    r_ijkl = (a_ji a_lk - a_jk a_li) (b_ji b_lk - b_jk b_li).
 
-Of a determinant of pairs, where an exchange replaces a row and a column, they are
-minors of one table (the determinant lemma of matrices): r_ij is the determinant of a
-block g_ji of 2 x 2, and r_ijkl that of four such blocks, by their adjugates
+For a determinant of pairs, where an exchange replaces a row and a column, they are
+minors of one table (matrix determinant lemma): r_ij is the determinant of a block g_ji
+of 2 x 2, and r_ijkl that of four such blocks, by their adjugates
 
     det g_ji det g_lk + det g_jk det g_li - tr(adj(g_ji) g_jk adj(g_lk) g_li).
 
 Where a determinant nearly vanishes its table is x + outer(column, row) / fraction, with
-a small fraction and all else finite. Minors have one such factor and no more, what has
-a second one cancels: it is left out here, and psi is smooth.
+a small fraction and all else finite. Minors have one such factor and no more, because
+terms with a second one cancel: it is left out here, and psi is smooth.
 """
 
 from typing import NamedTuple
@@ -38,7 +39,7 @@ from nqs.types import LogPsi
 
 
 class Table(NamedTuple):
-    """The table finite + outer(column, row) / fraction."""
+    """finite + outer(column, row) / fraction."""
 
     finite: Array
     column: Array
@@ -46,8 +47,7 @@ class Table(NamedTuple):
     fraction: Array
 
     @property
-    def transposed(self) -> "Table":
-        """The transposed table."""
+    def transposed(self) -> "Table":  # noqa: D102
         return Table(self.finite.T, self.row, self.column, self.fraction)
 
 
@@ -60,7 +60,7 @@ def mixed_orbitals(u: Array, of_up: Table, of_down: Table) -> Array:
       of_down: b (n_down, n_up).
 
     Returns:
-      This times both fractions, which is finite where they vanish.
+      This times both fractions, finite where they vanish.
     """
 
     def finite(t: Table) -> tuple[Array, Array]:
@@ -95,7 +95,7 @@ def mixed_pairs(u: Array, table: Table) -> Array:
         the first n_down rows and n_up columns; see `pair_table`.
 
     Returns:
-      This times the fraction, which is finite where that vanishes.
+      This times the fraction, finite where it vanishes.
     """
     n_down, n_up = u.shape
     apart = _of_all_others(u)
@@ -123,9 +123,9 @@ def mixed_pairs(u: Array, table: Table) -> Array:
 def row_table(rows: Array, matrix: Array) -> tuple[Table, LogPsi]:
     """Rows (k, n) in terms of those of a matrix (n, n), and its determinant.
 
-    To a matrix that may be singular a constant is added where its inverse is largest,
-    or that of a matrix as near as rounding. Any constant is exact, derivatives
-    included: det(matrix) is the fraction times that of the sum, which is returned.
+    A constant is added to the matrix, which may be singular, where its inverse is
+    largest. Any constant is exact, derivatives included: det(matrix) is the fraction
+    times the determinant of the sum, which is returned.
     """
     n = len(matrix)
     values, others = jax.lax.stop_gradient((matrix, rows))
@@ -148,11 +148,11 @@ def row_table(rows: Array, matrix: Array) -> tuple[Table, LogPsi]:
 def pair_table(
     matrix: Array, rows: Array, columns: Array, corner: Array
 ) -> tuple[Table, LogPsi]:
-    """What exchanges do to a determinant of pairs, and that determinant.
+    """Minors of a determinant of pairs after exchanges, and that determinant.
 
-    The block g_ji has, of particle j in row i, what that makes of the determinant; of
-    particle i in column j the same; minus the element (j, i) of the inverse; and the
-    element where new row and column meet, less what the inverse makes of both.
+    The block g_ji consists of the ratio with particle j in row i; that with particle i
+    in column j; minus the element (j, i) of the inverse; and the element where the new
+    row and column meet, less row times inverse times column.
 
     Args:
       matrix: (n_up, n_up).
@@ -166,12 +166,10 @@ def pair_table(
     n_down, n_up = corner.shape
     slots = jnp.eye(n_down, n_up, dtype=matrix.dtype)
     table, det = row_table(jnp.concatenate([rows, -slots]), matrix)
-    left, row = table.finite, table.row
-    right = jnp.pad(corner, ((0, n_down), (0, 0))) - left @ columns
-    finite = jnp.concatenate([left, right], axis=1)
-    return table._replace(
-        finite=finite, row=jnp.concatenate([row, -row @ columns])
-    ), det
+    right = jnp.pad(corner, ((0, n_down), (0, 0))) - table.finite @ columns
+    finite = jnp.concatenate([table.finite, right], axis=1)
+    row = jnp.concatenate([table.row, -table.row @ columns])
+    return table._replace(finite=finite, row=row), det
 
 
 def _of_all_others(u: Array) -> Array:

@@ -1,13 +1,11 @@
-"""Features of lattice sites, and products of many ratios."""
-
-from typing import Any
+"""Features of lattice sites, symmetry groups, and products of many ratios."""
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
-from nqs.checks import whole
-from nqs.space.lattice import spins
+from nqs.space.lattice import Lattice, spins
 
 
 def n_features(levels: int) -> int:
@@ -22,10 +20,9 @@ def site_features(x: Array, levels: int) -> Array:
     return jax.nn.one_hot(x, levels, dtype=jnp.result_type(float))
 
 
-def check_integers(part: Any, **least: int) -> None:
-    """Refuse fields that are not integers >= their least value."""
-    for name, smallest in least.items():
-        whole(name, getattr(part, name), smallest)
+def permutations(lattice: Lattice, point_group: bool) -> np.ndarray:
+    """Group (g, s) of translations, with or without rotations and reflections."""
+    return lattice.symmetries if point_group else lattice.translations
 
 
 def product(factors: Array) -> Array:

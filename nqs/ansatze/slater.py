@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from functools import partial
+from functools import partial, reduce
 
 import flax.linen as nn
 import jax
@@ -11,7 +11,7 @@ import numpy as np
 from jax import Array
 
 from nqs.ansatze.jastrow import PadeJastrow, Product
-from nqs.ansatze.layers import oscillator_lengths
+from nqs.ansatze.layers import log_sum, oscillator_lengths
 from nqs.space.oscillator import oscillator_levels
 from nqs.space.spins import Spins, check_spins
 from nqs.types import LogPsi
@@ -69,14 +69,14 @@ def log_determinants(
     """Log of exp(logabs) sum_k det_up,k det_down,k of orbitals at q (n, d).
 
     Args:
-      orbitals: called with positions (m, d) of the particles of one spin and factors
-        (k, m, m) or None, gives matrices (k, m, m) or (1, m, m) of the orbitals that
-        they fill, a row each; real or complex.
+      orbitals: function of the positions (m, d) of one spin and factors (k, m, m) or
+        None; returns real or complex matrices (k, m, m) or (1, m, m), rows are
+        particles.
       q: positions, or backflow coordinates.
       spins: of the particles.
       logabs: () common to all determinants.
       factors: (n, k, orbitals) of each orbital in each determinant; None for one
-        determinant of the orbitals as they are.
+        determinant without factors.
 
     Raises:
       ValueError: unless the spins add up to n.
@@ -84,39 +84,20 @@ def log_determinants(
     check_spins(spins, q.shape[0])
     signs, logs = jnp.ones(1, q.dtype), jnp.zeros(1, q.dtype)
     for spin in (slice(0, spins.up), slice(spins.up, spins.n)):
-        m = q[spin].shape[0]
-        if m:
-            own = None
-            if factors is not None:
-                own = jnp.swapaxes(factors[spin, :, :m], 0, 1)
-            sign, log = jnp.linalg.slogdet(orbitals(q[spin], own))
-            signs, logs = signs * sign, logs + log
+        m = len(q[spin])
+        if m == 0:
+            continue
+        own = None if factors is None else jnp.swapaxes(factors[spin, :, :m], 0, 1)
+        sign, log = jnp.linalg.slogdet(orbitals(q[spin], own))
+        signs, logs = signs * sign, logs + log
     if factors is None or factors.shape[1] == 1:
         return LogPsi(signs[0], logabs + logs[0])
-    total = _sum(signs, logs)
+    total = log_sum(signs, logs)
     return LogPsi(total.sign, logabs + total.logabs)
 
 
-def _sum(signs: Array, logs: Array) -> LogPsi:
-    """Log of the sum over k of signs exp(logs), both (k,)."""
-    largest = jax.lax.stop_gradient(jnp.max(logs))
-    weights = jnp.exp(logs - largest)
-    if not jnp.iscomplexobj(signs):
-        total = jnp.sum(signs * weights)
-        return LogPsi(jnp.sign(total), largest + jnp.log(jnp.abs(total)))
-    # real and imaginary part, because folx has no modulus of a complex number
-    real, imaginary = (jnp.sum(f(signs) * weights) for f in (jnp.real, jnp.imag))
-    square = real * real + imaginary * imaginary
-    scale = jax.lax.rsqrt(square)
-    sign = jax.lax.complex(scale * real, scale * imaginary)
-    return LogPsi(sign, largest + jnp.log(square) / 2)
-
-
 def oscillator_orbitals(q: Array, factors: Array | None, omegas: np.ndarray) -> Array:
-    """The m lowest oscillator orbitals (k, m, m) at m scaled positions q (m, d).
-
-    Each is multiplied with its factor (k, m, m), if there is one.
-    """
+    """The m lowest oscillator orbitals (k, m, m) at m scaled positions q (m, d)."""
     orbitals = hermite_orbitals(q, lowest_orbitals(q.shape[0], omegas))[None]
     return orbitals if factors is None else factors * orbitals
 
@@ -142,7 +123,4 @@ def hermite_orbitals(q: Array, levels: np.ndarray) -> Array:
         polynomials.append(new)
     table = jnp.stack(polynomials)  # (m, n, d)
     axes = (table[levels[:, a], :, a] for a in range(levels.shape[1]))  # (k, n) each
-    product = next(axes)
-    for factor in axes:
-        product = product * factor
-    return product.T
+    return reduce(jnp.multiply, axes).T

@@ -7,7 +7,7 @@ from nqs.types import LogPsi
 
 
 class SpinExplicit(nn.Module):
-    """psi(R, S) of an antisymmetric psi that is known for the first spins up.
+    """psi(R, S) from an antisymmetric psi(R) whose first particles have spin up.
 
     The particles are sorted by their spins, and psi has the sign of that permutation.
 

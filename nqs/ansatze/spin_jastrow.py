@@ -3,13 +3,14 @@
 from typing import NamedTuple
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax import Array
 
+from nqs.ansatze.layers import check_integers
 from nqs.ansatze.log_derivatives import of_parameter
-from nqs.ansatze.site_features import check_integers, n_features, site_features
+from nqs.ansatze.site_features import n_features, site_features
 from nqs.capabilities import OuterProducts
+from nqs.ratios.sites import RatiosOfMoves
 from nqs.types import LogPsi, Params
 
 
@@ -21,11 +22,11 @@ class Tables(NamedTuple):
     pairs: Array
 
 
-class SpinJastrow(nn.Module):
+class SpinJastrow(RatiosOfMoves, nn.Module):
     """psi(x) = exp(sum_i a_i v_i + sum_{i<j} v_i w_ij v_j), real and positive.
 
-    v_i is the spin sigma^z of two levels, else one unit a level, 1 for the level that
-    site i is in.
+    v_i is the spin sigma^z of two levels, else one unit a level, 1 for the level of
+    site i.
 
     Attributes:
       levels: q of each site.
@@ -72,38 +73,22 @@ class SpinJastrow(nn.Module):
         )
 
     @nn.nowrap
-    def site_ratios(
-        self, tables: Tables, cache: Array, x: Array, sites: Array, values: Array
-    ) -> Array:
-        """(c,) ratios for changes (c, k)."""
-
-        def change(sites, values):
-            return self._change(tables, cache, x, sites, values)[0]
-
-        return jnp.exp(jax.vmap(change)(sites, values))
-
-    @nn.nowrap
     def site_move(
         self, tables: Tables, cache: Array, x: Array, sites: Array, values: Array
     ) -> tuple[Array, Array]:
-        """The ratio () of one change (k,), and the cache after it."""
-        log_ratio, step = self._change(tables, cache, x, sites, values)
-        rows = tables.pairs[sites]  # (k, f, s, f)
-        return jnp.exp(log_ratio), cache + jnp.tensordot(step, rows, axes=2)
+        """The ratio () of one change (k,), and the cache after it.
 
-    @nn.nowrap
-    def _change(
-        self, tables: Tables, cache: Array, x: Array, sites: Array, values: Array
-    ) -> tuple[Array, Array]:
-        """Log of the ratio, linear and quadratic in the step (k, f) of the features."""
+        log psi is linear and quadratic in the step (k, f) of the features.
+        """
         step = tables.features[values] - tables.features[x[sites]]
-        among = tables.pairs[sites][:, :, sites]  # (k, f, k, f)
-        quadratic = jnp.einsum("kf,kflg,lg->", step, among, step) / 2
-        return jnp.sum(step * cache[sites]) + quadratic, step
+        rows = tables.pairs[sites]  # (k, f, s, f)
+        quadratic = jnp.einsum("kf,kflg,lg->", step, rows[:, :, sites], step) / 2
+        ratio = jnp.exp(jnp.sum(step * cache[sites]) + quadratic)
+        return ratio, cache + jnp.tensordot(step, rows, axes=2)
 
     @nn.nowrap
     def log_derivatives(self, params: Params, x: Array) -> tuple[OuterProducts, ...]:
-        """The features and their products, as psi is linear in its parameters."""
+        """The features and their products, since log psi is linear in its parameters."""
         v = site_features(x, self.levels)
         return of_parameter(v[None]), of_parameter(_pair_features(v)[None])
 

@@ -14,8 +14,8 @@ memory bandwidth. The parts of a_i and b_j are instead products of (n, n) with (
 matrices, one per channel, and grad c_ij has 2 d entries, d of them independent where
 c_ij depends on x_i - x_j alone.
 
-XLA fuses a sum with everything that it depends on, which then runs three times slower
-on a CPU; the optimization barriers prevent it.
+The optimization barriers keep XLA from fusing sums with everything before them, which
+runs three times slower on a CPU.
 """
 
 import functools
@@ -42,9 +42,7 @@ class Forward(NamedTuple):
 
 @functools.lru_cache(maxsize=64)
 def message_sum(f: Callable[[Array], Array], relative: bool = False) -> Callable:
-    """The function that sums messages, 1/n sum_{j != i} f(a_i + b_j + c_ij).
-
-    It takes a, b (n, w) and c (n, n, w) to (n, w).
+    """The function 1/n sum_{j != i} f(a_i + b_j + c_ij) of a, b (n, w) and c (n, n, w).
 
     Args:
       f: elementwise and smooth.
@@ -53,17 +51,10 @@ def message_sum(f: Callable[[Array], Array], relative: bool = False) -> Callable
     """
 
     def of_all(a: Array, b: Array, c: Array) -> Array:
-        messages = weighted_messages(f, a, b, c)
+        messages = others(a) * f(a[:, None, :] + b[None, :, :] + c)
         return jnp.sum(apart(messages), axis=1)
 
     return named(of_all, "message_sum", rule(f, relative), f, relative)
-
-
-def weighted_messages(
-    f: Callable[[Array], Array], a: Array, b: Array, c: Array
-) -> Array:
-    """Messages f(a_i + b_j + c_ij) / n (n, n, w) to i from j, 0 from i itself."""
-    return others(a) * f(a[:, None, :] + b[None, :, :] + c)
 
 
 def others(a: Array) -> Array:
@@ -73,12 +64,10 @@ def others(a: Array) -> Array:
 
 
 def rule(f: Callable[[Array], Array], relative: bool = False) -> Callable:
-    """The forward Laplacian of `message_sum` of f.
+    """The forward Laplacian of `message_sum` of f."""
 
-    Args:
-      f: elementwise and smooth.
-      relative: whether c_ij depends on x_i - x_j alone.
-    """
+    def plain(a, b, c):
+        return jnp.sum(others(a) * f(a[:, None, :] + b[None, :, :] + c), axis=1)
 
     def forward(arguments: Any, kwargs: Any, sparsity_threshold: int) -> Any:
         import folx
@@ -86,19 +75,16 @@ def rule(f: Callable[[Array], Array], relative: bool = False) -> Callable:
 
         gradients = _gradients(Forward(*arguments), relative)
         if gradients is None:
-            plain = folx.forward_laplacian(
-                lambda a, b, c: jnp.sum(weighted_messages(f, a, b, c), axis=1),
-                sparsity_threshold,
-                True,
-            )
-            return plain(*arguments)
-        known = [isinstance(argument, FwdLaplArray) for argument in arguments]
-        pairs = list(zip(arguments, known, strict=True))
-        values = Forward(*(v.x if k else v for v, k in pairs))
-        laplacians = Forward(
-            *(v.laplacian if k else jnp.zeros_like(v) for v, k in pairs)
+            laplacian = folx.forward_laplacian(plain, sparsity_threshold, True)
+            return laplacian(*arguments)
+        values, laplacians = [], []
+        for argument in arguments:
+            known = isinstance(argument, FwdLaplArray)
+            values.append(argument.x if known else argument)
+            laplacians.append(argument.laplacian if known else jnp.zeros_like(argument))
+        y, gradient, laplacian = propagate(
+            f, Forward(*values), gradients, Forward(*laplacians)
         )
-        y, gradient, laplacian = propagate(f, values, gradients, laplacians)
         return FwdLaplArray(y, FwdJacobian(gradient), laplacian)
 
     return forward
@@ -137,19 +123,15 @@ def propagate(
         gradient = apart(gradient)
         squared = sum(dc_i[axis] ** 2 + dc_j[axis] ** 2 for axis in range(d))
     else:
-        gradient = apart(_gradient_of_particles(f1, gradients) + gradient)
+        from_a = apart(jnp.sum(f1, axis=1))[None] * gradients.a
+        # products of matrices, one per channel
+        from_b = jnp.transpose(f1, (2, 0, 1)) @ jnp.transpose(gradients.b, (2, 1, 0))
+        gradient = apart(from_a + jnp.transpose(from_b, (2, 1, 0)) + gradient)
         squared = _squared_gradient(gradients)
     lap_u = lap.a[:, None, :] + lap.b[None, :, :] + lap.c
     laplacian = jnp.sum(apart(f1 * lap_u + f2 * squared), axis=1)
     y, laplacian = apart((jnp.sum(f0, axis=1), laplacian))
     return y, gradient, laplacian
-
-
-def _gradient_of_particles(f1: Array, gradients: Forward) -> Array:
-    """The part (n d, n, w) of the gradient by a_i and b_j, one matrix per channel."""
-    from_b = jnp.transpose(f1, (2, 0, 1)) @ jnp.transpose(gradients.b, (2, 1, 0))
-    from_a = apart(jnp.sum(f1, axis=1))[None] * gradients.a
-    return from_a + jnp.transpose(from_b, (2, 1, 0))
 
 
 def _squared_gradient(gradients: Forward) -> Array:
@@ -190,56 +172,34 @@ def _gradients(arguments: Forward, relative: bool) -> Forward | None:
     mask = c.jacobian.mask[..., 0]  # (k, i, j): the coordinate that entry k is of
     if size % n or np.any(c.jacobian.mask != mask[..., None]):
         return None
-    i, j = (np.arange(n)[:, None], np.arange(n)[None, :])
+    i, j = np.arange(n)[:, None], np.arange(n)[None, :]
     if np.any((mask >= 0) & (mask // d != i) & (mask // d != j)):
         return None
-    constant = not any(isinstance(v, FwdLaplArray) for v in (a, b))
+    by_i = _by_particle(c, mask, d, i)
+    by_j = -by_i if relative else _by_particle(c, mask, d, j)
+    if not any(isinstance(v, FwdLaplArray) for v in (a, b)):
+        return Forward(None, None, (by_i, by_j))
 
     def dense(v):
-        if constant:
-            return None
         if not isinstance(v, FwdLaplArray):
             return jnp.zeros((size, n, w), v.dtype)
         found = v.jacobian.dense_array
         return jnp.pad(found, ((0, size - found.shape[0]), (0, 0), (0, 0)))
 
-    columns = [_by_difference(c, mask, d, axis) for axis in range(d) if relative]
-    found = [column for column in columns if column is not None]
-    if len(found) < d:
-        by_i, by_j = (_by_particle(c, mask, d, particle) for particle in (i, j))
-    else:
-        by_i = jnp.stack(found)
-        by_j = -by_i
     return Forward(dense(a), dense(b), (by_i, by_j))
 
 
 def _by_particle(c: Any, mask: np.ndarray, d: int, particle: np.ndarray) -> Array:
     """Derivatives (d, i, j, w) of c_ij by the coordinates of one particle."""
+    other = ~np.eye(len(mask[0]), dtype=bool)  # i = j does not count
     columns = []
     for axis in range(d):
         column = jnp.zeros_like(c.x)
-        for k in np.flatnonzero(np.any(mask == particle * d + axis, axis=(1, 2))):
-            there = (mask[k] == particle * d + axis)[:, :, None]
-            column = column + jnp.where(there, c.jacobian.data[k], 0)
+        own = mask == particle * d + axis
+        for k in np.flatnonzero(np.any(own & other, axis=(1, 2))):
+            entry = c.jacobian.data[k]
+            if not np.all(own[k] | ~other):
+                entry = jnp.where(own[k][:, :, None], entry, 0)
+            column = column + entry
         columns.append(column)
     return jnp.stack(columns)
-
-
-def _by_difference(c: Any, mask: np.ndarray, d: int, axis: int) -> Array | None:
-    """Derivatives (i, j, w) of c_ij by x_i, from a single entry of its Jacobian.
-
-    The derivative by x_j has the opposite sign, so that an entry of either will do.
-    """
-    n = mask.shape[1]
-    own = mask == np.arange(n)[:, None] * d + axis
-    other = mask == np.arange(n)[None, :] * d + axis
-    same = np.eye(n, dtype=bool)  # i = j does not count
-    whole = np.all(own | other | same, axis=(1, 2))
-    once = np.all((own.sum(axis=0) == 1) & (other.sum(axis=0) == 1) | same)
-    if not (np.any(whole) and once):
-        return None
-    k = np.argmax(whole)
-    if np.all(own[k] | same):
-        return c.jacobian.data[k]
-    sign = jnp.asarray(1.0 * own[k] - 1.0 * other[k], c.x.dtype)[:, :, None]
-    return sign * c.jacobian.data[k]

@@ -24,12 +24,12 @@ def relative_features(
 ) -> Callable[[Array], Array]:
     """The function v (n, k) -> e (n, n, m) with e_ij = function(v_i, v_j).
 
+    Call it once and keep the result, because each call compiles anew.
+
     Args:
       function: of one (n, 1, k) and the other (1, n, k), elementwise in the first two
         axes. Its value at v(x_i) and v(x_j), where v_i is a function of the position of
         particle i, must depend on x_i - x_j alone; the forward Laplacian relies on it.
-
-    Call it once and keep the result, because each call compiles anew.
     """
 
     def of_pairs(v: Array) -> Array:
@@ -41,6 +41,9 @@ def relative_features(
 def rule(f: Callable[[Array, Array], Array]) -> Callable:
     """The forward Laplacian of `relative_features` of f."""
 
+    def plain(v):
+        return f(v[:, None, :], v[None, :, :])
+
     def forward(arguments: Any, kwargs: Any, sparsity_threshold: int) -> Any:
         import folx
         from folx.api import FwdJacobian, FwdLaplArray
@@ -48,18 +51,13 @@ def rule(f: Callable[[Array, Array], Array]) -> Callable:
         (v,) = arguments
         tangents = _tangents(v)
         if tangents is None:
-            plain = folx.forward_laplacian(
-                lambda v: f(v[:, None, :], v[None, :, :]), sparsity_threshold, True
-            )
-            return plain(v)
+            return folx.forward_laplacian(plain, sparsity_threshold, True)(v)
         e, by_one, laplacian = differentiated(f, v.x, tangents, v.laplacian)
         d, n = by_one.shape[:2]
-        coordinates = np.arange(n * d).reshape(n, d).T  # (d, n)
+        coordinates = np.arange(n * d).reshape(n, d).T
+        by_i, by_j = coordinates[:, :, None], coordinates[:, None, :]  # (d, n, n)
         both = np.concatenate(
-            [
-                np.broadcast_to(coordinates[:, :, None], (d, n, n)),
-                np.broadcast_to(coordinates[:, None, :], (d, n, n)),
-            ]
+            [np.broadcast_to(indices, (d, n, n)) for indices in (by_i, by_j)]
         )
         both = np.where(np.eye(n, dtype=bool), -1, both)
         mask = np.broadcast_to(both[..., None], (*both.shape, e.shape[-1]))
@@ -80,24 +78,20 @@ def differentiated(
       tangents: of v_i by each coordinate of x_i, (d, n, k).
       laplacian: of v_i by x_i, (n, k).
     """
-    n = v.shape[0]
-    apart = jnp.asarray(1 - np.eye(n), v.dtype)[:, :, None]
+    apart = jnp.asarray(1 - np.eye(len(v)), v.dtype)[:, :, None]
+    one = (v[:, None, :],)
 
-    def along(tangent):
-        def of_one(one):
-            return f(one, v[None, :, :])
+    def of_one(one):
+        return f(one, v[None, :, :])
 
-        def first(one):
-            return jax.jvp(of_one, (one,), (tangent[:, None, :],))
-
-        return jax.jvp(first, (v[:, None, :],), (tangent[:, None, :],))
-
-    e, total = jax.jvp(
-        lambda one: f(one, v[None, :, :]), (v[:, None, :],), (laplacian[:, None, :],)
-    )
+    e, total = jax.jvp(of_one, one, (laplacian[:, None, :],))
     gradient = []
-    for tangent in tangents:
-        (_, slope), (_, curvature) = along(tangent)
+    for tangent in tangents[:, :, None, :]:
+
+        def along(one, tangent=tangent):
+            return jax.jvp(of_one, (one,), (tangent,))[1]
+
+        slope, curvature = jax.jvp(along, one, (tangent,))
         gradient.append(apart * slope)
         total = total + curvature
     return e, jnp.stack(gradient), 2 * apart * total
@@ -108,7 +102,7 @@ def _tangents(v: Any) -> Array | None:
     if not v.jacobian.weak:
         return None
     n = v.x.shape[0]
-    mask = v.jacobian.mask  # (entries, n, k): the coordinate that each is of
+    mask = v.jacobian.mask  # coordinates (entries, n, k)
     size = int(np.max(mask)) + 1
     d = size // n
     own = np.arange(n)[:, None]
@@ -118,8 +112,7 @@ def _tangents(v: Any) -> Array | None:
     for axis in range(d):
         there = mask == own * d + axis
         if not np.all(np.any(there, axis=(0, 2))):
-            return None  # an axis that not all particles have: d is ambiguous
-        tangents.append(
-            jnp.sum(jnp.asarray(there, v.x.dtype) * v.jacobian.data, axis=0)
-        )
+            return None  # d is ambiguous
+        there = jnp.asarray(there, v.x.dtype)
+        tangents.append(jnp.sum(there * v.jacobian.data, axis=0))
     return jnp.stack(tangents)

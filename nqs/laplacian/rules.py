@@ -38,14 +38,14 @@ def named(function: Callable, label: str, rule: Callable, *settings: Any) -> Cal
 
 
 def register(name: str, rule: Callable) -> None:
-    """Register a rule with folx now, or by `flush` if folx is not imported yet."""
+    """Register a rule with folx, at once or by `flush` after folx is imported."""
     _pending[name] = rule
     if "folx.wrapped_functions" in sys.modules:
         flush()
 
 
 def flush() -> None:
-    """Hand all waiting rules to folx."""
+    """Register all pending rules with folx."""
     import folx  # here, because it takes longer to import than everything else
 
     while _pending:
@@ -53,10 +53,10 @@ def flush() -> None:
 
 
 def fingerprint(value: Any) -> str:
-    """The content of a setting: equal texts belong to equal functions and values.
+    """The content of a setting as text, equal for equal functions and values.
 
-    Of a Python function: module, name, code, defaults and closure. An object without
-    visible content, such as a callable of a user's class, gets a number of its own.
+    For a Python function: module, name, code, defaults and closure. An object without
+    visible content, such as a callable of a user's class, gets a unique number.
     """
     match value:
         case functools.partial():
@@ -81,13 +81,8 @@ def fingerprint(value: Any) -> str:
         case _ if hasattr(value, "__wrapped__"):  # a jitted function
             items = type(value), value.__wrapped__
         case _ if dataclasses.is_dataclass(value):
-            items = (
-                type(value),
-                [
-                    (field.name, getattr(value, field.name))
-                    for field in dataclasses.fields(value)
-                ],
-            )
+            names = [field.name for field in dataclasses.fields(value)]
+            items = type(value), [(name, getattr(value, name)) for name in names]
         case _:
             return f"{type(value).__qualname__} {next(_numbers)}"
     return f"({', '.join(map(fingerprint, items))})"

@@ -3,7 +3,7 @@
     grad sin u = cos u grad u,     lap sin u = cos u lap u - sin u |grad u|^2,
     grad cos u = -sin u grad u,    lap cos u = -sin u lap u - cos u |grad u|^2.
 
-Without the rule XLA evaluates them again for every entry of the Jacobian.
+Without the rule XLA evaluates both again for every entry of the Jacobian.
 """
 
 import itertools
@@ -59,23 +59,15 @@ class Waves(NamedTuple):
     sin: Array
     cos: Array
 
-    def minus(self, other: "Waves") -> "Waves":
-        """Waves of the difference of the phases, by products."""
-        return Waves(
-            self.sin * other.cos - self.cos * other.sin,
-            self.cos * other.cos + self.sin * other.sin,
-        )
-
 
 def pair_waves(one: Array, other: Array) -> Waves:
     """Waves of the difference of two positions from theirs, sin and cos in (..., 2 d).
 
-    The barrier keeps their gradients plain sums over pairs; within a concatenation they
-    take ten times as long on a CPU.
+    The barriers keep gradients plain sums over pairs, ten times faster on a CPU.
     """
     apart = jax.lax.optimization_barrier
-    first, second = (Waves(*apart(jnp.split(v, 2, -1))) for v in (one, other))
-    return first.minus(second)
+    u, v = (Waves(*apart(jnp.split(both, 2, -1))) for both in (one, other))
+    return Waves(u.sin * v.cos - u.cos * v.sin, u.cos * v.cos + u.sin * v.sin)
 
 
 def waves(box: Box, x: Array) -> Waves:
@@ -94,13 +86,13 @@ def squared_distance(box: Box, waves: Waves) -> Array:
 
         sum_ab (a_a . a_b) / 4 pi^2 [sin u_a sin u_b + (1 - cos u_a)(1 - cos u_b)]
 
-    is |r|^2 up to the fourth order in r, so that a cusp in its root is one in |r|,
-    and positive away from lattice points. G. Cassella et al., Phys. Rev. Lett. 130,
-    036401 (2023), here for any cell and in half phases, which leave a = b one term.
+    is |r|^2 up to the fourth order in r, so that a cusp in its root is one in |r|, and
+    positive away from lattice points. G. Cassella et al., Phys. Rev. Lett. 130, 036401
+    (2023), here for any cell and in half phases, where a = b leaves one term.
     """
     metric = box.shortest @ box.shortest.T / math.pi**2
     sin, cos = waves
-    total = None
+    terms = []
     for a, b in itertools.combinations_with_replacement(range(box.d), 2):
         if abs(metric[a, b]) < 1e-14 * np.max(metric):
             continue
@@ -108,6 +100,5 @@ def squared_distance(box: Box, waves: Waves) -> Array:
         if a != b:
             overlap = cos[..., a] * cos[..., b] + sin[..., a] * sin[..., b]
             term = 2 * term * overlap
-        total = term if total is None else total + term
-    assert total is not None  # the diagonal of a metric is positive
-    return total
+        terms.append(term)
+    return sum(terms[1:], terms[0])

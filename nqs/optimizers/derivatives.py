@@ -1,14 +1,14 @@
 """The centered log-derivatives O of walkers, as a linear map and as a Gram matrix.
 
-Row w of O is sqrt(weight_w) (d log psi_w - <d log psi>) / d theta; a complex psi gives
+Row w of O is sqrt(weight_w) (d log psi_w - <d log psi>) / d theta; a complex psi has
 two rows a walker, of the real and of the imaginary part. Then O^T O is the quantum
-geometric tensor (its real part), the metric of Fubini and Study, and O O^T its twin in
-the space of samples. Where the columns of all parameters fit a memory budget they are
-computed once, leaf by leaf, and serve every product. Beyond it a product with a vector
-is one pass of forward or of reverse differentiation, and the Gram matrix adds up blocks
-of columns. A layer that sees one row a walker has no need of columns: its derivatives
-by the weights are outer products a g^T of what enters and of the signal that comes
-back, and their Gram matrix is (A A^T) * (G G^T).
+geometric tensor (its real part), the metric of Fubini and Study, and O O^T its
+counterpart in the space of samples. Columns of all parameters that fit a memory budget
+are computed once, leaf by leaf, and used in every product. Beyond it a product with a
+vector is one pass of forward or of reverse differentiation, and the Gram matrix adds up
+blocks of columns. A layer with one row a walker requires no columns: its derivatives by
+the weights are outer products a g^T of inputs and backpropagated signals, and their
+Gram matrix is (A A^T) * (G G^T).
 """
 
 import dataclasses
@@ -49,13 +49,15 @@ class CenteredDerivatives:
     @property
     def n_parts(self) -> int:
         """Rows of a walker: 1, or 2 where psi is complex."""
-        x = jax.tree.map(lambda leaf: leaf[0], self.walkers)
-        return jax.eval_shape(self._log_psi, self.params, x).shape[0]
+        return jax.eval_shape(self._log_psi, self.params, self._walker).shape[0]
+
+    @property
+    def _walker(self) -> Configuration:
+        return jax.tree.map(lambda leaf: leaf[0], self.walkers)
 
     def center(self, values: Array) -> Array:
         """Rows (w k,) or (w k, p) of values (w, k) or (w, k, p): centered, weighted."""
-        shape = (-1,) + (1,) * (values.ndim - 1)
-        weights = self.weights.reshape(shape)
+        weights = self.weights.reshape(-1, *(1,) * (values.ndim - 1))
         mean = jnp.sum(weights * values, axis=0, keepdims=True)
         rows = jnp.sqrt(weights) * (values - mean)
         return rows.reshape(-1, *values.shape[2:])
@@ -96,11 +98,7 @@ class CenteredDerivatives:
         return chunked_sum(pulled_back, (self.walkers, signal), self.chunk_size)
 
     def gram(self) -> Array:
-        """O O^T (rows, rows), summed over blocks of columns.
-
-        From an ansatz with `LogDerivatives`, layers that see one row a walker come
-        without columns.
-        """
+        """O O^T (rows, rows), summed over layers and blocks of columns."""
         if self._held is not None:
             return sum_of(jnp.einsum("rc,sc->rs", c, c) for c in self._held)
         derivatives, parts = self._derivatives, []
@@ -110,17 +108,14 @@ class CenteredDerivatives:
                 uncentered = sum_of(self._gram_of_layer(*layer) for layer in layers)
                 parts.append(self._center_gram(uncentered))
             if columns is not None:
-                # a product of matrices that XLA fuses with a sum runs far slower
+                # XLA would fuse the product with a sum, which is slower
                 product = jnp.einsum("rc,sc->rs", columns, columns)
                 parts.append(jax.lax.optimization_barrier(product))
         return sum_of(parts)
 
     def _center_gram(self, gram: Array) -> Array:
-        """The rows and columns (rows, rows) of a symmetric (w, k, w, k), centered.
-
-        The means are products with a vector, which XLA does in a third of the time of a
-        reduction on a CPU.
-        """
+        """Rows and columns (rows, rows) of a symmetric (w, k, w, k), centered."""
+        # the means as products with a vector, faster than reductions on a CPU
         means = jnp.einsum("ikjl,j->ikl", gram, self.weights)
         mean = jnp.einsum("ikl,i->kl", means, self.weights)
         others = jnp.moveaxis(means, -1, 0)  # the matrix is symmetric
@@ -141,14 +136,10 @@ class CenteredDerivatives:
 
     @cached_property
     def _held(self) -> list[Array] | None:
-        """Columns of O (rows, size) of each parameter; None if they are too many.
-
-        Nor are there any where a layer has no need of them.
-        """
-        x = jax.tree.map(lambda leaf: leaf[0], self.walkers)
+        """Columns of O (rows, size) of each leaf; None if too many or not required."""
         rows = self.weights.shape[0] * self.n_parts
         needed = rows * n_parameters(self.params) * self.weights.dtype.itemsize
-        items = jax.eval_shape(self._derivatives, x)
+        items = jax.eval_shape(self._derivatives, self._walker)
         if needed > self.memory or any(map(is_rank_one, items)):
             return None
 
@@ -160,7 +151,7 @@ class CenteredDerivatives:
 
     @property
     def _derivatives(self) -> Callable[[Configuration], tuple[OuterProducts, ...]]:
-        """By layers, from an ansatz that knows them, or by leaves."""
+        """By layers for an ansatz with `LogDerivatives`, else by leaves."""
         if isinstance(self.ansatz, LogDerivatives):
             return partial(self.ansatz.log_derivatives, self.params)
         return self._leafwise
@@ -171,17 +162,14 @@ class CenteredDerivatives:
     def _leafwise(self, x: Configuration) -> tuple[OuterProducts, ...]:
         """The derivatives by each leaf of the parameters, a matrix of one row."""
         jacobian = jax.jacrev(self._log_psi)(self.params, x)
-        return tuple(
-            OuterProducts(
-                jnp.ones((1, 1), leaf.dtype), leaf.reshape(leaf.shape[0], 1, -1)
-            )
-            for leaf in jax.tree.leaves(jacobian)
-        )
+        matrices = [
+            leaf.reshape(leaf.shape[0], 1, -1) for leaf in jax.tree.leaves(jacobian)
+        ]
+        return tuple(OuterProducts(jnp.ones((1, 1), m.dtype), m) for m in matrices)
 
     def _blocks(self, derivatives: Callable) -> list[list[tuple[int, int, int]]]:
         """Groups of (item, start, stop) of signals, each within the memory."""
-        x = jax.tree.map(lambda leaf: leaf[0], self.walkers)
-        items = jax.eval_shape(derivatives, x)
+        items = jax.eval_shape(derivatives, self._walker)
         k, _, _ = items[0].signals.shape
         row = self.weights.shape[0] * k * items[0].signals.dtype.itemsize
         room = max(1, self.memory // row)
@@ -200,10 +188,7 @@ class CenteredDerivatives:
     def _block(
         self, derivatives: Callable, block: list[tuple[int, int, int]]
     ) -> tuple[list[tuple[Array, Array]], Any]:
-        """Inputs (w, a) and signals (w, k, b) of layers; of all else the columns of O.
-
-        The columns are (rows, c), or None if there are none.
-        """
+        """Inputs (w, a) and signals (w, k, b) of layers; columns (rows, c) of others."""
 
         def of_walker(x):
             items = derivatives(x)
@@ -222,11 +207,11 @@ class CenteredDerivatives:
         return layers, None if columns is None else self.center(columns)
 
     def _gram_of_layer(self, a: Array, g: Array) -> Array:
-        """(a_i . a_j) (g_ik . g_jl), up to what centering takes away, (w, k, w, k).
+        """(a_i . a_j) (g_ik . g_jl), up to a term that centering removes, (w, k, w, k).
 
         With a = <a> + a' and g = <g> + g', these are products of <a> g'^T + a' g^T,
-        which lacks no more than the constant <a> <g>^T of a g^T. Its square could
-        exceed all the rest by far, and drown it in rounding errors.
+        which differs from a g^T by the constant <a> <g>^T. Its square could exceed all
+        other terms by far, with their size in rounding errors.
         """
         mean_a = self.weights @ a
         mean_g = jnp.einsum("w,wkb->kb", self.weights, g)
@@ -242,16 +227,14 @@ class CenteredDerivatives:
             + tilt[:, None, None, None] * (gg + right)
             + aa[:, None, :, None] * (gg + left + right + level)
         )
-        # Fused with the centering that follows, XLA takes three times as long on a CPU.
+        # fused with the centering that follows, it is slower on a CPU
         return jax.lax.optimization_barrier(gram)
 
 
 def is_rank_one(item: OuterProducts) -> bool:
-    """Whether inputs and signals apart are less than the matrix of their product."""
-    return (
-        item.inputs.shape[0] == 1
-        and min(item.inputs.shape[1], item.signals.shape[2]) > 1
-    )
+    """Whether inputs and signals take less memory than the matrix of their product."""
+    rows, columns = item.inputs.shape
+    return rows == 1 and min(columns, item.signals.shape[2]) > 1
 
 
 def sum_of(arrays: Iterable[Array]) -> Array:
@@ -260,5 +243,5 @@ def sum_of(arrays: Iterable[Array]) -> Array:
 
 
 def n_parameters(params: Params) -> int:
-    """How many real numbers the parameters are."""
+    """Number of real parameters."""
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))

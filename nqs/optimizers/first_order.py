@@ -6,10 +6,11 @@ from typing import Any
 
 import optax
 
+from nqs.checks import one_of, positive
 from nqs.optimizers.schedules import Schedule, check_rate
 
-# optax names of optimizers that need nothing but the gradient; sm3 is not among them
-# because it fails for scalar parameters, which many ansätze have.
+# optax names of optimizers that require the gradient alone, without sm3, which fails for
+# scalar parameters.
 METHODS = ("adabelief", "adadelta", "adafactor", "adagrad", "adam", "adamax",
            "adamaxw", "adamw", "adan", "amsgrad", "lamb", "lion", "momentum", "nadam",
            "nadamw", "novograd", "radam", "rmsprop", "sgd", "yogi")  # fmt: skip
@@ -27,11 +28,11 @@ class FirstOrder:
     Attributes:
       method: optax's name, or "momentum" for sgd(momentum=0.9).
       learning_rate: the peak learning rate, or an optax schedule.
-      schedule: how it changes from step to step.
+      schedule: of the learning rate.
       max_norm: largest global norm of a gradient, larger ones are scaled; None for any.
       weight_decay: decay of the parameters, in units of the learning rate; None for
         optax's own default, which is zero but for adamw and its like, lamb and lion.
-      options: further (name, value) pairs of the optax function, (("b1", 0.95),) say.
+      options: further (name, value) pairs of the optax function, as (("b1", 0.95),).
 
     Raises:
       ValueError: for an unknown method or option, or a number out of range.
@@ -45,25 +46,14 @@ class FirstOrder:
     options: tuple[tuple[str, Any], ...] = ()
 
     def __post_init__(self):
-        if self.method not in METHODS:
-            raise ValueError(
-                f"optimizer must be one of {', '.join(METHODS)}, got {self.method!r}"
-            )
+        one_of("optimizer", self.method, METHODS)
         check_rate(self.learning_rate, self.schedule)
-        if self.max_norm is not None and not self.max_norm > 0:
-            raise ValueError(
-                f"max_norm must be positive or None, got {self.max_norm!r}"
-            )
-        if not 0 <= (self.weight_decay or 0) < float("inf"):
-            raise ValueError(
-                f"weight_decay must not be negative, got {self.weight_decay!r}"
-            )
-        known = self.option_names(self.method)
+        if self.max_norm is not None:
+            positive("max_norm", self.max_norm)
+        if self.weight_decay is not None:
+            positive("weight_decay", self.weight_decay, zero=True)
         for name, _ in self.options:
-            if name not in known:
-                raise ValueError(
-                    f"{self.method} has no option {name!r}, it has {', '.join(known)}"
-                )
+            one_of(f"option of {self.method}", name, self.option_names(self.method))
 
     @staticmethod
     def option_names(method: str) -> list[str]:
@@ -79,11 +69,11 @@ class FirstOrder:
         chain = []
         if self.max_norm is not None:
             chain.append(optax.clip_by_global_norm(self.max_norm))
-        if self.weight_decay is not None:
-            if "weight_decay" in inspect.signature(function).parameters:
-                options["weight_decay"] = 0.0
+        built_in = "weight_decay" in inspect.signature(function).parameters
+        if self.weight_decay is not None and built_in:
+            options["weight_decay"] = 0.0
         chain.append(function(1.0, **options))
-        if self.weight_decay:  # the update already points downhill, the decay joins it
+        if self.weight_decay:  # negative, because the update already points downhill
             chain.append(optax.add_decayed_weights(-self.weight_decay))
         rate = self.schedule.build(self.learning_rate)
         chain.append(optax.scale_by_schedule(rate))

@@ -11,9 +11,8 @@ parameter space (first line) or in sample space (second line, minSR), which are 
 update; mu > 0 is SPRING. The parameters move by -learning_rate phi.
 
 The step is bounded in the metric of Fubini and Study: ||O step|| <= max_step, where
-||O step||^2 is the squared angle between the old and the new wave function. A step that
-is scaled down scales the stored direction phi with it; a momentum that remembers steps
-never taken runs away.
+||O step||^2 is the squared angle between the old and the new wave function. The stored
+direction phi is scaled with the step, because the momentum of longer ones diverges.
 
 References: S. Sorella, Phys. Rev. Lett. 80, 4558 (1998); A. Chen and M. Heyl, Nature
 Physics 20, 1476 (2024); G. Goldshlager, N. Abrahamsen and L. Lin, J. Comput. Phys. 516,
@@ -30,6 +29,7 @@ import optax
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
+from nqs.checks import one_of, positive
 from nqs.optimizers.derivatives import CenteredDerivatives, n_parameters
 from nqs.optimizers.schedules import Schedule, check_rate
 from nqs.types import Params
@@ -50,17 +50,15 @@ class NaturalGradient:
 
     Attributes:
       learning_rate: peak step in imaginary time, 1/energy, or an optax schedule, whose
-        value at each step then stands for the peak.
-      schedule: how it changes from step to step.
+        value at each step then replaces the peak.
+      schedule: of the learning rate.
       damping: multiple of the identity that is added to O^T O or O O^T, whose trace is
         the sum of the variances of all derivatives.
       noise: multiple of |learning_rate eps|^2, with the peak of the learning rate, that
-        is added to the damping. That is the squared angle of a step which follows
-        every walker; most of it is noise where it is large, as for many particles and
-        early, and noise in the parameters costs energy (`docs/method/optimizers.md`).
-        It falls as the variance does, like the damping of Levenberg and Marquardt that
-        keeps quadratic convergence (N. Yamashita and M. Fukushima, Computing Suppl.
-        15, 239 (2001)).
+        is added to the damping. That is the squared angle of a step that follows every
+        walker, mostly noise where it is large. It falls with the variance, as the
+        damping of Levenberg and Marquardt that keeps quadratic convergence (N. Yamashita
+        and M. Fukushima, Computing Suppl. 15, 239 (2001)).
       momentum: mu of SPRING; 0 for SR.
       max_step: largest ||O step||, an angle between wave functions; None for any.
       space: "parameters" (SR), "samples" (minSR), or "auto" for the smaller matrix.
@@ -83,20 +81,14 @@ class NaturalGradient:
 
     def __post_init__(self):
         check_rate(self.learning_rate, self.schedule)
-        for field in ("damping", "memory"):
-            value = getattr(self, field)
-            if not 0 < value < float("inf"):
-                raise ValueError(f"{field} must be positive, got {value!r}")
-        if not 0 <= self.noise < float("inf"):
-            raise ValueError(f"noise must not be negative, got {self.noise!r}")
+        positive("damping", self.damping)
+        positive("memory", self.memory)
+        positive("noise", self.noise, zero=True)
         if not 0 <= self.momentum < 1:
-            raise ValueError(f"momentum must lie in [0, 1), got {self.momentum!r}")
-        if self.max_step is not None and not self.max_step > 0:
-            raise ValueError(
-                f"max_step must be positive or None, got {self.max_step!r}"
-            )
-        if self.space not in SPACES:
-            raise ValueError(f"space must be one of {SPACES}, got {self.space!r}")
+            raise ValueError(f"momentum must be >= 0 and < 1, got {self.momentum!r}")
+        if self.max_step is not None:
+            positive("max_step", self.max_step)
+        one_of("space", self.space, SPACES)
 
     def build(self) -> optax.GradientTransformationExtraArgs:
         """The optax transformation; it owns the learning rate and returns the step."""
@@ -106,18 +98,12 @@ class NaturalGradient:
             zero = jax.tree.map(jnp.zeros_like, params)
             return NaturalGradientState(jnp.zeros((), int), zero)
 
-        def update(updates, state, params=None, **given):
+        def update(updates, state, params=None, chunk_size=None, **given):
             energy, weights = given["local_energy"], given["weights"]
             if weights is None:
                 weights = jnp.full_like(energy.real, 1 / energy.shape[0])
-            derivatives = CenteredDerivatives(
-                given["ansatz"],
-                params,
-                given["walkers"],
-                weights,
-                given.get("chunk_size"),
-                self.memory,
-            )
+            point = given["ansatz"], params, given["walkers"], weights
+            derivatives = CenteredDerivatives(*point, chunk_size, self.memory)
             step = jnp.asarray(rate(state.count), energy.real.dtype)
             peak = step if callable(self.learning_rate) else self.learning_rate
             direction, length = self._direction(
@@ -141,31 +127,28 @@ class NaturalGradient:
     ) -> tuple[Params, Array]:
         """The direction phi and its length ||O phi||.
 
-        What the damping leaves of the equations gives the length without another
-        product: with alpha or delta for what has been solved for,
+        With the solution alpha or delta of the damped equations, the length takes no
+        further product:
 
             O phi = eps - damping alpha,    O^T O phi = O^T eps - damping delta.
         """
         rows = derivatives.n_parts * local_energy.shape[0]
-        gram_is_smaller = n_parameters(last) > rows
-        in_samples = self.space == "samples" or (
-            self.space == "auto" and gram_is_smaller
-        )
+        space = self.space
+        if space == "auto":
+            space = "samples" if n_parameters(last) > rows else "parameters"
         parts = [local_energy.real, local_energy.imag][: derivatives.n_parts]
         eps = derivatives.center(jnp.stack(parts, axis=1))
         damping = self.damping + self.noise * jnp.sum((peak * eps) ** 2)
-        remembered = jax.tree.map(lambda leaf: self.momentum * leaf, last)
-        if in_samples:
-            residual = eps
-            if self.momentum:
-                residual = eps - derivatives.times(remembered)
+        start = jax.tree.map(lambda leaf: self.momentum * leaf, last)
+        if space == "samples":
+            residual = eps - derivatives.times(start) if self.momentum else eps
             solution = solve(derivatives.gram(), residual, damping)
             correction = derivatives.transposed_times(solution)
-            direction = jax.tree.map(jnp.add, remembered, correction)
+            direction = jax.tree.map(jnp.add, start, correction)
             return direction, jnp.linalg.norm(eps - damping * solution)
         metric = derivatives.metric()
         force, unravel = ravel_pytree(derivatives.transposed_times(eps))
-        start, _ = ravel_pytree(remembered)
+        start, _ = ravel_pytree(start)
         correction = solve(metric, force - metric @ start, damping)
         direction = start + correction
         square = direction @ (force - damping * correction)
@@ -176,11 +159,11 @@ def solve(matrix: Array, vector: Array, damping: Array | float) -> Array:
     """(matrix + damping)^{-1} vector for a positive semidefinite matrix (m, m).
 
     By Cholesky; where rounding has made the matrix indefinite beyond the damping, by
-    its eigenvalues, of which negative ones count as zero.
+    its eigenvalues, with negative ones set to zero.
     """
     shift = jnp.asarray(damping, matrix.dtype)
     damped = matrix + shift * jnp.eye(matrix.shape[0], dtype=matrix.dtype)
-    # LAPACK stores columns where XLA stores rows: transposed, nothing is copied
+    # transposed, because LAPACK stores columns where XLA stores rows
     factor = jax.lax.linalg.cholesky(damped.T, symmetrize_input=False)
     solution = jax.scipy.linalg.cho_solve((factor, True), vector)
 
@@ -192,9 +175,8 @@ def solve(matrix: Array, vector: Array, damping: Array | float) -> Array:
         return solution
 
     is_definite = jnp.all(jnp.isfinite(solution))
-    return jax.lax.cond(
-        is_definite, by_cholesky, by_eigenvalues, damped, vector, solution
-    )
+    branches = by_cholesky, by_eigenvalues
+    return jax.lax.cond(is_definite, *branches, damped, vector, solution)
 
 
 SR = partial(NaturalGradient, space="parameters")

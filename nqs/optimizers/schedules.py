@@ -4,30 +4,25 @@ import dataclasses
 
 import optax
 
-from nqs.checks import positive
+from nqs.checks import one_of, positive
 
 SHAPES = ("constant", "cosine", "exponential", "inverse_time", "linear")
 
 
 def check_rate(rate: float | optax.Schedule, schedule: "Schedule") -> None:
-    """Refuse a learning rate that is neither positive nor a lone optax schedule.
-
-    Raises:
-      ValueError: if it is neither.
-    """
-    if callable(rate):
-        if schedule != Schedule():
-            raise ValueError(
-                "schedule must be the default where learning_rate is an optax "
-                f"schedule, got {schedule!r}"
-            )
-    else:
+    """Require a positive learning rate, or an optax schedule without another one."""
+    if not callable(rate):
         positive("learning_rate", rate)
+    elif schedule != Schedule():
+        raise ValueError(
+            "schedule must be the default where learning_rate is an optax schedule, "
+            f"got {schedule!r}"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """How a learning rate changes with the step: a warm-up, then a decay.
+    """A learning rate as a function of the step: a warm-up, then a decay.
 
     Attributes:
       shape: "constant"; "cosine" or "linear" down to `final` at step `steps`;
@@ -48,27 +43,17 @@ class Schedule:
     warmup: int = 0
 
     def __post_init__(self):
-        if self.shape not in SHAPES:
-            raise ValueError(f"schedule must be one of {SHAPES}, got {self.shape!r}")
-        if self.shape != "constant" and not (self.steps or 0) > 0:
-            raise ValueError(
-                f"a {self.shape} schedule needs a positive number of steps, got "
-                f"{self.steps!r}"
-            )
+        one_of("schedule", self.shape, SHAPES)
+        if self.shape != "constant":
+            positive("steps", self.steps)
         if not 0 <= self.final <= 1:
-            raise ValueError(f"final must lie between 0 and 1, got {self.final!r}")
-        if self.shape == "exponential" and not self.final > 0:
-            raise ValueError(
-                f"final must be positive for an exponential, got {self.final!r}"
-            )
-        if self.warmup < 0:
-            raise ValueError(f"warmup must not be negative, got {self.warmup!r}")
+            raise ValueError(f"final must be >= 0 and <= 1, got {self.final!r}")
+        if self.shape == "exponential":
+            positive("final", self.final)
+        positive("warmup", self.warmup, zero=True)
 
     def build(self, peak: float | optax.Schedule) -> optax.Schedule:
-        """The function from the step to the learning rate, which peaks at `peak`.
-
-        An optax schedule in place of `peak` is that function already.
-        """
+        """The learning rate as a function of the step, or `peak` if it is one."""
         if callable(peak):
             return peak
         steps = self.steps or 1

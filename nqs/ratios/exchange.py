@@ -36,12 +36,10 @@ def exchange_ratios(ansatz: Ansatz, params: Params, x: Array, spins: Spins) -> A
         size = jnp.exp(there.logabs - here.logabs)
         return there.sign * jnp.conj(here.sign) * size
 
-    def row(i):
-        return jax.vmap(lambda j: ratio(i, j))(jnp.arange(spins.up, spins.n))
-
     if min(spins.up, spins.down) == 0:
         return jnp.zeros((spins.up, spins.down), here.sign.dtype)
-    return jax.lax.map(row, jnp.arange(spins.up))
+    i, j = jnp.arange(spins.up), jnp.arange(spins.up, spins.n)
+    return jax.lax.map(lambda i: jax.vmap(lambda j: ratio(i, j))(j), i)
 
 
 def total_spin(ratios: Array) -> Array:

@@ -16,8 +16,24 @@ def site_ratios_of(ansatz: Ansatz) -> SiteRatios:
     return ansatz if isinstance(ansatz, SiteRatios) else EvaluatedRatios(ansatz)
 
 
+class RatiosOfMoves:
+    """The ratios of `SiteRatios` from a method `site_move`."""
+
+    site_move: Any
+
+    def site_ratios(
+        self, tables: Any, cache: Any, x: Configuration, sites: Array, values: Array
+    ) -> Array:
+        """(c,) ratios for changes (c, k)."""
+
+        def ratio(sites, values):
+            return self.site_move(tables, cache, x, sites, values)[0]
+
+        return jax.vmap(ratio)(sites, values)
+
+
 @dataclasses.dataclass(frozen=True)
-class EvaluatedRatios:
+class EvaluatedRatios(RatiosOfMoves):
     """`SiteRatios` from psi(x') and psi(x).
 
     Attributes:
@@ -33,21 +49,6 @@ class EvaluatedRatios:
     def site_cache(self, tables: Params, x: Configuration) -> LogPsi:
         """Log psi(x)."""
         return self.ansatz.apply(tables, x)
-
-    def site_ratios(
-        self,
-        tables: Params,
-        cache: LogPsi,
-        x: Configuration,
-        sites: Array,
-        values: Array,
-    ) -> Array:
-        """(c,) ratios for changes (c, k)."""
-
-        def change(sites, values):
-            return self.site_move(tables, cache, x, sites, values)[0]
-
-        return jax.vmap(change)(sites, values)
 
     def site_move(
         self, tables: Params, cache: LogPsi, x: Any, sites: Array, values: Array
