@@ -16,26 +16,8 @@ from nqs.ansatze.spin_explicit import SpinExplicit
 from nqs.ansatze.spin_jastrow import SpinJastrow
 from nqs.ansatze.symmetrized import Symmetrized
 
-__all__ = [
-    "Backflow",
-    "BinaryRBM",
-    "Boltzmann",
-    "DeepSets",
-    "Envelope",
-    "FeedForward",
-    "GaussianBinaryRBM",
-    "GaussianJastrow",
-    "LatticeConv",
-    "MessagePassing",
-    "PadeJastrow",
-    "PlaneWaveSlater",
-    "PowerJastrow",
-    "Product",
-    "RecurrentGRU",
-    "SingletBackflow",
-    "Slater",
-    "SlaterJastrow",
-    "SpinExplicit",
-    "SpinJastrow",
-    "Symmetrized",
-]
+__all__ = ["Backflow", "BinaryRBM", "Boltzmann", "DeepSets", "Envelope", "FeedForward",
+           "GaussianBinaryRBM", "GaussianJastrow", "LatticeConv", "MessagePassing",
+           "PadeJastrow", "PlaneWaveSlater", "PowerJastrow", "Product", "RecurrentGRU",
+           "SingletBackflow", "Slater", "SlaterJastrow", "SpinExplicit", "SpinJastrow",
+           "Symmetrized"]  # fmt: skip

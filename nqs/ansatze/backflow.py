@@ -3,10 +3,9 @@
 h_i <- h_i + f(W h_i + V sum_j f(W_i h_i + W_j h_j + W_e e_ij) / n)
 
 collects features of all particles in h_i; e_ij are features of the pair. The last h_i
-determine a backflow displacement, factors of the orbitals and a Jastrow term. All of
-them start at zero, so that the first wave function is the Slater determinant. G.
-Pescia et al., Phys. Rev. B 110, 035108 (2024); D. Luo and B. K. Clark, Phys. Rev. Lett.
-122, 226401 (2019).
+determine a backflow displacement, factors of the orbitals and a Jastrow term, all of
+them initially zero. G. Pescia et al., Phys. Rev. B 110, 035108 (2024); D. Luo and B. K.
+Clark, Phys. Rev. Lett. 122, 226401 (2019).
 """
 
 import functools
@@ -47,8 +46,7 @@ class MessagePassing(nn.Module):
       layers: rounds of messages.
       width: of particle features and messages.
       activation: name of a smooth function of `jax.nn`, or a callable.
-      relative: pairs are functions of x_i - x_j, which makes a forward Laplacian of
-        the message passing cheaper; the Laplacian is wrong if they are not.
+      relative: pairs are functions of x_i - x_j, as in `message_sum`.
     """
 
     layers: int = 2
@@ -58,11 +56,7 @@ class MessagePassing(nn.Module):
 
     @nn.compact
     def __call__(self, particles: Array, pairs: Array) -> Array:
-        """Features (n, width) from those of particles (n, k) and of pairs (n, n, m).
-
-        W_i, W_j and W_e act separately, which equals one matrix on the concatenated
-        features, with n instead of n^2 products for the first two.
-        """
+        """Features (n, width) from those of particles (n, k) and of pairs (n, n, m)."""
         f = named_activation(self.activation)
         dense = partial(nn.Dense, self.width, param_dtype=particles.dtype)
         h = dense(use_bias=False)(particles)
@@ -80,11 +74,9 @@ class Backflow(LayerwiseDerivatives, nn.Module):
     """Slater determinants at backflow coordinates, in a trap or in a periodic box.
 
     psi = exp(sum_i J(h_i)) sum_k prod_spin det[(1 + F_k(h_i)) phi(x_i + D(h_i))], with
-    h from `MessagePassing`. Its features are smooth where particles meet, so that a
-    cusp comes from a Jastrow factor alone. Orbitals phi are those of the oscillator,
-    which is also the envelope of bosons, or the plane waves of a box. There all
-    features are periodic and depend on displacements alone, so that psi is periodic and
-    |psi| invariant under a common translation.
+    h from `MessagePassing`, smooth where particles meet: a cusp takes a Jastrow factor.
+    Orbitals phi are those of the oscillator, with its envelope for bosons, or the plane
+    waves of a box, where |psi| is periodic and invariant under translations.
 
     Attributes:
       spins: of the particles; None for bosons.
@@ -95,8 +87,7 @@ class Backflow(LayerwiseDerivatives, nn.Module):
       activation: name of a smooth function of `jax.nn`, or a callable.
       box: the periodic cell; None for the trap.
       twist: of the plane waves, in fractions of the reciprocal lattice vectors.
-      ranges: of Gaussians among the features of a pair in a box, in length units; they
-        resolve short distances.
+      ranges: of Gaussians among the features of a pair in a box, in length units.
 
     Raises:
       ValueError: unless sizes are positive integers and ranges are positive, and for a
@@ -136,13 +127,12 @@ class Backflow(LayerwiseDerivatives, nn.Module):
             pairs = of_pairs(joined_waves(self.box, x))
             orbitals = partial(plane_waves, box=self.box, twist=self.twist)
         h = message_passing(self)(particles, pairs)
+        q = x + zero_dense(d, x)(h)
+        logabs = jnp.sum(zero_dense(1, x)(h))
         if self.box is None:
             log_alpha = self.param("log_alpha", nn.initializers.zeros, (), x.dtype)
-            q = jnp.exp(log_alpha / 2) * (x + zero_dense(d, x)(h))
-            logabs = jnp.sum(zero_dense(1, x)(h)) - jnp.sum(q * q) / 2
-        else:
-            q = x + zero_dense(d, x)(h)
-            logabs = jnp.sum(zero_dense(1, x)(h))
+            q = jnp.exp(log_alpha / 2) * q
+            logabs = logabs - jnp.sum(q * q) / 2
         if self.spins is None:
             return LogPsi(jnp.ones_like(logabs), logabs)
         shape = n, self.determinants, max(self.spins.up, self.spins.down)
@@ -173,10 +163,9 @@ def spin_signs(n: int, spins: Spins | None) -> tuple[int, ...]:
 
 
 def trapped_features(q: Array, spins: Spins | None) -> tuple[Array, Array]:
-    """Smooth features of particles (n, d + 1) and pairs (n, n, d + 2).
+    """Displacements, lengths sqrt(1 + r^2) - 1 and products of spins in a trap.
 
-    Displacements in oscillator lengths, the distance sqrt(1 + r^2) - 1, which is smooth
-    at r = 0, and the product of the spins.
+    Of particles (n, d + 1), without spins, and of pairs (n, n, d + 2).
     """
     particles = jnp.concatenate([q, _smooth_length(squared_length(q))], axis=-1)
     return particles, _trapped_pairs(spin_signs(q.shape[0], spins))(q)
@@ -204,9 +193,8 @@ def periodic_pairs(
 ) -> Callable[[Array], Array]:
     """Smooth periodic features of pairs (n, n, m) from `joined_waves` of the particles.
 
-    Sin (if odd) and 1 - cos of the phases of the displacement, sqrt(1 + r^2) - 1 of the
-    periodic distance, and exp(-r^2 / range^2) for each range. With spins (n,), 1 or -1,
-    also their products, alone and times the Gaussians.
+    Sin (if odd) and 1 - cos of the displacement, sqrt(1 + r^2) - 1 of the distance, and
+    exp(-r^2 / range^2); with spins 1 or -1 their product, alone and times the latter.
     """
 
     def of_pairs(one: Array, other: Array) -> Array:

@@ -18,17 +18,11 @@ from nqs.types import LogPsi, Params
 
 
 class Machine(NamedTuple):
-    """Parameters as numbers of psi, real or complex, with s sites and f features.
+    """Real or complex parameters of s sites with f features and m hidden units."""
 
-    Attributes:
-      visible: (s, f).
-      hidden: (m,).
-      weights: (s, f, m).
-    """
-
-    visible: Array
-    hidden: Array
-    weights: Array
+    visible: Array  # (s, f)
+    hidden: Array  # (m,)
+    weights: Array  # (s, f, m)
 
 
 class Tables(NamedTuple):
@@ -43,16 +37,11 @@ class Tables(NamedTuple):
 
 
 class Hidden(NamedTuple):
-    """Hidden units (m,) of one walker.
-
-    `up` and `down` are the probabilities exp(+-theta) / 2 cosh(theta) of the hidden
-    spins, so that cosh(theta + step) / cosh(theta) = exp(step) up + exp(-step) down,
-    without cancellation where theta is real.
-    """
+    """Hidden units (m,): cosh(theta + t) / cosh(theta) = exp(t) up + exp(-t) down."""
 
     theta: Array
-    up: Array
-    down: Array
+    up: Array  # exp(theta) / 2 cosh(theta)
+    down: Array  # exp(-theta) / 2 cosh(theta)
 
 
 class BinaryRBM(nn.Module):
@@ -61,19 +50,16 @@ class BinaryRBM(nn.Module):
     The visible units v are the spins sigma^z of two levels; with more levels each site
     has one unit a level, 1 for the level of the site and else 0.
 
-    A change of one site adds a step to theta that depends on the site alone, so that
-    ratios of psi take a table of exp(+-step) and the `Hidden` units of a walker. Where
-    an exponential could overflow, they are computed from theta, which is exact for
-    weights of every size and slower.
+    A change of one site adds a step to theta that depends on the site alone. Ratios of
+    psi take a table of exp(+-step), or where that could overflow theta itself.
 
     Attributes:
       alpha: hidden units a site; with a lattice, filters.
       levels: q of each site.
-      complex: complex weights, kept as pairs of real and imaginary part; psi is
-        complex.
-      lattice: makes psi invariant: each filter has one hidden unit for every
-        translation of the lattice, with its weights shifted. None for free weights.
-      point_group: one for every rotation and reflection as well.
+      complex: complex weights, pairs of real and imaginary part, and a complex psi.
+      lattice: psi is invariant, because each filter has one hidden unit for every
+        translation, with shifted weights. None for free weights.
+      point_group: also one for every rotation and reflection.
       stddev: of the random initial weights and hidden biases.
 
     Raises:
@@ -112,7 +98,6 @@ class BinaryRBM(nn.Module):
         }
         return self._log_psi(self._machine(params), x)
 
-    @nn.nowrap
     def site_tables(self, params: Params) -> Tables:
         """Steps of the visible bias and of theta for every change of one site."""
         machine = self._machine(params["params"])
@@ -130,27 +115,23 @@ class BinaryRBM(nn.Module):
         exponentials = jnp.exp(step), jnp.exp(-step)
         return Tables(machine, bias, step, *exponentials, moderate)
 
-    @nn.nowrap
     def site_cache(self, tables: Tables, x: Array) -> Hidden:
         """The hidden units of one walker."""
         theta = self._theta(tables.machine, x)
         up, down = (1 / (1 + jnp.exp(-2 * t)) for t in (theta, -theta))
         return Hidden(theta, up, down)
 
-    @nn.nowrap
     def site_ratios(
         self, tables: Tables, cache: Hidden, x: Array, sites: Array, values: Array
     ) -> Array:
         """(c,) ratios for changes (c, k)."""
 
         def ratios(move):
-            one = lambda sites, values: move(tables, cache, x, sites, values)[0]  # noqa: E731
-            return jax.vmap(one)
+            return jax.vmap(lambda *change: move(tables, cache, x, *change)[0])
 
-        moves = map(ratios, (quick_move, exact_move))
+        moves = ratios(quick_move), ratios(exact_move)
         return jax.lax.cond(tables.moderate, *moves, sites, values)
 
-    @nn.nowrap
     def site_move(
         self, tables: Tables, cache: Hidden, x: Array, sites: Array, values: Array
     ) -> tuple[Array, Hidden]:
@@ -158,7 +139,6 @@ class BinaryRBM(nn.Module):
         moves = quick_move, exact_move
         return jax.lax.cond(tables.moderate, *moves, tables, cache, x, sites, values)
 
-    @nn.nowrap
     def log_derivatives(self, params: Params, x: Array) -> tuple[OuterProducts, ...]:
         """Of the weights with the hidden biases, and of the visible biases."""
         machine = self._machine(params["params"])
@@ -174,7 +154,6 @@ class BinaryRBM(nn.Module):
         parts = by_weights, jnp.sum(t, axis=0)[None], jnp.sum(v, axis=0)[None]
         return tuple(of_parameter(self._by_pairs(part)) for part in parts)
 
-    @nn.nowrap
     def _by_pairs(self, derivatives: Array) -> Array:
         """Of `LogPsi.parts` (k, p or 2 p) by numbers (1, p), real or complex."""
         if not self.complex:
@@ -183,7 +162,6 @@ class BinaryRBM(nn.Module):
         columns = [jnp.concatenate([re, im]), jnp.concatenate([-im, re])]
         return jnp.concatenate(columns, axis=1)
 
-    @nn.nowrap
     def _log_psi(self, machine: Machine, x: Array) -> LogPsi:
         theta = self._theta(machine, x)
         visible = jnp.sum(machine.visible * site_features(x, self.levels))
@@ -199,12 +177,10 @@ class BinaryRBM(nn.Module):
         phase = jnp.sum(jnp.arctan2(odd, even)) + visible.imag
         return log_psi(jnp.stack([logabs, phase]))
 
-    @nn.nowrap
     def _theta(self, machine: Machine, x: Array) -> Array:
         features = site_features(x, self.levels).astype(machine.weights.dtype)
         return machine.hidden + jnp.tensordot(features, machine.weights, axes=2)
 
-    @nn.nowrap
     def _machine(self, leaves: Params) -> Machine:
         """The parameters as they enter psi, those of filters spread over the sites."""
         names = ("visible_bias", "hidden_bias", "weights")

@@ -66,8 +66,8 @@ class PadeJastrow(nn.Module):
 class PowerJastrow(nn.Module):
     """prod_{i<j} |x_i - x_j|^exponent, for a repulsion lam(lam-1)/r^2.
 
-    With exponent = lam the inverse-square repulsion in one dimension is cancelled
-    where two particles meet. F. Calogero, J. Math. Phys. 12, 419 (1971).
+    It cancels the repulsion in one dimension where two particles meet. F. Calogero, J.
+    Math. Phys. 12, 419 (1971).
 
     Attributes:
       exponent: lam.
@@ -88,10 +88,7 @@ class PowerJastrow(nn.Module):
 
 
 class GaussianJastrow(nn.Module):
-    """exp(-c sum_{i<j} r_ij^2 / 2) with trainable c, first zero, for smooth forces.
-
-    Times an oscillator envelope it is the exact ground state of harmonic pairs.
-    """
+    """exp(-c sum_{i<j} r_ij^2 / 2), c initially zero; exact for harmonic pairs."""
 
     @nn.compact
     def __call__(self, x: Array) -> LogPsi:
@@ -122,11 +119,7 @@ class Product(LayerwiseDerivatives, nn.Module):
 
 
 def pair_distances(x: Array, box: Box | None = None) -> Array:
-    """Distances (n, n) of the pairs of x (n, d), periodic in a box; 1 of i with i.
-
-    x must be the positions themselves or a linear function of them, which
-    `nqs.laplacian.pairs.relative_features` requires.
-    """
+    """Distances (n, n) at positions x (n, d), periodic in a box; 1 if i = j."""
     v = x if box is None else joined_waves(box, x)
     return _distances(x.shape[0], box)(v)[..., 0]
 
@@ -155,7 +148,7 @@ def once(n: int) -> np.ndarray:
 
 
 def squared_length(v: Array) -> Array:
-    """The square (...) of v (..., d); the rule of folx for `jnp.sum` compiles slowly."""
+    """The square (...) of v (..., d), because folx compiles `jnp.sum` slowly."""
     return sum((v[..., k] * v[..., k] for k in range(1, v.shape[-1])), v[..., 0] ** 2)
 
 

@@ -13,8 +13,7 @@ from jax import Array
 from nqs.checks import one_of, whole
 from nqs.types import LogPsi
 
-# Their second derivatives are delta functions at the kinks, which no walker meets: the
-# sampled kinetic energy lacks them, and the energy is no upper bound.
+# The sampled kinetic energy lacks the delta functions of their second derivatives.
 KINKED = ("abs", "hard_sigmoid", "hard_silu", "hard_swish", "hard_tanh", "leaky_relu",
           "relu", "relu6", "selu", "sparse_sigmoid")  # fmt: skip
 
@@ -30,21 +29,13 @@ INITIALIZERS = {
 
 
 class Perceptron(nn.Module):
-    """Dense layers, each followed by an activation, except for a linear last layer.
-
-    Attributes:
-      widths: of the layers.
-      activation: name of a function of `jax.nn` or `jax.numpy`, or a callable.
-      kernel_init: a key of `INITIALIZERS`, or an initializer.
-      residual: h + f(h) wherever a layer keeps the width.
-      linear_output: no activation and no bias on the last layer.
-    """
+    """Dense layers with activations; see `FeedForward` for the settings."""
 
     widths: tuple[int, ...]
     activation: str | Callable = "tanh"
     kernel_init: str | Callable = "glorot_normal"
     residual: bool = False
-    linear_output: bool = False
+    linear_output: bool = False  # no activation and no bias on the last layer
 
     @nn.compact
     def __call__(self, h: Array) -> Array:
@@ -165,11 +156,7 @@ def check_integers(ansatz: Any, **least: int) -> None:
 
 
 def check_elementwise(activation: str | Callable) -> None:
-    """Require an activation that keeps shapes, unlike a sum or softmax.
-
-    Raises:
-      ValueError: unless it maps arrays to arrays of the same shape.
-    """
+    """Require an activation that maps arrays to arrays of the same shape."""
     f = named_activation(activation)
     for shape in ((), (2, 3)):
         try:

@@ -1,8 +1,7 @@
 """Log-derivatives as outer products, read off the dense layers of a network.
 
-A layer y_r = A_r W + b turns the signal G_r = d log psi / d y_r that flows back to its
-output into d log psi / dW = sum_r A_r G_r^T. So the inputs A and the signals G of all
-layers, from one pass forward and one back, determine the Jacobian, and take no more
+For a layer y_r = A_r W + b with the signal G_r = d log psi / d y_r, d log psi / dW is
+sum_r A_r G_r^T. So one pass forward and one back determine the Jacobian, in no more
 memory than the activations.
 """
 
@@ -24,9 +23,8 @@ class LayerwiseDerivatives:
     """The capability `LogDerivatives` of a linen module that returns a `LogPsi`.
 
     Every `flax.linen.Dense` inside counts, at any depth and for any number of calls.
-    Other parameters, and those of layers within a lifted transformation such as
-    `nn.scan` or `nn.WeightNorm`, are differentiated one by one. The kernel of a Dense
-    must not be used outside of its layer.
+    Other parameters, and those in a lifted transformation such as `nn.scan`, are
+    differentiated one by one. The kernel of a Dense must not be used outside of it.
     """
 
     def log_derivatives(
@@ -111,10 +109,7 @@ def output_shapes(module: nn.Module, leaves: dict, x) -> dict[tuple, list]:
 
 
 def of_layer(inputs: list[Array], signals: list[Array], bias: bool) -> OuterProducts:
-    """The derivatives by kernel and bias, from inputs (..., a) and signals (k, ..., b).
-
-    The bias is one more row of the kernel, whose input is always one.
-    """
+    """Derivatives by kernel (and bias) from inputs (..., a) and signals (k, ..., b)."""
     a = jnp.concatenate([a.reshape(-1, a.shape[-1]) for a in inputs])
     if bias:
         a = jnp.concatenate([a, jnp.ones_like(a[:, :1])], axis=1)

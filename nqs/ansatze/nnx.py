@@ -52,4 +52,6 @@ class FromNNX:
         return nnx.merge(graph, state)(x)
 
 
-from_nnx = FromNNX
+def from_nnx(module: Any) -> FromNNX:
+    """An NNX module as an ansatz; see `FromNNX`."""
+    return FromNNX(module)

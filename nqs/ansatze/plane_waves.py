@@ -18,9 +18,8 @@ from nqs.types import LogPsi
 class PlaneWaveSlater(nn.Module):
     """det[exp(i k . x_i), i up] det[exp(i k . x_i), i down], the Hartree-Fock state.
 
-    Each spin fills the closed shell of the lowest |k| that the box and the twist allow.
-    Without a twist k and -k come in pairs, and psi is real: their cosine and sine. A
-    twist makes psi complex.
+    Each spin fills the closed shell of the lowest |k|. Without a twist psi is real, the
+    cosine and sine of k and -k; a twist makes psi complex.
 
     Attributes:
       spins: of the particles.
@@ -52,12 +51,9 @@ def plane_waves(
     """The m lowest plane waves (k, r, m) at r positions x (r, d), rows are particles.
 
     m is r by default. Real, 1, sqrt(2) cos and sqrt(2) sin, without a twist; else
-    exp(i k . x).
-
-    Factors (k, r, m) depend on the surroundings of the particles, and must keep |psi|
-    invariant if all particles move together. So a cosine and its sine share a complex
-    factor: its real part is that of the cosine, its imaginary part that of the sine,
-    less one.
+    exp(i k . x). Factors (k, r, m) keep |psi| invariant under translations, because a
+    cosine and its sine share a complex one: the factor of the cosine is its real part,
+    that of the sine, less one, its imaginary part.
 
     Raises:
       ValueError: if m waves are an open shell.

@@ -28,9 +28,9 @@ class GaussianBinaryRBM(nn.Module):
     Attributes:
       n_hidden: number of hidden units.
       root: psi = sqrt(F) instead of psi = F.
-      sigma: width of the visible units, bohr, one or d of them; 1/sqrt(omega) for
-        psi = F, or 1/sqrt(2 omega) for psi = sqrt(F), is the free oscillator.
-      learn_sigma: one trainable sigma a coordinate; else all stay at `sigma`.
+      sigma: width of the visible units, bohr, one or d of them; the free oscillator
+        has 1/sqrt(omega) for psi = F, or 1/sqrt(2 omega) for psi = sqrt(F).
+      learn_sigma: one trainable sigma a coordinate.
       stddev: of the random initial weights and hidden biases.
 
     Raises:
@@ -67,7 +67,6 @@ class GaussianBinaryRBM(nn.Module):
         log_f = visible + jnp.sum(jax.nn.softplus(hidden))
         return LogPsi(jnp.ones_like(log_f), log_f / 2 if self.root else log_f)
 
-    @nn.nowrap
     def sample_hidden(self, params: Params, key: Array, x: Array) -> Array:
         """Hidden units (k, n_hidden), zero or one, given x (n, d)."""
         _, b, w, sigma = self._machine(params)
@@ -75,7 +74,6 @@ class GaussianBinaryRBM(nn.Module):
         shape = (1 if self.root else 2, self.n_hidden)
         return jax.random.bernoulli(key, p[None], shape).astype(x.dtype)
 
-    @nn.nowrap
     def sample_visible(self, params: Params, key: Array, hidden: Array) -> Array:
         """Positions (n, d) given the hidden units (k, n_hidden)."""
         a, _, w, sigma = self._machine(params)
@@ -83,7 +81,6 @@ class GaussianBinaryRBM(nn.Module):
         mean = a + w @ jnp.sum(hidden, axis=0) / k
         return mean + sigma / k**0.5 * jax.random.normal(key, a.shape, a.dtype)
 
-    @nn.nowrap
     def log_derivatives(self, params: Params, x: Array) -> tuple[OuterProducts, ...]:
         """Of the weights with the hidden biases, of the visible biases and of sigma."""
         a, b, w, sigma = self._machine(params)
@@ -99,12 +96,10 @@ class GaussianBinaryRBM(nn.Module):
         by_log_sigma = ((x - a) / sigma) ** 2 - 2 * inputs * (w @ p)
         return *derivatives, of_parameter(scale * by_log_sigma[None])
 
-    @nn.nowrap
     def _widths(self, x: Array) -> Array:
         """The initial sigma (n, d), for x (n, d)."""
         return jnp.broadcast_to(jnp.asarray(self.sigma, x.dtype), x.shape)
 
-    @nn.nowrap
     def _machine(self, params: Params) -> tuple[Array, Array, Array, Array]:
         """Visible bias (n, d), hidden bias (h,), weights (n, d, h), sigma (n, d)."""
         leaves = params["params"]

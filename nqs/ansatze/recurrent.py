@@ -16,41 +16,31 @@ from nqs.types import LogPsi, Params
 
 
 class Carry(NamedTuple):
-    """State carried from one site to the next.
+    """State carried from one site to the next."""
 
-    Attributes:
-      left: (q,) how many sites may yet take each level.
-      seen: (window,) the last levels, the latest first; -1 before the first site.
-      states: (hidden,) of each layer.
-    """
-
-    left: Array
-    seen: Array
-    states: tuple[Array, ...]
+    left: Array  # (q,) remaining sites of each level
+    seen: Array  # (window,) last levels, the latest first; -1 before the first site
+    states: tuple[Array, ...]  # (hidden,) of each layer
 
 
 class RecurrentGRU(LayerwiseDerivatives, nn.Module):
     """|psi(x)|^2 = prod_i p(x_i | x_0 ... x_{i-1}) with a gated recurrent unit.
 
-    The hidden state after the first i sites gives the probabilities of the levels of
-    site i, and optionally a phase of its level: psi = sqrt(p) exp(i sum phases). The
-    input of each step is the levels of the last `window` sites; earlier ones enter
-    through the hidden state.
+    The hidden state after the first i sites determines the probabilities of the levels
+    of site i, and optionally their phases: psi = sqrt(p) exp(i sum phases).
 
     Attributes:
       n: number of sites.
       hidden: width of the hidden state.
-      window: sites before its own in the input of a step. In two dimensions sites that
-        are a row apart are neighbors.
+      window: last sites in the input of a step, in two dimensions perhaps a row.
       layers: recurrent units, one on top of the other.
       levels: q of each site.
       phase: psi is complex.
-      cyclic: |psi|^2 does not change if all levels go up by one, q - 1 to 0: the first
-        site is in any level, and the others are relative to it. For models with this
-        symmetry, where training would otherwise find a single ordered state.
-      fixed: how many sites are in each level, (q,), as for a conserved magnetization;
-        psi vanishes elsewhere, and exhausted levels have no probability. None for any
-        number.
+      cyclic: |psi|^2 is invariant if all levels go up by one, q - 1 to 0, with levels
+        relative to that of the first site. Without it training can find a single one
+        of several ordered states.
+      fixed: number of sites in each level, (q,), for a conserved magnetization; psi
+        vanishes elsewhere. None for any number.
 
     Raises:
       ValueError: for a number out of range, or a cyclic psi of fixed numbers.
@@ -159,7 +149,6 @@ class RecurrentGRU(LayerwiseDerivatives, nn.Module):
         phases = self.phases(h) if self.phase else jnp.zeros_like(logs)
         return left, tuple(after), (logs, phases)
 
-    @nn.nowrap
     def _features(self, seen: Array) -> Array:
         """Features (..., w q) of levels (..., w), one number a site and level."""
         features = jax.nn.one_hot(seen, self.levels, dtype=jnp.result_type(float))
@@ -190,13 +179,7 @@ class RecurrentGRU(LayerwiseDerivatives, nn.Module):
 
 
 def gated(inputs: Array, memory: Array, state: Array) -> Array:
-    """The next state (h,) of a gated recurrent unit, from the state (h,) before.
-
-    Args:
-      inputs: (3 h,) for the gates r and z and the new state.
-      memory: (3 h,) likewise, of the state before.
-      state: (h,).
-    """
+    """The next state (h,), from gates r, z and candidate (3 h,) of input and state."""
     r, z, new = jnp.split(inputs, 3)
     of_r, of_z, of_new = jnp.split(memory, 3)
     r, z = jax.nn.sigmoid(r + of_r), jax.nn.sigmoid(z + of_z)

@@ -7,10 +7,9 @@ function, are singlets. Spins enter by a factor of pairs,
 
     exp(sum_{a<b} s_a s_b w(r_ab)),    s = 1 for up and -1 for down,
 
-and by the operator of `singlet_operator`, which acts on the even part of the motion of
-a pair alone. The operator is a scalar of spin, and keeps a singlet one. It is the
-beginning of a product of pair operators, as in the theory of nuclei (V. R. Pandharipande
-and R. B. Wiringa, Rev. Mod. Phys. 51, 821 (1979)).
+and by the operator of `singlet_operator` on the even part of the motion of a pair, a
+scalar of spin, which begins a product of pair operators as in the theory of nuclei (V.
+R. Pandharipande and R. B. Wiringa, Rev. Mod. Phys. 51, 821 (1979)).
 
 The pairing state is the determinant of phi(i, j) over i up and j down (J. P. Bouchaud,
 A. Georges and C. Lhuillier, J. Phys. France 49, 553 (1988)), here with
@@ -90,15 +89,12 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
         spins, tables = self.spins, self._tables(x)
         signs = jnp.asarray(spins.signs, x.dtype)
         logabs = tables.logabs + signs @ (tables.spin_factor @ signs) / 2
-        psi = LogPsi(jnp.ones((), x.dtype), logabs)
         if min(spins.up, spins.down) > 0:
-            sign, log = self._mixed(tables)
-            return LogPsi(sign, logabs + log)
-        for matrix in tables.matrices(spins.up):
-            if matrix.size:
-                sign, log = jnp.linalg.slogdet(matrix)
-                psi = LogPsi(psi.sign * sign, psi.logabs + log)
-        return psi
+            sign, log = tables.mixed(spins.up)
+        else:
+            (matrix,) = (m for m in tables.matrices(spins.up) if m.size)
+            sign, log = jnp.linalg.slogdet(matrix)
+        return LogPsi(sign, logabs + log)
 
     @nn.nowrap
     def exchange_ratios(self, params: Params, x: Array) -> Array:
@@ -116,29 +112,9 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
         factor = jnp.exp(-2 * change)
         if min(n_up, self.spins.down) == 0:
             return factor
-        each = jax.vmap(jax.vmap(lambda order: self._mixed(tables.ordered(order))))
-        now, then = self._mixed(tables), each(_exchanged_orders(self.spins))
+        each = jax.vmap(jax.vmap(lambda order: tables.ordered(order).mixed(n_up)))
+        now, then = tables.mixed(n_up), each(_exchanged_orders(self.spins))
         return factor * then.sign * now.sign * jnp.exp(then.logabs - now.logabs)
-
-    @nn.nowrap
-    def _mixed(self, tables: "Tables") -> LogPsi:
-        """The operator of singlets on determinants, of pairs or of orbitals."""
-        n_up, phi = self.spins.up, tables.pairs
-        u = tables.mixing[n_up:, :n_up]
-        if phi is None:
-            up, down = tables.orbitals
-            of_up, det = row_table(up[n_up:], up[:n_up])
-            of_down, det_down = row_table(down[:n_up], down[n_up:])
-            sign, logabs = det.sign * det_down.sign, det.logabs + det_down.logabs
-            mixed = mixed_orbitals(u, of_up, of_down.transposed)
-        else:
-            (matrix,) = tables.matrices(n_up)
-            unpaired = tables.orbitals[0][n_up:]
-            rows = jnp.concatenate([phi[n_up:, n_up:], unpaired], axis=1)
-            corner = phi[n_up:, :n_up]
-            table, (sign, logabs) = pair_table(matrix, rows, phi[:n_up, :n_up], corner)
-            mixed = mixed_pairs(u, table)
-        return LogPsi(sign * jnp.sign(mixed), logabs + jnp.log(jnp.abs(mixed)))
 
     @nn.compact
     def _tables(self, x: Array) -> "Tables":
@@ -179,22 +155,15 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
 
 
 class Tables(NamedTuple):
-    """The parts of psi, all of them independent of spin.
+    """The parts of psi, all of them independent of spin."""
 
-    Attributes:
-      orbitals: of each spin at all particles, (n, n_up) and (n, n_down); in a pairing
-        state those of the unpaired (n, n_up - n_down).
-      pairs: in a pairing state the function phi (n, n) of two particles.
-      spin_factor: w (n, n).
-      mixing: u (n, n) of the singlet operator.
-      logabs: () the remaining part of log|psi|.
-    """
-
-    orbitals: tuple[Array, ...]
-    pairs: Array | None
-    spin_factor: Array
-    mixing: Array
-    logabs: Array
+    orbitals: tuple[
+        Array, ...
+    ]  # (n, n_up), (n, n_down); of unpaired in a pairing state
+    pairs: Array | None  # phi (n, n) in a pairing state
+    spin_factor: Array  # w (n, n)
+    mixing: Array  # u (n, n) of the singlet operator
+    logabs: Array  # () the remaining part of log|psi|
 
     def matrices(self, n_up: int) -> list[Array]:
         """Of a pairing state one matrix (n_up, n_up), else one for each spin."""
@@ -203,6 +172,24 @@ class Tables(NamedTuple):
             return [up[:n_up], down[n_up:]]
         (unpaired,) = self.orbitals
         return [jnp.concatenate([self.pairs[:n_up, n_up:], unpaired[:n_up]], axis=1)]
+
+    def mixed(self, n_up: int) -> LogPsi:
+        """The operator of singlets on determinants, of pairs or of orbitals."""
+        u, phi = self.mixing[n_up:, :n_up], self.pairs
+        if phi is None:
+            up, down = self.orbitals
+            of_up, (sign, logabs) = row_table(up[n_up:], up[:n_up])
+            of_down, det = row_table(down[:n_up], down[n_up:])
+            sign, logabs = sign * det.sign, logabs + det.logabs
+            mixed = mixed_orbitals(u, of_up, of_down.transposed)
+        else:
+            (matrix,) = self.matrices(n_up)
+            unpaired = self.orbitals[0][n_up:]
+            rows = jnp.concatenate([phi[n_up:, n_up:], unpaired], axis=1)
+            corner = phi[n_up:, :n_up]
+            table, (sign, logabs) = pair_table(matrix, rows, phi[:n_up, :n_up], corner)
+            mixed = mixed_pairs(u, table)
+        return LogPsi(sign * jnp.sign(mixed), logabs + jnp.log(jnp.abs(mixed)))
 
     def ordered(self, order: Array) -> "Tables":
         """The tables for another order (n,) of the particles, same spin factor."""
@@ -222,10 +209,7 @@ def waves(q: Array, box: Box, m: int, factors: Array | None = None) -> Array:
 
 
 def _shell_weights(m: int, box: Box, n_down: int) -> tuple[np.ndarray, np.ndarray]:
-    """First weights (shells,) of m plane waves, and the shell (m,) of each wave.
-
-    One weight per shell, so that none of its waves is preferred.
-    """
+    """First weights (shells,) of m plane waves, and the shell (m,) of each wave."""
     squares = np.sum(real_wave_vectors(m, box) ** 2, axis=1)
     size = squares.max() or 1.0
     shells, shell = np.unique(np.round(squares / size, 9), return_inverse=True)

@@ -52,15 +52,9 @@ class Table(NamedTuple):
 
 
 def mixed_orbitals(u: Array, of_up: Table, of_down: Table) -> Array:
-    """The operator on two determinants of orbitals, relative to their product, ().
+    """The operator on two determinants over their product, times both fractions.
 
-    Args:
-      u: u_ij in row j and column i, (n_down, n_up).
-      of_up: a (n_down, n_up).
-      of_down: b (n_down, n_up).
-
-    Returns:
-      This times both fractions, finite where they vanish.
+    u_ij is in row j and column i, (n_down, n_up); a and b are of the same shape.
     """
 
     def finite(t: Table) -> tuple[Array, Array]:
@@ -87,15 +81,10 @@ def mixed_orbitals(u: Array, of_up: Table, of_down: Table) -> Array:
 
 
 def mixed_pairs(u: Array, table: Table) -> Array:
-    """The operator on a determinant of pairs, relative to it, ().
+    """The operator on a determinant of pairs over it, times the fraction.
 
-    Args:
-      u: u_ij in row j and column i, (n_down, n_up).
-      table: of blocks [[a, b], [c, d]] = g_ji, (2 n_down, 2 n_up), with all the a in
-        the first n_down rows and n_up columns; see `pair_table`.
-
-    Returns:
-      This times the fraction, finite where it vanishes.
+    u_ij is in row j and column i, (n_down, n_up). The table (2 n_down, 2 n_up) consists
+    of four matrices [[a, b], [c, d]] of the elements of g_ji, see `pair_table`.
     """
     n_down, n_up = u.shape
     apart = _of_all_others(u)

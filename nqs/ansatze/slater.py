@@ -5,7 +5,6 @@ from collections.abc import Callable
 from functools import partial, reduce
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -48,14 +47,7 @@ def SlaterJastrow(  # noqa: N802 - reads as the ansatz that it is
     strength: float = 1.0,
     beta: float = 1.0,
 ) -> Product:
-    """Slater determinants with the Pade-Jastrow factor of their spins.
-
-    Args:
-      spins: of the particles.
-      omega: trap frequency, one number or one per axis, hartree.
-      strength: of the Coulomb repulsion strength / r.
-      beta: initial Pade parameter, 1/bohr; sqrt(omega) suits a trap.
-    """
+    """The product of `Slater` and `PadeJastrow`; beta = sqrt(omega) suits a trap."""
     return Product((Slater(spins, omega), PadeJastrow(spins, strength, beta)))
 
 
@@ -69,14 +61,12 @@ def log_determinants(
     """Log of exp(logabs) sum_k det_up,k det_down,k of orbitals at q (n, d).
 
     Args:
-      orbitals: function of the positions (m, d) of one spin and factors (k, m, m) or
-        None; returns real or complex matrices (k, m, m) or (1, m, m), rows are
-        particles.
+      orbitals: function of positions (m, d) of one spin and factors (k, m, m) or None
+        to matrices (k, m, m) or (1, m, m), rows are particles.
       q: positions, or backflow coordinates.
       spins: of the particles.
       logabs: () common to all determinants.
-      factors: (n, k, orbitals) of each orbital in each determinant; None for one
-        determinant without factors.
+      factors: (n, k, orbitals) of each determinant; None for one without factors.
 
     Raises:
       ValueError: unless the spins add up to n.

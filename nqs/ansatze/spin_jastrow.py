@@ -54,7 +54,6 @@ class SpinJastrow(RatiosOfMoves, nn.Module):
         logabs = jnp.sum(field * v) + jnp.sum(pairs * _pair_features(v))
         return LogPsi(jnp.ones_like(logabs), logabs)
 
-    @nn.nowrap
     def site_tables(self, params: Params) -> Tables:
         """The pair weights as a symmetric matrix."""
         field, pairs = params["params"]["field"], params["params"]["pairs"]
@@ -65,14 +64,12 @@ class SpinJastrow(RatiosOfMoves, nn.Module):
         features = site_features(jnp.arange(self.levels), self.levels)
         return Tables(features, field, jnp.swapaxes(matrix, 1, 2))
 
-    @nn.nowrap
     def site_cache(self, tables: Tables, x: Array) -> Array:
         """The field on each feature, field + sum_j w_ij v_j (s, f)."""
         return tables.field + jnp.tensordot(
             tables.pairs, tables.features[x], axes=([2, 3], [0, 1])
         )
 
-    @nn.nowrap
     def site_move(
         self, tables: Tables, cache: Array, x: Array, sites: Array, values: Array
     ) -> tuple[Array, Array]:
@@ -86,9 +83,8 @@ class SpinJastrow(RatiosOfMoves, nn.Module):
         ratio = jnp.exp(jnp.sum(step * cache[sites]) + quadratic)
         return ratio, cache + jnp.tensordot(step, rows, axes=2)
 
-    @nn.nowrap
     def log_derivatives(self, params: Params, x: Array) -> tuple[OuterProducts, ...]:
-        """The features and their products, since log psi is linear in its parameters."""
+        """The features and their products."""
         v = site_features(x, self.levels)
         return of_parameter(v[None]), of_parameter(_pair_features(v)[None])
 

@@ -17,8 +17,7 @@ from nqs.checks import one_of
 from nqs.laplacian.rules import flush
 from nqs.types import Ansatz, Params
 
-# Jacobians with up to this many non-zero entries an element stay sparse in folx, 2 to
-# 5 times faster than dense where pair features exist.
+# Jacobians with at most this many entries an element stay sparse in folx
 SPARSITY_THRESHOLD = 6
 
 
@@ -67,7 +66,7 @@ def _forward(f: Callable, y: Array) -> tuple[Array, Array]:
 
 
 def _loop(f: Callable, y: Array) -> tuple[Array, Array]:
-    """The same by one Hessian-vector product a coordinate."""
+    """The same by Hessian-vector products."""
     jacobian, hessian_vector = jax.linearize(jax.jacrev(f), y)  # (k, n d)
 
     def add(lap, direction):

@@ -9,13 +9,10 @@ the gradient and the Laplacian with respect to all coordinates are
     grad y_i = 1/n sum_j f'(u_ij) grad u_ij,
     lap y_i  = 1/n sum_j f'(u_ij) lap u_ij + f''(u_ij) |grad u_ij|^2.
 
-Propagating grad u_ij would take n^2 numbers per coordinate and channel, limited by
-memory bandwidth. The parts of a_i and b_j are instead products of (n, n) with (n, n d)
-matrices, one per channel, and grad c_ij has 2 d entries, d of them independent where
-c_ij depends on x_i - x_j alone.
-
-The optimization barriers keep XLA from fusing sums with everything before them, which
-runs three times slower on a CPU.
+Instead of grad u_ij, n^2 numbers per coordinate and channel, the parts of a_i and b_j
+are products of (n, n) with (n, n d) matrices, and grad c_ij has 2 d entries, d of them
+independent where c_ij depends on x_i - x_j alone. The optimization barriers keep XLA
+from fusing sums with their terms, three times slower on a CPU.
 """
 
 import functools
@@ -95,12 +92,8 @@ def propagate(
 ) -> tuple[Array, Array, Array]:
     """Value (n, w), gradient (n d, n, w) and Laplacian (n, w) of the sum.
 
-    Args:
-      f: elementwise and smooth.
-      values: of a, b and c.
-      gradients: of a and b (n d, n, w), or None for both where they are constant, and
-        of c_ij by x_i and by x_j (d, n, n, w).
-      lap: Laplacians of a, b and c.
+    From gradients of a and b (n d, n, w), or None where both are constant, and of c_ij
+    by x_i and by x_j (d, n, n, w).
     """
     n, w = values.a.shape
     dc_i, dc_j = gradients.c

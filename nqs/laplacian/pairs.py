@@ -28,8 +28,8 @@ def relative_features(
 
     Args:
       function: of one (n, 1, k) and the other (1, n, k), elementwise in the first two
-        axes. Its value at v(x_i) and v(x_j), where v_i is a function of the position of
-        particle i, must depend on x_i - x_j alone; the forward Laplacian relies on it.
+        axes. Its value at v(x_i) and v(x_j) must depend on x_i - x_j alone, or else the
+        forward Laplacian is wrong.
     """
 
     def of_pairs(v: Array) -> Array:
@@ -72,11 +72,7 @@ def differentiated(
 ) -> tuple[Array, Array, Array]:
     """Features e (n, n, m), their gradient by x_i (d, n, n, m) and Laplacian (n, n, m).
 
-    Args:
-      f: of one (n, 1, k) and the other (1, n, k).
-      v: (n, k).
-      tangents: of v_i by each coordinate of x_i, (d, n, k).
-      laplacian: of v_i by x_i, (n, k).
+    From v (n, k), its derivatives (d, n, k) by x_i and its Laplacian (n, k).
     """
     apart = jnp.asarray(1 - np.eye(len(v)), v.dtype)[:, :, None]
     one = (v[:, None, :],)

@@ -1,8 +1,7 @@
 """Registration of forward-Laplacian rules under names derived from content.
 
-folx finds the rule of a jitted function by its name in the traced program. A name made
-from the code and the settings of a function is the same in every process and in any
-order of use, so that programs in a persistent compilation cache are found again.
+folx finds the rule of a jitted function by its name in the traced program. A name from
+code and settings is the same in every process, for the persistent compilation cache.
 """
 
 import dataclasses
@@ -25,9 +24,9 @@ def named(function: Callable, label: str, rule: Callable, *settings: Any) -> Cal
     """The jitted function under the name "label_digest", and its rule registered.
 
     Args:
-      function: the one to name.
+      function: to be named.
       label: first part of the name.
-      rule: the forward Laplacian as `folx.register_function` takes it.
+      rule: forward Laplacian for `folx.register_function`.
       settings: functions and values that determine the function and its rule.
     """
     text = "\n".join(map(fingerprint, settings))

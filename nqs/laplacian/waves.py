@@ -71,10 +71,7 @@ def pair_waves(one: Array, other: Array) -> Waves:
 
 
 def waves(box: Box, x: Array) -> Waves:
-    """Waves at positions x (..., d).
-
-    b_a belong to the shortest lattice vectors, independent of the choice of the cell.
-    """
+    """Waves at positions x (..., d), with b_a of the shortest lattice vectors."""
     halves = x @ jnp.asarray(math.pi * np.linalg.inv(box.shortest), x.dtype)
     return Waves(*sin_and_cos(halves))
 

@@ -3,12 +3,11 @@
 Row w of O is sqrt(weight_w) (d log psi_w - <d log psi>) / d theta; a complex psi has
 two rows a walker, of the real and of the imaginary part. Then O^T O is the quantum
 geometric tensor (its real part), the metric of Fubini and Study, and O O^T its
-counterpart in the space of samples. Columns of all parameters that fit a memory budget
-are computed once, leaf by leaf, and used in every product. Beyond it a product with a
-vector is one pass of forward or of reverse differentiation, and the Gram matrix adds up
-blocks of columns. A layer with one row a walker requires no columns: its derivatives by
-the weights are outer products a g^T of inputs and backpropagated signals, and their
-Gram matrix is (A A^T) * (G G^T).
+counterpart in the space of samples. Columns that fit a memory budget are computed once.
+Beyond it a product with a vector is one pass of forward or of reverse differentiation,
+and the Gram matrix adds up blocks of columns. A layer with one row a walker requires no
+columns: its derivatives are outer products a g^T of inputs and backpropagated signals,
+with the Gram matrix (A A^T) * (G G^T).
 """
 
 import dataclasses
@@ -28,23 +27,14 @@ from nqs.types import Ansatz, Configuration, Params, Walkers
 
 @dataclasses.dataclass(frozen=True)
 class CenteredDerivatives:
-    """O at one set of parameters.
-
-    Attributes:
-      ansatz: the wave function.
-      params: where log psi is differentiated.
-      walkers: (w, ...).
-      weights: (w,) probabilities.
-      chunk_size: walkers differentiated at a time; None for all.
-      memory: bytes that all columns, or else a block of them, may take.
-    """
+    """O at one set of parameters."""
 
     ansatz: Ansatz
     params: Params
     walkers: Walkers
-    weights: Array
-    chunk_size: int | None = None
-    memory: int = 2**30
+    weights: Array  # (w,) probabilities
+    chunk_size: int | None = None  # walkers differentiated at a time
+    memory: int = 2**30  # most bytes of all columns, or else of a block of them
 
     @property
     def n_parts(self) -> int:
@@ -70,8 +60,8 @@ class CenteredDerivatives:
             return sum_of(columns @ vector for columns, vector in pairs)
 
         def directional(x):
-            function = lambda params: self._log_psi(params, x)  # noqa: E731
-            return jax.jvp(function, (self.params,), (tangent,))[1]
+            log_psi = partial(self._log_psi, x=x)
+            return jax.jvp(log_psi, (self.params,), (tangent,))[1]
 
         return self.center(chunked_map(directional, self.walkers, self.chunk_size))
 
@@ -80,8 +70,8 @@ class CenteredDerivatives:
         if self._held is not None:
             leaves, treedef = jax.tree.flatten(self.params)
             pairs = zip(self._held, leaves, strict=True)
-            found = [(rows @ columns).reshape(leaf.shape) for columns, leaf in pairs]
-            return jax.tree.unflatten(treedef, found)
+            products = [(rows @ held).reshape(leaf.shape) for held, leaf in pairs]
+            return jax.tree.unflatten(treedef, products)
         roots = jnp.sqrt(self.weights)[:, None]
         signal = roots * rows.reshape(self.weights.shape[0], -1)  # (w, k)
         signal = signal - self.weights[:, None] * jnp.sum(signal, axis=0, keepdims=True)
@@ -188,7 +178,7 @@ class CenteredDerivatives:
     def _block(
         self, derivatives: Callable, block: list[tuple[int, int, int]]
     ) -> tuple[list[tuple[Array, Array]], Any]:
-        """Inputs (w, a) and signals (w, k, b) of layers; columns (rows, c) of others."""
+        """Inputs (w, a), signals (w, k, b) of layers; columns (rows, c) of others."""
 
         def of_walker(x):
             items = derivatives(x)
@@ -210,8 +200,7 @@ class CenteredDerivatives:
         """(a_i . a_j) (g_ik . g_jl), up to a term that centering removes, (w, k, w, k).
 
         With a = <a> + a' and g = <g> + g', these are products of <a> g'^T + a' g^T,
-        which differs from a g^T by the constant <a> <g>^T. Its square could exceed all
-        other terms by far, with their size in rounding errors.
+        without the constant <a> <g>^T, whose rounding errors could dominate.
         """
         mean_a = self.weights @ a
         mean_g = jnp.einsum("w,wkb->kb", self.weights, g)

@@ -9,8 +9,7 @@ import optax
 from nqs.checks import one_of, positive
 from nqs.optimizers.schedules import Schedule, check_rate
 
-# optax names of optimizers that require the gradient alone, without sm3, which fails for
-# scalar parameters.
+# optimizers of optax that require the gradient alone; sm3 fails for scalar parameters
 METHODS = ("adabelief", "adadelta", "adafactor", "adagrad", "adam", "adamax",
            "adamaxw", "adamw", "adan", "amsgrad", "lamb", "lion", "momentum", "nadam",
            "nadamw", "novograd", "radam", "rmsprop", "sgd", "yogi")  # fmt: skip
@@ -20,18 +19,17 @@ METHODS = ("adabelief", "adadelta", "adafactor", "adagrad", "adam", "adamax",
 class FirstOrder:
     """One of optax's optimizers, with a schedule, gradient clipping and weight decay.
 
-    The chain is: clip the global norm of the gradient; the optimizer's direction, which
-    all of these scale linearly with the learning rate; decoupled weight decay, which
-    adds -weight_decay * params to it (I. Loshchilov and F. Hutter, ICLR 2019) and
-    replaces whatever decay optax has built in; times the scheduled learning rate.
+    The chain is: clip the global norm of the gradient; the direction of the optimizer;
+    decoupled weight decay, which adds -weight_decay * params (I. Loshchilov and F.
+    Hutter, ICLR 2019) and replaces that of optax; times the scheduled learning rate.
 
     Attributes:
       method: optax's name, or "momentum" for sgd(momentum=0.9).
       learning_rate: the peak learning rate, or an optax schedule.
       schedule: of the learning rate.
       max_norm: largest global norm of a gradient, larger ones are scaled; None for any.
-      weight_decay: decay of the parameters, in units of the learning rate; None for
-        optax's own default, which is zero but for adamw and its like, lamb and lion.
+      weight_decay: in units of the learning rate; None for the default of optax, zero
+        except for adamw and its variants, lamb and lion.
       options: further (name, value) pairs of the optax function, as (("b1", 0.95),).
 
     Raises:

@@ -52,17 +52,15 @@ class NaturalGradient:
       learning_rate: peak step in imaginary time, 1/energy, or an optax schedule, whose
         value at each step then replaces the peak.
       schedule: of the learning rate.
-      damping: multiple of the identity that is added to O^T O or O O^T, whose trace is
-        the sum of the variances of all derivatives.
+      damping: multiple of the identity that is added to O^T O or O O^T.
       noise: multiple of |learning_rate eps|^2, with the peak of the learning rate, that
-        is added to the damping. That is the squared angle of a step that follows every
-        walker, mostly noise where it is large. It falls with the variance, as the
-        damping of Levenberg and Marquardt that keeps quadratic convergence (N. Yamashita
-        and M. Fukushima, Computing Suppl. 15, 239 (2001)).
+        is added to the damping: the squared angle of an undamped step, mostly noise
+        where it is large. Similar to the damping of Levenberg and Marquardt in N.
+        Yamashita and M. Fukushima, Computing Suppl. 15, 239 (2001).
       momentum: mu of SPRING; 0 for SR.
       max_step: largest ||O step||, an angle between wave functions; None for any.
       space: "parameters" (SR), "samples" (minSR), or "auto" for the smaller matrix.
-      memory: bytes that all derivatives, or else a block of them, may take.
+      memory: most bytes of all derivatives, or else of a block of them.
 
     Raises:
       ValueError: for a number out of range or an unknown space.

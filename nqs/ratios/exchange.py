@@ -17,13 +17,8 @@ from nqs.types import Ansatz, Params
 def exchange_ratios(ansatz: Ansatz, params: Params, x: Array, spins: Spins) -> Array:
     """psi(x') / psi(x) (up, down), positions of i up and j down exchanged in x'.
 
-    From the ansatz where it has `ExchangeRatios`, else from up * down values of psi.
-
-    Args:
-      ansatz: the wave function.
-      params: its parameters.
-      x: (n, d) positions.
-      spins: of the particles.
+    From the ansatz where it has `ExchangeRatios`, else from up * down values of psi at
+    positions (n, d).
     """
     if isinstance(ansatz, ExchangeRatios):
         return ansatz.exchange_ratios(params, x)

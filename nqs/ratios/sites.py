@@ -34,11 +34,7 @@ class RatiosOfMoves:
 
 @dataclasses.dataclass(frozen=True)
 class EvaluatedRatios(RatiosOfMoves):
-    """`SiteRatios` from psi(x') and psi(x).
-
-    Attributes:
-      ansatz: the wave function.
-    """
+    """`SiteRatios` from psi(x') and psi(x)."""
 
     ansatz: Ansatz
 
