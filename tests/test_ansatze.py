@@ -44,7 +44,7 @@ W = 8
 
 
 class Case(NamedTuple):
-    """An ansatz, the system it is for, and the symmetry it promises."""
+    """An ansatz, its system, and its symmetry."""
 
     ansatz: Any
     n: int
@@ -64,7 +64,7 @@ PHASE = FeedForward((4,), "silu", "he_normal", omega=(1.0, 1.5), phase=True)
 SETS = DeepSets((4, 4), (3,), residual=True)
 SETS_1D = DeepSets((4,), (3,), "gelu", phase=True)
 
-# Four particles throughout: folx is slow the first time that it meets a shape.
+# Four particles in all tests, because folx is slow for every new shape.
 ANSATZE = {
     "rbm": Case(RBM, 4, 2),
     "rbm root": Case(ROOT, 4, 2),
@@ -111,7 +111,7 @@ def name(request):
 
 @functools.cache
 def first_params(name):
-    """Parameters as initialized, and others further off."""
+    """Initial and perturbed parameters."""
     case = ANSATZE[name]
     x = jnp.ones((case.n, case.d))
     params = jax.jit(case.ansatz.init)(jax.random.key(len(name)), x)
@@ -121,7 +121,7 @@ def first_params(name):
 
 @functools.cache
 def start(name):
-    """Walkers (8, n, d), and parameters as initialized and further off.
+    """Walkers (8, n, d), and initial and perturbed parameters.
 
     Of 32 walkers those with the largest |psi|, away from nodes, where rounding grows.
     """
@@ -137,7 +137,7 @@ def start(name):
 
 @functools.cache
 def evaluator(name):
-    """Compiled: psi, its derivatives and both kinetic energies of 8 walkers."""
+    """Compiled psi, derivatives and both kinetic energies of 8 walkers."""
     ansatz = ANSATZE[name].ansatz
 
     def at(params, x):
@@ -159,7 +159,7 @@ def evaluator(name):
 
 
 def evaluate(name, walkers, params=None):
-    """All of `evaluator` as NumPy arrays, far from the first parameters by default."""
+    """Results of `evaluator` as NumPy arrays, at perturbed parameters by default."""
     params = first_params(name)[1] if params is None else params
     return jax.tree.map(np.asarray, evaluator(name)(params, jnp.asarray(walkers)))
 
@@ -223,7 +223,7 @@ def permutations_of(case):
 
 
 @pytest.mark.parametrize("name", SYMMETRIC)
-def test_exchange_of_equal_particles_gives_the_sign_of_the_statistics(name):
+def test_exchange_of_equal_particles_has_the_sign_of_the_statistics(name):
     case, walkers = ANSATZE[name], start(name)[0]
     before, parities = evaluate(name, walkers), set()
     for order, parity in permutations_of(case):
@@ -246,7 +246,7 @@ def test_ansatz_is_its_own_configuration(name):
 
 
 def test_precision_follows_the_positions(name):
-    """With float64 allowed, so that any promotion shows."""
+    """Float64 is enabled, so that any promotion is visible."""
     case = ANSATZE[name]
     x = jax.ShapeDtypeStruct((case.n, case.d), jnp.float32)
     params = jax.eval_shape(case.ansatz.init, jax.random.key(0), x)
@@ -264,7 +264,7 @@ def test_real_psi_promotes_no_dtypes(name, strict_dtypes):
 
 
 @pytest.mark.parametrize("name", ["rbm jastrow", "slater jastrow 2d", "phase"])
-def test_single_precision_gives_the_same_psi(name):
+def test_psi_in_single_precision_equals_double_precision(name):
     walkers, _, params = start(name)
     expected = evaluate(name, walkers)["logabs"]
     ansatz = ANSATZE[name].ansatz
@@ -281,7 +281,7 @@ def test_single_precision_gives_the_same_psi(name):
 
 
 @pytest.mark.parametrize("name", ["rbm", "rbm root"])
-def test_machine_is_the_sum_over_its_hidden_units(name):
+def test_rbm_is_the_sum_over_its_hidden_units(name):
     ansatz, (walkers, _, params) = ANSATZE[name].ansatz, start(name)
     p = {key: np.asarray(leaf) for key, leaf in params["params"].items()}
     sigma = np.exp(p["log_sigma"]) if ansatz.learn_sigma else ansatz.sigma
@@ -299,7 +299,7 @@ def test_machine_is_the_sum_over_its_hidden_units(name):
 
 
 @pytest.mark.parametrize("name", ["rbm", "rbm root"])
-def test_conditionals_of_the_machine_are_those_of_its_marginal(name):
+def test_conditionals_of_the_rbm_match_its_marginal(name):
     """Bayes: p(h|x) |psi(x)|^2 / p(x|h) = p(h) does not depend on x, for any h."""
     ansatz, (walkers, _, params) = ANSATZE[name].ansatz, start(name)
     key, layers = jax.random.key(0), 1 if ansatz.root else 2
@@ -338,7 +338,7 @@ def test_hidden_units_are_independent_and_zero_or_one():
     np.testing.assert_allclose(np.mean(hidden[0] == hidden[1]), 0.5, atol=0.09)
 
 
-def test_a_machine_without_weights_is_the_oscillator():
+def test_rbm_without_weights_is_the_oscillator_ground_state():
     """At sigma = 1/sqrt(omega), or 1/sqrt(2 omega) for the root."""
     x = jnp.array([[0.3, -1.1], [0.9, 0.4]])
     for root, sigma in ((False, 0.7**-0.5), (True, 1.4**-0.5)):
@@ -349,7 +349,7 @@ def test_a_machine_without_weights_is_the_oscillator():
 
 
 @pytest.mark.parametrize("settings", [{}, {"root": True}, {"learn_sigma": True}])
-def test_free_bosons_in_an_elliptical_trap_start_exact(settings):
+def test_initial_psi_of_free_bosons_in_an_elliptical_trap_is_exact(settings):
     trap = HarmonicTrap(2, 3, (1.0, 1.0, 2.8), interaction=None)
     ansatz = trap_ansatz(Part("rbm", tuple(settings.items())), trap)
     walkers = trap.initial_walkers(jax.random.key(0), 8)
@@ -365,7 +365,7 @@ def dense(h, layer):
     return h @ np.asarray(layer["kernel"]) + np.asarray(layer.get("bias", 0.0))
 
 
-def test_feed_forward_is_its_formula():
+def test_feed_forward_matches_its_formula():
     walkers, _, params = start("feed-forward")
     leaves = params["params"]
     layers = leaves["Perceptron_0"]
@@ -392,7 +392,7 @@ def test_phase_is_the_second_output():
         np.testing.assert_allclose(found["sign"][i], np.exp(1j * phase), rtol=1e-12)
 
 
-def test_deep_sets_are_their_formula():
+def test_deep_sets_match_their_formula():
     walkers, _, params = start("deep sets")
     leaves = params["params"]
     phi, rho = leaves["Perceptron_0"], leaves["Perceptron_1"]
@@ -475,7 +475,7 @@ def test_alpha_scales_the_determinant():
     assert np.all(found["logabs"] != evaluate("slater open shell", walkers)["logabs"])
 
 
-def test_up_and_down_may_be_swapped_as_a_whole():
+def test_exchange_of_all_spins_leaves_the_determinants_unchanged():
     walkers = start("slater jastrow 2d")[0]
     before = evaluate("slater jastrow 2d", walkers)
     after = evaluate("slater jastrow 2d", walkers[:, [2, 3, 0, 1]])
@@ -507,11 +507,11 @@ def test_orbitals_are_orthonormal():
     np.testing.assert_allclose(gram, np.eye(15), atol=1e-12)
 
 
-# Jastrow factors: what happens where two particles meet.
+# Jastrow factors at short distances.
 
 
 def approach(name, pair, distances):
-    """8 walkers in which a pair is at the given distances, else alike."""
+    """8 equal walkers except for the distance of one pair."""
     walkers = np.repeat(start(name)[0][-1:], W, axis=0)
     direction = np.array([0.6, -0.8, 0.0])[: walkers.shape[-1]]
     direction /= np.linalg.norm(direction)
@@ -561,13 +561,13 @@ def test_power_factor_cancels_the_inverse_square(name, pair, exponent):
 
 
 def test_determinant_and_power_are_the_ground_state_of_calogero():
-    """Up to signs, which on a line are free: psi = prod |x_ij|^lam exp(-sum x^2/2)."""
+    """Up to the sign, psi = prod |x_ij|^lam exp(-sum x^2 / 2)."""
     walkers, params, _ = start("slater power")
     trap = HarmonicTrap(4, 1, interaction=InverseSquare(2.5), spins=Spins(3, 1))
     assert_eigenstate("slater power", walkers, params, trap, 4 / 2 + 2.5 * 4 * 3 / 2)
 
 
-def test_determinant_and_gaussian_are_the_ground_state_of_springs():
+def test_determinant_and_gaussian_are_the_ground_state_of_harmonic_pairs():
     """With c = (Omega - omega) / n between all pairs."""
     walkers, params, _ = start("slater gaussian")
     trap = HarmonicTrap(4, 1, interaction=HarmonicPairs(0.6), spins=Spins(4))
@@ -586,7 +586,7 @@ def assert_eigenstate(name, walkers, params, trap, energy):
     np.testing.assert_allclose(found, energy, rtol=1e-10)
 
 
-def test_pade_factor_is_its_formula():
+def test_pade_factor_matches_its_formula():
     walkers = jax.random.normal(jax.random.key(0), (3, 3))
     for spins, cusps in (
         (None, [1, 1, 1]),
@@ -658,7 +658,7 @@ def test_product_multiplies_its_factors():
         (PadeJastrow, {"beta": -1.0}, "beta must be finite and positive, got -1.0"),
     ],
 )
-def test_impossible_settings_are_refused(part, setting, message):
+def test_invalid_settings_are_refused(part, setting, message):
     with pytest.raises(ValueError, match=message):
         part(**setting)
 
@@ -673,12 +673,12 @@ def test_impossible_settings_are_refused(part, setting, message):
         (PadeJastrow(), "d must be 2 or 3 for a Coulomb cusp, got d=1"),
     ],
 )
-def test_ansatz_unlike_the_configuration_is_refused(ansatz, message):
+def test_ansatz_that_does_not_fit_the_configuration_is_refused(ansatz, message):
     with pytest.raises(ValueError, match=message):
         ansatz.init(jax.random.key(0), jnp.ones((2, 1)))
 
 
-def test_silu_and_its_derivatives():
+def test_silu_and_its_derivatives_match_jax():
     x = np.concatenate([np.linspace(-60, 60, 401), np.logspace(-300, 0, 50)])
     for order in range(3):
         ours, theirs = silu, jax.nn.silu
@@ -692,7 +692,7 @@ def test_silu_and_its_derivatives():
 
 
 @pytest.mark.parametrize("activation", ["softmax", "standardize", "logsumexp", "sort"])
-def test_activations_that_mix_features_are_refused_where_messages_are_summed(
+def test_backflow_requires_an_elementwise_activation(
     activation,
 ):
     with pytest.raises(ValueError, match=f"every number alone, got '{activation}'"):

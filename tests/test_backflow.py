@@ -1,4 +1,4 @@
-"""Backflow: its symmetries, its start, and its smoothness where particles meet."""
+"""Backflow: symmetries, initial state, and smoothness where particles meet."""
 
 import functools
 
@@ -24,7 +24,7 @@ CASES = {
 
 @functools.cache
 def start(name):
-    """An ansatz, walkers (4, n, d), first parameters and others further off."""
+    """An ansatz, walkers (4, n, d), initial and perturbed parameters."""
     ansatz, n, d = CASES[name]
     walkers = jax.random.normal(jax.random.key(0), (4, n, d))
     params = jax.jit(ansatz.init)(jax.random.key(1), walkers[0])
@@ -34,7 +34,7 @@ def start(name):
     return ansatz, apply, walkers, params, off
 
 
-def test_the_first_state_is_the_slater_determinant():
+def test_initial_psi_is_the_slater_determinant():
     _, apply, walkers, params, _ = start("closed shell")
     slater = Slater(Spins(3, 3))
     bare = slater.init(jax.random.key(0), walkers[0])
@@ -45,7 +45,7 @@ def test_the_first_state_is_the_slater_determinant():
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_exchange_of_equal_particles_gives_the_sign_of_the_statistics(name):
+def test_exchange_of_equal_particles_has_the_sign_of_the_statistics(name):
     ansatz, apply, walkers, _, off = start(name)
     swapped = walkers[:, np.array([1, 0, *range(2, walkers.shape[1])])]
     before, after = apply(off, walkers), apply(off, swapped)
@@ -93,7 +93,7 @@ def test_both_laplacians_agree(name):
     np.testing.assert_allclose(forward, loop, rtol=1e-10)
 
 
-def test_there_is_no_cusp_where_opposite_spins_meet():
+def test_psi_has_no_cusp_where_opposite_spins_meet():
     _, apply, walkers, _, off = start("closed shell")
     line = jnp.linspace(-1e-5, 1e-5, 5)  # of the distance between 0 (up) and 3 (down)
     x = jnp.tile(walkers[:1], (5, 1, 1))
@@ -104,6 +104,6 @@ def test_there_is_no_cusp_where_opposite_spins_meet():
 
 
 @pytest.mark.parametrize("field", ["layers", "width", "determinants"])
-def test_impossible_sizes_are_refused(field):
+def test_invalid_sizes_are_refused(field):
     with pytest.raises(ValueError, match=field):
         Backflow(Spins(1, 1), **{field: 0})

@@ -69,7 +69,7 @@ def test_waves_have_the_energy_of_their_wave_vectors(wave, laplacian, walkers):
 
 
 @pytest.mark.parametrize("laplacian", LAPLACIANS)
-def test_gaussian_has_its_closed_form(laplacian, walkers, strict_dtypes):
+def test_gaussian_matches_its_closed_form(laplacian, walkers, strict_dtypes):
     def gaussian(params, x):
         return LogPsi(jnp.ones((), x.dtype), -0.7 * jnp.sum(x**2) / 2)
 
@@ -149,7 +149,7 @@ def relative_messages(x):
 
 
 def relative_messages_of_parts(x):
-    """Some with a derivative that is the sum of several entries."""
+    """Features with a derivative that is the sum of several entries."""
     a, b, c = relative_messages(x)
     mixed = x @ jnp.cos(jnp.arange(6.0)).reshape(2, 3)
     return a, b, c + jnp.sin(mixed[:, None, :] - mixed[None, :, :]) * c
@@ -183,7 +183,7 @@ RELATIVE, RELATIVE_PAIRS = relative_messages, relative_messages_of_pairs_alone
     + [(silu, relative_messages_of_parts, True, True)]
     + [(silu, features_of_a_third_particle, False, False)],
 )
-def test_the_rule_for_messages_is_the_chain_rule(
+def test_rule_for_messages_matches_the_chain_rule(
     activation, features, relative, known, walkers, monkeypatch
 ):
     used, propagate = [], messages.propagate
@@ -207,11 +207,11 @@ def test_the_rule_for_messages_is_the_chain_rule(
     np.testing.assert_allclose(forward, loop, rtol=1e-11)
 
 
-# Features of pairs by their rule.
+# Features of pairs.
 
 
 def bent(one, other):
-    """Of differences alone, neither even nor odd, with a constant beside them."""
+    """Features of differences, neither even nor odd, and a constant."""
     sin = one[..., :2] * other[..., 2:] - one[..., 2:] * other[..., :2]
     cos = one[..., 2:] * other[..., 2:] + one[..., :2] * other[..., :2]
     constant = jnp.ones_like(sin[..., :1]) * jnp.eye(len(sin))[:, :, None]
@@ -234,8 +234,8 @@ SLOWLY = pytest.param(waves_with_a_third, False, marks=pytest.mark.slow)
 
 
 @pytest.mark.slow
-def test_rule_for_features_of_one_axis_of_three_is_the_chain_rule():
-    """Two particles that depend on coordinates 0 and 3 of 0 to 5 alone."""
+def test_rule_for_features_of_one_axis_of_three_matches_the_chain_rule():
+    """Features that depend on coordinates 0 and 3 of 0 to 5."""
     x = jnp.array([[0.3, 1.0, -0.4], [1.1, 0.2, 0.5]])
 
     def function(params, x):
@@ -251,7 +251,7 @@ def test_rule_for_features_of_one_axis_of_three_is_the_chain_rule():
 
 
 @pytest.mark.parametrize("waves, known", [(own_waves, True), SLOWLY])
-def test_the_rule_for_features_is_the_chain_rule(waves, known, walkers, monkeypatch):
+def test_rule_for_features_matches_the_chain_rule(waves, known, walkers, monkeypatch):
     used, differentiated = [], pairs.differentiated
     monkeypatch.setattr(
         pairs, "differentiated", lambda *a: used.append(1) or differentiated(*a)
@@ -271,8 +271,8 @@ def test_the_rule_for_features_is_the_chain_rule(waves, known, walkers, monkeypa
 
 
 @pytest.mark.parametrize("mixed", [False, True])
-def test_the_rule_for_sin_and_cos_is_the_chain_rule(mixed, walkers, monkeypatch):
-    """Of phases of one particle each, and of phases of all."""
+def test_rule_for_sin_and_cos_matches_the_chain_rule(mixed, walkers, monkeypatch):
+    """For phases of one particle each, and of all particles."""
     used = []
     monkeypatch.setitem(
         folx.wrapped_functions._LAPLACE_FN_REGISTRY,
@@ -296,7 +296,7 @@ def test_the_rule_for_sin_and_cos_is_the_chain_rule(mixed, walkers, monkeypatch)
 
 
 def program_text():
-    """The compiled-in names are those of the functions that have a rule."""
+    """The program, with names of functions that have a rule."""
     ansatz = Backflow(layers=1, width=2, box=Box(((4.0, 0.0), (1.0, 4.0))))
     x = jnp.zeros((3, 2))
     params = jax.eval_shape(ansatz.init, jax.random.key(0), x)
@@ -314,7 +314,7 @@ def test_program_text_is_independent_of_earlier_traces():
     assert program_text() == text
 
 
-def test_names_follow_content_and_not_identity():
+def test_names_depend_on_content_and_not_on_identity():
     def scaled(a):
         return lambda x: a * jnp.tanh(x)
 
@@ -329,4 +329,5 @@ def test_names_follow_content_and_not_identity():
     equal, other = Box(((4.0,),)), Box(((5.0,),))
     assert fingerprint(box) == fingerprint(equal) != fingerprint(other)
     assert fingerprint({"a", "b"}) == fingerprint({"b", "a"})
+    assert fingerprint((..., None)) == fingerprint((..., None))
     assert fingerprint(object()) != fingerprint(object())

@@ -81,14 +81,14 @@ def levels(name):
 
 @functools.cache
 def start(name):
-    """Parameters, all of them random, and configurations (8, 6)."""
+    """Random parameters and configurations (8, 6)."""
     ansatz, q = CASES[name], levels(name)
     x = jax.random.randint(jax.random.key(0), (8, 6), 0, q)
     return spread(ansatz, x[0]), x
 
 
 def spread(ansatz, x):
-    """Parameters of which none is zero, biases included."""
+    """Parameters without zeros, biases included."""
 
     @jax.jit
     def initial(x):
@@ -118,7 +118,7 @@ def test_psi_is_a_finite_log_psi_that_differs_between_configurations(name):
 
 
 @pytest.mark.parametrize("name", WITH_RATIOS)
-def test_ratios_and_moves_are_those_of_psi(name):
+def test_ratios_and_moves_match_values_of_psi(name):
     ansatz, (params, walkers) = CASES[name], start(name)
     sites = jnp.array([[0, 1], [5, 2], [3, 4]])
     new = jax.random.randint(jax.random.key(3), (8, 3, 2), 0, levels(name))
@@ -151,7 +151,7 @@ def test_ratios_and_moves_are_those_of_psi(name):
     assert np.max(np.abs(np.abs(expected) - 1)) > 0.01
 
 
-def test_site_ratios_come_from_the_ansatz_or_from_values_of_psi():
+def test_site_ratios_of_an_ansatz_without_the_capability_are_evaluated():
     assert set(WITH_RATIOS) == {
         n for n in CASES if n in INVARIANT and "conv" not in n
     } | {n for n in CASES if "rbm" in n or "jastrow" in n}
@@ -160,7 +160,7 @@ def test_site_ratios_come_from_the_ansatz_or_from_values_of_psi():
 
 
 @pytest.mark.parametrize("name", INVARIANT)
-def test_invariant_states_are_the_same_everywhere(name):
+def test_symmetrized_states_are_invariant_under_the_group(name):
     params, walkers = start(name)
     for x in walkers[:2]:
         turned = x[jnp.asarray(INVARIANT[name])]
@@ -176,7 +176,7 @@ def test_other_ansatze_are_not_invariant(name):
     assert np.max(np.abs(psi - there)) > 1e-2
 
 
-def test_an_average_is_the_mean_over_the_group():
+def test_symmetrized_psi_is_the_mean_over_the_group():
     ansatz, (params, walkers) = CASES["average"], start("average")
     base = jax.vmap(ansatz.base.apply, (None, 0))
     x = walkers[0]
@@ -185,7 +185,7 @@ def test_an_average_is_the_mean_over_the_group():
 
 
 @pytest.mark.parametrize("name", ["rbm", "complex rbm of three levels"])
-def test_machine_is_the_sum_over_its_hidden_units(name):
+def test_rbm_is_the_sum_over_its_hidden_units(name):
     ansatz, (params, walkers) = CASES[name], start(name)
     tree = params["params"]
     a, b, w = (np.asarray(tree[k]) for k in ("visible_bias", "hidden_bias", "weights"))
@@ -199,7 +199,7 @@ def test_machine_is_the_sum_over_its_hidden_units(name):
         np.testing.assert_allclose(found, np.exp(np.sum(a * v)) * sums, rtol=1e-10)
 
 
-def test_large_angles_neither_overflow_nor_cancel():
+def test_rbm_with_large_weights_neither_overflows_nor_cancels():
     ansatz = BinaryRBM(1, complex=True)
     x = jnp.zeros(4, int)
     params = jax.tree.map(jnp.zeros_like, jax.jit(ansatz.init)(jax.random.key(0), x))
@@ -214,7 +214,7 @@ def test_large_angles_neither_overflow_nor_cancel():
         np.testing.assert_allclose(psi.sign, np.exp(1j * log.imag), rtol=1e-9)
 
 
-def test_jastrow_is_its_formula():
+def test_jastrow_matches_its_formula():
     ansatz, (params, walkers) = CASES["jastrow"], start("jastrow")
     a, w = (np.asarray(params["params"][k]) for k in ("field", "pairs"))
     for x in np.asarray(walkers[:3]):
@@ -225,7 +225,7 @@ def test_jastrow_is_its_formula():
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 7, 8, 13])
-def test_products_by_halves(n):
+def test_product_by_halves_matches_numpy(n):
     factors = np.random.default_rng(n).normal(size=n)
     np.testing.assert_allclose(product(jnp.asarray(factors)), np.prod(factors))
 
@@ -251,7 +251,7 @@ def test_direct_samples_have_the_probabilities(name):
 @pytest.mark.parametrize(
     "name", [n for n, a in CASES.items() if isinstance(a, LogDerivatives)]
 )
-def test_gram_matrix_by_layers_is_that_of_a_dense_jacobian(name):
+def test_gram_matrix_by_layers_matches_the_dense_jacobian(name):
     ansatz, (params, walkers) = CASES[name], start(name)
     weights = jnp.full(8, 1 / 8)
     flat, unravel = ravel_pytree(params)
@@ -292,7 +292,7 @@ SUMMED = {
         for name in SUMMED
     ],
 )
-def test_gradient_and_metric_by_full_summation(name):
+def test_gradient_and_metric_match_full_summation(name):
     model, ansatz = SUMMED[name]
     x = jnp.asarray(configurations(model))
     params = spread(ansatz, x[0])
@@ -334,7 +334,7 @@ def test_gradient_and_metric_by_full_summation(name):
     np.testing.assert_allclose(metric, tensor, atol=1e-8)
 
 
-def test_the_gradient_is_the_slope_of_the_energy():
+def test_gradient_matches_finite_differences_of_the_energy():
     model, ansatz = SUMMED["Ising, complex rbm"]
     x = jnp.asarray(configurations(model))
     flat, unravel = ravel_pytree(spread(ansatz, x[0]))
@@ -381,12 +381,12 @@ def test_the_gradient_is_the_slope_of_the_energy():
         (lambda: RecurrentGRU(4, fixed=(2, 2), cyclic=True), "cyclic must be False"),
     ],
 )
-def test_impossible_settings_are_refused(make, message):
+def test_invalid_settings_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
 
 
-def test_recurrent_state_refuses_another_number_of_sites():
+def test_recurrent_ansatz_of_another_number_of_sites_is_refused():
     ansatz = RecurrentGRU(4)
     with pytest.raises(ValueError, match=r"must have shape \(4,\), got \(5,\)"):
         ansatz.init(jax.random.key(0), jnp.zeros(5, int))
@@ -413,8 +413,8 @@ def test_cyclic_state_is_invariant_under_a_shift_of_levels():
     np.testing.assert_allclose(after.logabs, before.logabs, atol=1e-12)
 
 
-def test_the_gated_unit_is_that_of_flax():
-    """K. Cho et al. as `flax.linen.GRUCell` has it, with our weights for its own."""
+def test_gated_unit_matches_flax():
+    """K. Cho et al. as `flax.linen.GRUCell` has it, with the same weights."""
     rng = np.random.default_rng(0)
     x, state = rng.normal(size=5), rng.normal(size=3)
     w, u = rng.normal(size=(5, 9)), rng.normal(size=(3, 9))

@@ -1,4 +1,4 @@
-"""One Gram matrix by layers, by leaves and by a dense Jacobian, for every ansatz."""
+"""Gram matrices by layers, by leaves and by a dense Jacobian, for every ansatz."""
 
 import functools
 
@@ -30,7 +30,7 @@ W, N, D = 7, 3, 2
 
 
 class Layers(LayerwiseDerivatives, nn.Module):
-    """A wave function of somebody else, whose layers stand in unusual places."""
+    """A wave function with layers in unusual places."""
 
     kind: str
 
@@ -91,7 +91,7 @@ ANSATZE = {
 
 @functools.cache
 def problem(name):
-    """Parameters far from the first ones, walkers, and unequal weights."""
+    """Perturbed parameters, walkers, and unequal weights."""
     walkers = jax.random.normal(jax.random.key(0), (W, N, D))
     init = jax.jit(ANSATZE[name].init)
     params = init(jax.random.key(1), walkers[0])
@@ -126,7 +126,7 @@ def grams(name, ansatze, **settings):
 
 
 @pytest.mark.parametrize("name", ANSATZE)
-def test_layers_leaves_and_the_dense_jacobian_give_one_gram_matrix(name):
+def test_gram_matrices_by_layers_leaves_and_dense_jacobian_agree(name):
     ansatz, leafwise, o = ANSATZE[name], Function(ANSATZE[name].apply), dense(name)
     assert isinstance(ansatz, LogDerivatives) != (name == "slater")
     assert not isinstance(leafwise, LogDerivatives)
@@ -136,13 +136,13 @@ def test_layers_leaves_and_the_dense_jacobian_give_one_gram_matrix(name):
 
 @pytest.mark.parametrize("name", ["phase", "deep sets"])
 @pytest.mark.parametrize("settings", [{"chunk_size": 3}, {"memory": 1500}])
-def test_chunks_and_little_memory_change_nothing(name, settings):
+def test_gram_matrix_is_independent_of_chunks_and_memory(name, settings):
     o = dense(name)
     (found,) = grams(name, [ANSATZE[name]], **settings)
     np.testing.assert_allclose(found, o @ o.T, atol=1e-10 * np.sum(o * o))
 
 
-def test_minsr_takes_the_same_step_by_layers_and_by_leaves():
+def test_minsr_steps_by_layers_and_by_leaves_agree():
     name = "phase"
     params, walkers, weights = problem(name)
     energy = jax.random.normal(jax.random.key(3), (W, 2)) @ jnp.array([1, 1j])
@@ -163,7 +163,7 @@ def test_minsr_takes_the_same_step_by_layers_and_by_leaves():
     np.testing.assert_allclose(by_layers, by_leaves, atol=1e-10 * scale)
 
 
-def test_outer_products_hold_every_derivative_once():
+def test_outer_products_contain_every_derivative_once():
     ansatz, (params, walkers, _) = ANSATZE["deep sets"], problem("deep sets")
     gradient = jax.grad(lambda p: ansatz.apply(p, walkers[0]).logabs)(params)
     products = [
@@ -191,8 +191,8 @@ def test_a_layer_within_a_transformation_is_differentiated_as_leaves(name):
     assert layers == (name == "scanned")  # its last layer is a plain one
 
 
-def test_large_means_of_derivatives_keep_their_fluctuations():
-    """Layers far from zero, in float32: subtracted late, the mean would leave noise."""
+def test_gram_matrix_is_accurate_for_large_mean_derivatives():
+    """In float32, a mean that is subtracted late would leave noise."""
     ansatz, w, k, a, b = FFNN, 40, 1, 6, 5
     rng = np.random.default_rng(0)
     inputs = 100 + rng.normal(size=(w, a))

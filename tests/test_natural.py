@@ -23,7 +23,7 @@ ANSATZE = {
 
 
 def problem(ansatz, weights=None):
-    """An ansatz with its parameters, walkers, weights and made-up local energies."""
+    """An ansatz with parameters, walkers, weights and arbitrary local energies."""
     walkers = jax.random.normal(jax.random.key(0), (W, 2, 2))
     params = ansatz.init(jax.random.key(1), walkers[0])
     energy = jax.random.normal(jax.random.key(2), (W,))
@@ -35,7 +35,7 @@ def problem(ansatz, weights=None):
 
 
 def dense(ansatz, params, walkers, weights):
-    """O (rows, p) by brute force, rows of real and imaginary part side by side."""
+    """O (rows, p) from a dense Jacobian, with alternating real and imaginary parts."""
     flat, unravel = ravel_pytree(params)
 
     def parts(flat, x):
@@ -57,7 +57,7 @@ def dense_residual(weights, energy):
 
 
 def dense_damping(residual, learning_rate=0.05):
-    """That of the default settings: damping + noise |learning_rate eps|^2."""
+    """Total damping of the default settings: damping + noise |learning_rate eps|^2."""
     defaults = NaturalGradient()
     assert defaults.noise > 0
     return defaults.damping + defaults.noise * np.sum((learning_rate * residual) ** 2)
@@ -91,9 +91,7 @@ def update(optimizer, ansatz, state=None):
         pytest.param("real", 2**30, None, marks=pytest.mark.slow),
     ],
 )
-def test_products_and_gram_matrices_are_those_of_the_dense_matrix(
-    name, memory, chunk_size
-):
+def test_products_and_gram_matrices_match_the_dense_matrix(name, memory, chunk_size):
     ansatz = ANSATZE[name]
     params, walkers, weights, _ = problem(ansatz)
     o = dense(ansatz, params, walkers, weights)
@@ -116,7 +114,7 @@ def test_products_and_gram_matrices_are_those_of_the_dense_matrix(
 
 
 @pytest.mark.parametrize("name", ANSATZE)
-def test_sr_minsr_and_spring_without_momentum_are_one_update(name):
+def test_sr_minsr_and_spring_without_momentum_agree(name):
     ansatz = ANSATZE[name]
     params, walkers, weights, energy = problem(ansatz)
     o, residual = (
@@ -132,7 +130,7 @@ def test_sr_minsr_and_spring_without_momentum_are_one_update(name):
 
 
 @pytest.mark.parametrize("space", ["parameters", "samples"])
-def test_spring_remembers_its_direction_as_the_paper_says(space):
+def test_spring_matches_the_formula_of_its_paper(space):
     ansatz, mu = ANSATZE["complex"], 0.8
     params, walkers, weights, energy = problem(ansatz)
     o, residual = (
@@ -148,7 +146,7 @@ def test_spring_remembers_its_direction_as_the_paper_says(space):
         np.testing.assert_allclose(ravel_pytree(found)[0], -0.05 * phi, atol=1e-9)
 
 
-def test_the_step_is_bounded_and_so_is_the_direction_that_is_remembered():
+def test_max_step_bounds_the_step_and_the_stored_direction():
     ansatz = ANSATZE["real"]
     params, walkers, weights, _ = problem(ansatz)
     o = dense(ansatz, params, walkers, weights)
@@ -162,7 +160,7 @@ def test_the_step_is_bounded_and_so_is_the_direction_that_is_remembered():
     np.testing.assert_allclose(ravel_pytree(loose)[0], ravel_pytree(free)[0])
 
 
-def test_a_large_damping_gives_half_the_energy_gradient():
+def test_large_damping_gives_half_the_energy_gradient():
     from nqs.vmc import energy_gradient
 
     ansatz = ANSATZE["complex"]
@@ -173,7 +171,7 @@ def test_a_large_damping_gives_half_the_energy_gradient():
     np.testing.assert_allclose(1e8 * ravel_pytree(found)[0], expected, rtol=1e-6)
 
 
-def test_the_automatic_space_is_the_smaller_one():
+def test_automatic_space_is_the_smaller_one():
     ansatz = ANSATZE["real"]  # more parameters than walkers
     shapes = str(jax.make_jaxpr(lambda: update(NaturalGradient(), ansatz)[0])())
     assert f"f64[{W},{W}] = cholesky" in shapes
@@ -182,7 +180,7 @@ def test_the_automatic_space_is_the_smaller_one():
     assert "f64[9,9] = cholesky" in shapes
 
 
-def test_solve_survives_a_matrix_that_rounding_made_indefinite():
+def test_solve_of_an_indefinite_matrix_is_finite():
     vectors = np.linalg.qr(np.random.default_rng(0).normal(size=(6, 6)))[0]
     values = np.array([1.0, 0.5, 0.1, 0.0, 0.0, -1e-6])
     vector = np.random.default_rng(1).normal(size=6)
@@ -191,7 +189,7 @@ def test_solve_survives_a_matrix_that_rounding_made_indefinite():
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
-def test_the_schedule_belongs_to_the_optimizer():
+def test_step_scales_with_the_schedule():
     schedule = Schedule("linear", steps=2, final=0.0)
     optimizer = SR(schedule=schedule, max_step=None)
     first, state = update(optimizer, ANSATZE["real"])
@@ -213,7 +211,7 @@ def test_the_schedule_belongs_to_the_optimizer():
         ("memory", 0),
     ],
 )
-def test_bad_settings_are_refused(field, value):
+def test_invalid_settings_are_refused(field, value):
     with pytest.raises(ValueError, match=field):
         NaturalGradient(**{field: value})
 

@@ -1,4 +1,4 @@
-"""First-order optimizers: one table of all of them, and the settings around them."""
+"""First-order optimizers and their settings."""
 
 import jax
 import jax.numpy as jnp
@@ -48,7 +48,7 @@ def assert_trees_close(found, expected, rtol=1e-12):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_lowers_a_quadratic_as_optax_does(method):
+def test_every_method_matches_optax_on_a_quadratic(method):
     found = descend(FirstOrder(method, 0.02).build(), 30)
     assert quadratic(found) < quadratic(PARAMS)
     function = {"momentum": lambda rate: optax.sgd(rate, momentum=0.9)}.get(
@@ -80,7 +80,7 @@ def test_weight_decay_is_decoupled_from_the_gradient(method):
         assert_trees_close(difference, expected, rtol=1e-9)  # cancellation
 
 
-def test_weight_decay_none_leaves_it_to_optax():
+def test_weight_decay_none_keeps_the_default_of_optax():
     gradients = [PARAMS]
     (found,) = updates_of(FirstOrder("adamw", 0.02), gradients)
     (expected,) = updates_of(FirstOrder("adam", 0.02, weight_decay=1e-4), gradients)
@@ -103,14 +103,14 @@ def test_only_gradients_longer_than_max_norm_are_scaled():
     np.testing.assert_allclose(found["x"], [-0.06, 0.08], rtol=1e-14)
 
 
-def test_options_reach_optax():
+def test_options_are_passed_to_optax():
     optimizer = FirstOrder("momentum", 0.1, options=(("momentum", 0.5),))
     one = {"x": jnp.ones(2)}
     found = updates_of(optimizer, [one, one], one)
     np.testing.assert_allclose(found[1]["x"], -0.1 * (1 + 0.5), rtol=1e-14)
 
 
-def test_everything_that_vmc_hands_over_is_accepted():
+def test_update_accepts_the_arguments_of_vmc():
     optimizer = FirstOrder(max_norm=1.0, weight_decay=0.1).build()
     state = optimizer.init(PARAMS)
     updates, _ = optimizer.update(
@@ -194,7 +194,7 @@ def test_step_i_uses_rate_i():
         ),
     ],
 )
-def test_impossible_optimizer_is_refused(setting, message):
+def test_invalid_optimizer_is_refused(setting, message):
     with pytest.raises(ValueError, match=message):
         FirstOrder(**setting)
 
@@ -213,6 +213,6 @@ def test_impossible_optimizer_is_refused(setting, message):
         ({"warmup": -1}, "warmup must be finite and >= 0, got -1"),
     ],
 )
-def test_impossible_schedule_is_refused(setting, message):
+def test_invalid_schedule_is_refused(setting, message):
     with pytest.raises(ValueError, match=message):
         Schedule(**setting)

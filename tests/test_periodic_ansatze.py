@@ -1,4 +1,4 @@
-"""Wave functions in a box: periodicity, translations, twists, and their start."""
+"""Wave functions in a box: periodicity, translations, twists, and initial states."""
 
 import functools
 
@@ -39,7 +39,7 @@ CASES = {
 
 @functools.cache
 def start(name):
-    """An ansatz, walkers (3, n, d), first parameters and others further off."""
+    """An ansatz, walkers (3, n, d), initial and perturbed parameters."""
     ansatz, n = CASES[name]
     box = ansatz.factors[0].box
     walkers = jax.random.uniform(jax.random.key(0), (3, n, box.d)) @ box.vectors
@@ -55,7 +55,7 @@ def twist_of(ansatz):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_lattice_vector_changes_nothing_but_the_phase_of_the_twist(name):
+def test_translation_by_a_lattice_vector_adds_the_phase_of_the_twist(name):
     ansatz, apply, walkers, _, off = start(name)
     box = ansatz.factors[0].box
     before = apply(off, walkers)
@@ -67,7 +67,7 @@ def test_a_lattice_vector_changes_nothing_but_the_phase_of_the_twist(name):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_common_translation_changes_nothing_but_a_phase(name):
+def test_common_translation_changes_the_phase_alone(name):
     ansatz, apply, walkers, _, off = start(name)
     box = ansatz.factors[0].box
     shift = jnp.linspace(0.3, -0.7, box.d)
@@ -85,7 +85,7 @@ def test_a_common_translation_changes_nothing_but_a_phase(name):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_exchange_of_equal_particles_gives_the_sign_of_the_statistics(name):
+def test_exchange_of_equal_particles_has_the_sign_of_the_statistics(name):
     ansatz, apply, walkers, _, off = start(name)
     swapped = walkers[:, np.array([1, 0, *range(2, walkers.shape[1])])]
     before, after = apply(off, walkers), apply(off, swapped)
@@ -95,7 +95,7 @@ def test_exchange_of_equal_particles_gives_the_sign_of_the_statistics(name):
 
 
 @pytest.mark.parametrize("name", ["closed shells", "twist, skew"])
-def test_the_first_state_is_the_plane_wave_determinant_with_its_jastrow(name):
+def test_initial_psi_is_the_plane_wave_determinant_with_its_jastrow(name):
     ansatz, apply, walkers, params, _ = start(name)
     network, jastrow = ansatz.factors
     slater = PlaneWaveSlater(network.spins, network.box, network.twist)
@@ -140,7 +140,7 @@ def test_both_laplacians_agree(name):
 
 
 @pytest.mark.parametrize("spins, cusp", [(Spins(1, 1), 2.0 / 2), (Spins(2), 2.0 / 4)])
-def test_the_jastrow_factor_has_the_cusp_of_its_spins(spins, cusp):
+def test_jastrow_factor_has_the_cusp_of_its_spins(spins, cusp):
     jastrow = PadeJastrow(spins, 2.0, 0.9, SKEW)
     params = {"params": {"log_beta_same": 0.1, "log_beta_opposite": 0.2}}
     direction = jnp.array([0.36, -0.48, 0.8])
@@ -153,7 +153,7 @@ def test_the_jastrow_factor_has_the_cusp_of_its_spins(spins, cusp):
 
 
 def trigonometry(jaxpr):
-    """How many sines and cosines a program takes."""
+    """Number of sines and cosines in a program."""
     count = 0
     for equation in jaxpr.eqns:
         if equation.primitive.name in ("sin", "cos"):
@@ -171,7 +171,7 @@ def test_number_of_sines_and_cosines_is_linear_in_particles():
     assert trigonometry(program) == 2 * n * waves + 2 * (2 * n * d)
 
 
-def test_an_open_shell_and_a_twist_without_a_box_are_refused():
+def test_open_shell_and_twist_without_a_box_are_refused():
     with pytest.raises(ValueError, match="nearest closed shells are 1 and 7"):
         gas(Spins(4, 4), CUBE).init(jax.random.key(0), jnp.ones((8, 3)))
     with pytest.raises(ValueError, match="twist must be None without a box"):

@@ -1,4 +1,4 @@
-"""Spin-independent backflow: exchanges, symmetries, and its start."""
+"""Spin-independent backflow: exchanges, symmetries, and initial state."""
 
 import functools
 import itertools
@@ -42,7 +42,7 @@ FEW = ["orbitals", "pairs", pytest.param("unpaired", marks=pytest.mark.slow)]
 
 @functools.cache
 def start(name):
-    """An ansatz, walkers (3, n, 3), first parameters and others further off."""
+    """An ansatz, walkers (3, n, 3), initial and perturbed parameters."""
     ansatz, n = CASES[name]
     box = ansatz.box
     walkers = jax.random.uniform(jax.random.key(0), (3, n, box.d)) * box.vectors[0, 0]
@@ -53,7 +53,7 @@ def start(name):
 
 
 @pytest.mark.parametrize("name", ["orbitals in a plane", *FEW[1:]])
-def test_exchanges_are_those_of_psi(name):
+def test_exchange_ratios_match_ratios_of_psi(name):
     ansatz, _, walkers, _, off = start(name)
     assert isinstance(ansatz, ExchangeRatios)
     plain = Function(ansatz.apply)
@@ -71,7 +71,7 @@ def test_exchanges_are_those_of_psi(name):
 
 
 @pytest.mark.parametrize("name", FEW)
-def test_psi_is_antisymmetric_periodic_and_at_rest(name):
+def test_psi_is_antisymmetric_periodic_and_invariant_under_translation(name):
     ansatz, apply, walkers, _, off = start(name)
     before = apply(off, walkers)
     order = np.arange(walkers.shape[1])
@@ -87,7 +87,7 @@ def test_psi_is_antisymmetric_periodic_and_at_rest(name):
 
 
 @pytest.mark.parametrize("name", ["closed shells of pairs", "orbitals"])
-def test_psi_starts_at_the_determinant_of_plane_waves(name):
+def test_initial_psi_is_the_determinant_of_plane_waves(name):
     ansatz, apply, walkers, params, _ = start(name)
     slater = PlaneWaveSlater(ansatz.spins, CUBE)
     expected = jax.vmap(lambda x: slater.apply({}, x))(walkers)
@@ -99,7 +99,7 @@ def test_psi_starts_at_the_determinant_of_plane_waves(name):
 
 
 @pytest.mark.parametrize("name", ["pairs", "unpaired", "orbitals"])
-def test_without_the_factor_of_spins_the_total_spin_is_the_least(name):
+def test_total_spin_is_minimal_without_the_spin_factor(name):
     ansatz, _, walkers, _, off = start(name)
     blind = jax.tree.map(lambda p: p, off)
     # the only layer that gives one number a pair: spins enter through nothing else
@@ -172,13 +172,13 @@ def test_psi_is_smooth_where_its_first_determinant_vanishes(name):
 @pytest.mark.parametrize(
     ("n_up", "n"), [(1, 1), (2, 3), pytest.param(8, 15, marks=pytest.mark.slow)]
 )
-def test_unpaired_neutrons_start_with_finite_psi(n_up, n):
+def test_initial_psi_of_unpaired_neutrons_is_finite(n_up, n):
     ansatz = SingletBackflow(Spins(n_up, n - n_up), CUBE, pairing=True, **ONE_LAYER)
     x = jax.random.uniform(jax.random.key(0), (n, 3)) * CUBE.vectors[0, 0]
     assert np.isfinite(jax.jit(ansatz.init_with_output)(jax.random.key(1), x)[0][1])
 
 
-def test_a_singular_matrix_has_a_table():
+def test_row_table_of_a_singular_matrix_is_exact():
     rng = np.random.default_rng(0)
     for n in (1, 2, 4):
         matrix = rng.integers(-3, 4, size=(n, n)).astype(float)
@@ -217,7 +217,7 @@ def sum_over_exchanges(u, psi):
 
 
 @pytest.mark.parametrize("n_up, n_down", [(3, 3), (3, 2), (2, 4), (2, 1)])
-def test_operator_on_orbitals_is_the_sum_over_exchanges(n_up, n_down):
+def test_operator_on_orbitals_matches_the_sum_over_exchanges(n_up, n_down):
     rng = np.random.default_rng(n_up)
     up = rng.normal(size=(n_up + n_down, n_up))
     down = rng.normal(size=(n_up + n_down, n_down))
@@ -234,7 +234,7 @@ def test_operator_on_orbitals_is_the_sum_over_exchanges(n_up, n_down):
 
 
 @pytest.mark.parametrize("n_up, n_down", [(3, 3), (3, 2), (2, 1)])
-def test_operator_on_pairs_is_the_sum_over_exchanges(n_up, n_down):
+def test_operator_on_pairs_matches_the_sum_over_exchanges(n_up, n_down):
     rng = np.random.default_rng(n_up)
     n = n_up + n_down
     phi, unpaired = rng.normal(size=(n, n)), rng.normal(size=(n, n_up - n_down))
@@ -257,11 +257,11 @@ def test_operator_on_pairs_is_the_sum_over_exchanges(n_up, n_down):
     [
         (
             lambda: SingletBackflow(Spins(1, 1), CUBE, layers=0),
-            "layers must be a positive",
+            "layers must be an integer >= 1",
         ),
         (
             lambda: SingletBackflow(Spins(1, 1), CUBE, channels=1.5),
-            "channels must be a positive",
+            "channels must be an integer >= 1",
         ),
         (
             lambda: SingletBackflow(Spins(1, 1), CUBE, ranges=(0.0,)),
@@ -270,7 +270,7 @@ def test_operator_on_pairs_is_the_sum_over_exchanges(n_up, n_down):
         (lambda: SingletBackflow(Spins(1, 1), CUBE, activation="relux"), "relux"),
     ],
 )
-def test_impossible_settings_are_refused(make, message):
+def test_invalid_settings_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
 

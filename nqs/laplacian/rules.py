@@ -77,6 +77,8 @@ def fingerprint(value: Any) -> str:
             return f"{{{', '.join(sorted(map(fingerprint, value)))}}}"
         case None | bool() | int() | float() | complex() | str() | bytes() | type():
             return repr(value)
+        case types.EllipsisType():
+            return repr(value)
         case _ if hasattr(value, "__wrapped__"):  # a jitted function
             items = type(value), value.__wrapped__
         case _ if dataclasses.is_dataclass(value):
