@@ -54,8 +54,8 @@ class NaturalGradient:
       schedule: of the learning rate.
       damping: multiple of the identity that is added to O^T O or O O^T.
       noise: multiple of |learning_rate eps|^2, with the peak of the learning rate, that
-        is added to the damping: the squared angle of an undamped step, mostly noise
-        where it is large. Similar to the damping of Levenberg and Marquardt in N.
+        is added to the damping: the squared angle of a step that follows every walker,
+        mostly noise where it is large. As the damping of Levenberg and Marquardt in N.
         Yamashita and M. Fukushima, Computing Suppl. 15, 239 (2001).
       momentum: mu of SPRING; 0 for SR.
       max_step: largest ||O step||, an angle between wave functions; None for any.
