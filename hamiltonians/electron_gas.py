@@ -1,8 +1,7 @@
 """The homogeneous electron gas in a periodic box with a neutralizing background.
 
 Lengths are in units of rs bohr, the radius of a sphere (a disc in two dimensions) that
-holds one electron, so that the box, and what a wave function sees of it, is the same
-for every rs. With energies in hartree
+holds one electron, so that the box does not depend on rs. With energies in hartree
 
     H = -(1 / 2 rs^2) sum_i nabla_i^2 + (1 / rs) (sum_{i<j} psi(x_i - x_j) + n xi / 2)
 
@@ -20,7 +19,7 @@ from jax import Array
 from hamiltonians.forces.ewald import Ewald
 from hamiltonians.periodic_fermions import PeriodicFermions
 from hamiltonians.references.gas import cubic_gas_references
-from nqs.checks import finite, positive, settle, whole
+from nqs.checks import positive, require, whole
 from nqs.laplacian.kinetic import kinetic_energy
 from nqs.space.box import Box, reduced
 from nqs.types import Ansatz, Params, Reference
@@ -36,13 +35,14 @@ class ElectronGas(PeriodicFermions):
       spins: numbers of electrons of each spin, closed shells of plane waves.
       rs: density parameter, bohr.
       d: dimensions, 2 or 3.
-      cell: its shape, a name in `nqs.space.box.SHAPES` or lattice vectors of any
-        size; None for a square or a cube.
-      twist: d fractions of reciprocal lattice vectors, which the wave vectors have
-        more than a periodic function; None for zeros.
+      cell: name in `nqs.space.box.SHAPES`, or lattice vectors of any size; None for a
+        square or a cube.
+      twist: d fractions of reciprocal lattice vectors, added to every wave vector;
+        None for zeros.
 
     Raises:
-      ValueError: if a field is out of range, or a shell is open.
+      ValueError: if rs is not positive, d is not 2 or 3, the cell spans no volume, the
+        twist is not d numbers or a shell is open.
     """
 
     rs: float
@@ -55,11 +55,9 @@ class ElectronGas(PeriodicFermions):
 
     def __post_init__(self):
         super().__post_init__()
-        settle(self, rs=positive("rs", self.rs))
-        settle(self, d=whole("d", self.d, 2, 3))
-        _check_cell(self.cell, self.d)
-        if self.twist is not None:
-            self.box.checked_twist(self.twist)
+        require(self, positive, "rs")
+        require(self, whole, "d", least=2, most=3)
+        self.box.checked_twist(self.twist)
         for name in ("up", "down"):
             try:
                 self.box.wave_numbers(getattr(self.spins, name), self.twist)
@@ -79,13 +77,7 @@ class ElectronGas(PeriodicFermions):
         return Ewald(self.box)
 
     def terms(self, ansatz: Ansatz, params: Params, x: Array) -> dict[str, Array]:
-        """Kinetic and interaction energy (), hartree.
-
-        Args:
-          ansatz: the wave function.
-          params: its parameters.
-          x: (n, d) positions, rs.
-        """
+        """Kinetic and interaction energy (), hartree, at x (n, d), rs."""
         return {
             "kinetic": kinetic_energy(ansatz, params, x) / self.rs**2,
             "interaction": self.ewald.energy(x) / self.rs,
@@ -94,8 +86,8 @@ class ElectronGas(PeriodicFermions):
     def derived(self, terms: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
         """The pressure P = (2 <T> + <V>) / (d Omega), hartree / bohr^d.
 
-        It is the virial theorem: a stretch of the cell with all that is in it takes T
-        and V along as 1 / rs^2 and 1 / rs, so that an eigenstate has P = -dE / dOmega.
+        T scales as 1 / rs^2 and V as 1 / rs with the cell, so that P = -dE / dOmega in
+        an eigenstate.
         """
         volume = self.box.volume * self.rs**self.d
         above = 2 * terms["kinetic"] + terms["interaction"]
@@ -115,15 +107,13 @@ class ElectronGas(PeriodicFermions):
             kinetic += np.sum(k**2) / 2
             i, j = np.triu_indices(size, 1)
             distances = np.linalg.norm(k[i] - k[j], axis=1)
-            if self.d == 3:
-                exchange -= np.sum(4 * math.pi / distances**2)
-            else:
-                exchange -= np.sum(2 * math.pi / distances)
+            v = 4 * math.pi / distances**2 if self.d == 3 else 2 * math.pi / distances
+            exchange -= np.sum(v)
         potential = exchange / self.box.volume + self.n * self.ewald.madelung / 2
         return float(kinetic / self.rs**2 + potential / self.rs)
 
     def references(self) -> tuple[Reference, ...]:
-        """The best that is known of a cube, then the Hartree-Fock energy."""
+        """The best known energy of a cube, then the Hartree-Fock energy."""
         known = ()
         if self.d == 3 and _is_cubic(self.box) and not np.any(self.twist or 0.0):
             known = cubic_gas_references(self.spins, self.rs)
@@ -135,16 +125,3 @@ class ElectronGas(PeriodicFermions):
 def _is_cubic(box: Box) -> bool:
     gram = reduced(box.vectors) @ reduced(box.vectors).T
     return np.allclose(gram, gram[0, 0] * np.eye(3), rtol=1e-9)
-
-
-def _check_cell(cell: Any, d: int) -> None:
-    if cell is None or isinstance(cell, str):
-        return  # `Box.shaped` checks the name
-    if not (isinstance(cell, tuple) and all(isinstance(row, tuple) for row in cell)):
-        raise ValueError(
-            f"cell must be the name of a shape or d={d} lattice vectors, tuples of "
-            f"numbers, got {cell!r}"
-        )
-    for row in cell:
-        for number in row:
-            finite("cell", number)

@@ -3,17 +3,16 @@
     H = -1/2 sum_i nabla_i^2 - sum_{i up, j down} 2 mu^2 / cosh^2(mu r_ij)
 
 in a periodic cube, hbar = mass = 1, lengths in 1/k_F with k_F^3 = 3 pi^2 n / L^3. The
-modified Poeschl-Teller potential has the solution tanh(mu r) / r at zero energy, hence
-an infinite scattering length, and the effective range r_e = 2 / mu. J. Carlson et al.,
+modified Poeschl-Teller potential has the zero-energy solution tanh(mu r) / r, hence an
+infinite scattering length, and the effective range r_e = 2 / mu. J. Carlson et al.,
 Phys. Rev. Lett. 91, 050401 (2003); S. Gandolfi, K. E. Schmidt and J. Carlson, Phys.
 Rev. A 83, 041601 (2011), arXiv:1012.4417.
 
-Energies are in units of E_FG = n (3/5) k_F^2 / 2, that of a free gas without a box and
-with as many spins up as down, for any spins.
+Energies are in units of E_FG = n (3/5) k_F^2 / 2, that of an infinite free gas with as
+many spins up as down.
 """
 
 import dataclasses
-import functools
 import math
 from functools import cached_property
 
@@ -23,15 +22,14 @@ from jax import Array
 
 from hamiltonians.forces.image_sums import PoeschlTeller
 from hamiltonians.periodic_fermions import PeriodicFermions
-from hamiltonians.references import two_in_a_cube
-from nqs.checks import positive, settle
+from hamiltonians.references.two_in_a_cube import LARGEST, SOURCE, energy_of_two
+from nqs.checks import positive, require
 from nqs.laplacian.kinetic import kinetic_energy
 from nqs.space.box import Box
 from nqs.space.spins import Spins
 from nqs.types import Ansatz, Params, Reference
 
-# Two particles at short range, by k_F r_e: energy in E_FG, from more plane waves than a
-# run can wait for.
+# Two particles at short range, by k_F r_e: energy in E_FG, from |m| <= 24 plane waves.
 TWO = {0.4: -0.43902639}
 
 # Energy over that of free particles in the same cube, zero range: value, error, source.
@@ -52,7 +50,7 @@ class FermiGas(PeriodicFermions):
       kf_re: effective range of the attraction, in 1/k_F.
 
     Raises:
-      ValueError: if a field is out of range.
+      ValueError: if kf_re is not positive, or larger than half the edge of the cube.
     """
 
     kf_re: float = 0.4
@@ -62,7 +60,7 @@ class FermiGas(PeriodicFermions):
 
     def __post_init__(self):
         super().__post_init__()
-        settle(self, kf_re=positive("kf_re", self.kf_re))
+        require(self, positive, "kf_re")
         if self.kf_re > self.length_scale / 2:
             raise ValueError(
                 "kf_re must be at most half an edge of the cube, "
@@ -99,27 +97,19 @@ class FermiGas(PeriodicFermions):
 
     @property
     def free_energy(self) -> float:
-        """Of the same particles in the same cube without an attraction, E_FG."""
-        squares = [
-            np.sort(np.sum(self._wave_numbers**2, axis=1))[:n]
-            for n in (self.spins.up, self.spins.down)
-        ]
-        unit = (2 * math.pi / self.length_scale) ** 2 / 2
-        return unit * float(sum(np.sum(part) for part in squares)) / self.unit
-
-    @property
-    def _wave_numbers(self) -> np.ndarray:
-        """More integers (m, 3) than there are fermions, the smallest among them."""
+        """Energy of free particles in the same cube, E_FG."""
         reach = math.ceil(self.n ** (1 / 3))
-        return np.indices((2 * reach + 1,) * 3).reshape(3, -1).T - reach
+        waves = np.indices((2 * reach + 1,) * 3).reshape(3, -1) - reach
+        squares = np.sort(np.sum(waves**2, axis=0))
+        total = np.sum(squares[: self.spins.up]) + np.sum(squares[: self.spins.down])
+        return float((2 * math.pi / self.length_scale) ** 2 / 2 * total) / self.unit
 
     def references(self) -> tuple[Reference, ...]:
         """Exact for two; the free gas, a bound; published energies at zero range."""
         found = []
-        energy = _energy_of_two(self) if self.spins == Spins(1, 1) else None
+        energy = self._energy_of_two() if self.spins == Spins(1, 1) else None
         if energy is not None:
-            source = "plane waves of the relative coordinate"
-            found.append(Reference(energy, 3e-8, "exact", source))
+            found.append(Reference(energy, 3e-8, "exact", SOURCE))
         free = self.free_energy
         found.append(Reference(free, 0.0, "upper_bound", "free particles in this cube"))
         if self.spins.up == self.spins.down and self.n in PUBLISHED:
@@ -127,17 +117,11 @@ class FermiGas(PeriodicFermions):
             found.append(Reference(ratio * free, error * free, "estimate", source))
         return tuple(found)
 
-
-@functools.cache
-def _energy_of_two(gas: FermiGas) -> float | None:
-    """In E_FG; None for a range that requires too many plane waves."""
-    for kf_re, energy in TWO.items():
-        if math.isclose(kf_re, gas.kf_re):
-            return energy
-    largest = math.ceil(9.6 / gas.kf_re)  # to 1e-8: exp(-pi k / 2 mu), squared
-    if largest > two_in_a_cube.LARGEST:
-        return None
-    energy = two_in_a_cube.ground_state(
-        gas.pair.transform, gas.length_scale, 1.0, largest
-    )
-    return energy / gas.unit
+    def _energy_of_two(self) -> float | None:
+        for kf_re, energy in TWO.items():
+            if math.isclose(kf_re, self.kf_re):
+                return energy
+        largest = math.ceil(9.6 / self.kf_re)  # to 1e-8: exp(-pi k / 2 mu), squared
+        if largest > LARGEST:
+            return None
+        return energy_of_two(self.pair, 1.0, largest) / self.unit

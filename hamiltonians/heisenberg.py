@@ -1,4 +1,4 @@
-"""Antiferromagnets of spins 1/2: the Heisenberg model and its frustrated relative."""
+"""Antiferromagnets of spins 1/2: the Heisenberg and the J1-J2 model."""
 
 import dataclasses
 from functools import cached_property
@@ -7,12 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from hamiltonians.lattice_model import Connected, LatticeModel, check_finite
+from hamiltonians.lattice_model import Connected, LatticeModel
 from hamiltonians.references.chains import heisenberg_ring
 from hamiltonians.references.lanczos import diagonalized
-from nqs.checks import settle
-from nqs.space.lattice import Lattice, Sites, spins, sublattices
+from nqs.checks import finite, require, settle, whole
+from nqs.space.lattice import Lattice, Sites, is_ring, spins, sublattices
 from nqs.types import Reference
+
+SQUARE = -0.678872  # energy per site of 6 x 6 sites, J
+SCHULZ = "exact diagonalization, H. J. Schulz et al., J. Phys. I 6, 675 (1996)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,13 +29,12 @@ class Heisenberg(LatticeModel):
       j: J, antiferromagnetic where positive.
       marshall: turn the spins of one sublattice by pi about z, which makes exchanges
         between sublattices negative and the ground state positive (W. Marshall, Proc.
-        R. Soc. A 232, 48 (1955)). None turns them where the lattice is bipartite; the
-        field then holds which it is.
-      n_down: spins down; None for half of them, or one less than half.
+        R. Soc. A 232, 48 (1955)). None stands for whether the lattice is bipartite.
+      n_down: spins down; None for n // 2.
 
     Raises:
-      ValueError: for a number out of range, or a lattice without two sublattices where
-        one is to be turned.
+      ValueError: if j is not finite, n_down is not 0 to n, or marshall=True on a
+        lattice that is not bipartite.
     """
 
     lattice: Sites
@@ -43,17 +45,14 @@ class Heisenberg(LatticeModel):
     off_diagonal = "exchange"
 
     def __post_init__(self):
-        check_finite(self, "j")
-        if self.n_down is not None and not 0 <= self.n_down <= self.n:
-            raise ValueError(f"n_down must be 0 to {self.n}, got {self.n_down!r}")
+        require(self, finite, "j")
+        if self.n_down is not None:
+            require(self, whole, "n_down", least=0, most=self.n)
         bipartite = sublattices(self.n, self.lattice.edges) is not None
         if self.marshall is None:
             settle(self, marshall=bipartite)
         if self.marshall and not bipartite:
-            raise ValueError(
-                "marshall=True requires a bipartite lattice; leave it out, or use "
-                "marshall=False"
-            )
+            raise ValueError("marshall=True requires a bipartite lattice")
 
     @property
     def total(self) -> int:
@@ -62,7 +61,7 @@ class Heisenberg(LatticeModel):
 
     @property
     def couplings(self) -> tuple[tuple[np.ndarray, float], ...]:
-        """Bonds (e, 2) and the J of them all."""
+        """Bonds (e, 2) and their common J, for each kind."""
         return ((self.lattice.edges, self.j),)
 
     @cached_property
@@ -89,36 +88,20 @@ class Heisenberg(LatticeModel):
         bonds, j, signs = self._bonds
         values = x[bonds[:, ::-1]]
         elements = jnp.asarray(j * signs / 2, jnp.result_type(float))
-        return Connected(
-            jnp.asarray(bonds),
-            values,
-            jnp.where(values[:, 0] != values[:, 1], elements, 0),
-        )
+        elements = jnp.where(values[:, 0] != values[:, 1], elements, 0)
+        return Connected(jnp.asarray(bonds), values, elements)
 
     def references(self) -> tuple[Reference, ...]:
-        """Exact for a chain of any even length, else for few sites."""
+        """Exact for even rings, few sites and the 6 x 6 square lattice."""
         lattice, balanced = self.lattice, 2 * self.total == self.n
-        if (
-            isinstance(lattice, Lattice)
-            and lattice.kind == "chain"
-            and lattice.periodic
-            and balanced
-            and len(self.couplings) == 1
-            and self.j > 0
-        ):
+        antiferromagnet = balanced and self.j > 0 and len(self.couplings) == 1
+        if antiferromagnet and is_ring(lattice):
             source = "Bethe ansatz, H. Bethe, Z. Phys. 71, 205 (1931)"
             energy = self.j * heisenberg_ring(lattice.n)
             return (Reference(energy, 0.0, "exact", source),)
-        return diagonalized(self) or self._published()
-
-    def _published(self) -> tuple[Reference, ...]:
-        square = self.lattice == Lattice((6, 6), "square")
-        antiferromagnet = self.j > 0 and 2 * self.total == self.n
-        if not (square and antiferromagnet and len(self.couplings) == 1):
-            return ()
-        source = "exact diagonalization, H. J. Schulz et al., J. Phys. I 6, 675 (1996)"
-        per_site = -0.678872
-        return (Reference(36 * per_site * self.j, 36 * 5e-7, "exact", source),)
+        if antiferromagnet and lattice == Lattice((6, 6), "square"):
+            return (Reference(36 * SQUARE * self.j, 36 * 5e-7, "exact", SCHULZ),)
+        return diagonalized(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,10 +116,10 @@ class J1J2(Heisenberg):
 
     def __post_init__(self):
         super().__post_init__()
-        check_finite(self, "j2")
+        require(self, finite, "j2")
 
     @property
     def couplings(self) -> tuple[tuple[np.ndarray, float], ...]:
-        """Bonds (e, 2) and the J of them all."""
+        """Those of first and of second neighbors."""
         second = (self.lattice.second_edges, self.j2)
         return (*super().couplings, second)

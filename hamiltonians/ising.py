@@ -6,10 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from hamiltonians.lattice_model import Connected, LatticeModel, check_finite
+from hamiltonians.lattice_model import Connected, LatticeModel
 from hamiltonians.references.chains import ising_ring
 from hamiltonians.references.lanczos import diagonalized
-from nqs.space.lattice import Lattice, Sites, spins
+from nqs.checks import finite, require
+from nqs.space.lattice import Sites, is_ring, spins
 from nqs.types import Reference
 
 
@@ -27,7 +28,7 @@ class TransverseFieldIsing(LatticeModel):
       field: h.
 
     Raises:
-      ValueError: for a number that is not finite.
+      ValueError: if j or field is not finite.
     """
 
     lattice: Sites
@@ -37,7 +38,7 @@ class TransverseFieldIsing(LatticeModel):
     off_diagonal = "field"
 
     def __post_init__(self):
-        check_finite(self, "j", "field")
+        require(self, finite, "j", "field")
 
     def diagonal(self, x: Array) -> dict[str, Array]:
         """The coupling of neighbors."""
@@ -52,11 +53,9 @@ class TransverseFieldIsing(LatticeModel):
 
     def references(self) -> tuple[Reference, ...]:
         """Exact for a ferromagnetic ring of any length, else for few sites."""
-        lattice = self.lattice
-        if isinstance(lattice, Lattice) and lattice.kind == "chain":
-            unfrustrated = self.j >= 0 or lattice.n % 2 == 0
-            if lattice.periodic and unfrustrated:
-                energy = ising_ring(lattice.n, abs(self.j), abs(self.field))
-                source = "free fermions, P. Pfeuty, Ann. Phys. 57, 79 (1970)"
-                return (Reference(energy, 0.0, "exact", source),)
+        frustrated = self.j < 0 and self.n % 2 == 1
+        if is_ring(self.lattice) and not frustrated:
+            energy = ising_ring(self.n, abs(self.j), abs(self.field))
+            source = "free fermions, P. Pfeuty, Ann. Phys. 57, 79 (1970)"
+            return (Reference(energy, 0.0, "exact", source),)
         return diagonalized(self)

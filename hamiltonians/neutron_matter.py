@@ -10,18 +10,15 @@ arXiv:2212.04436, use it. C and t are Gaussians, summed over all periodic images
 before products are taken. Energies in MeV, lengths in fm.
 
 Spins. sigma_i . sigma_j = 2 P - 1, P the exchange of the two spins, so that the
-two-body force is C (1 - P) / 2. In a configuration the first neutrons have spin up.
-P psi there is psi with the spins of i and j exchanged, which is minus psi with all
-of i and j exchanged back, that is, minus psi with their positions exchanged:
+two-body force is C (1 - P) / 2 and acts on singlets. Labeled configurations have the
+spins up first. There P psi = -P_r psi by antisymmetry, P_r the exchange of positions:
 
-    V_ij psi = C (psi + P_r psi) / 2 for opposite spins, 0 for equal ones,
+    V_ij psi = C (psi + P_r psi) / 2 for opposite spins, 0 for equal ones.
 
-with the exchange P_r of positions. Only singlets feel it. The same forces act on
-configurations that name all spins (`nqs.space.spins`), where P is simply that exchange.
+Where configurations contain all spins (`nqs.space.spins`), P exchanges those.
 """
 
 import dataclasses
-import functools
 import math
 from functools import cached_property
 from typing import Any
@@ -33,9 +30,9 @@ from jax import Array
 
 from hamiltonians.forces.image_sums import PeriodicGaussian
 from hamiltonians.periodic_fermions import PeriodicFermions
-from hamiltonians.references import two_in_a_cube
 from hamiltonians.references.neutrons import coupled_cluster, four_neutrons
-from nqs.checks import one_of, plain, positive, settle
+from hamiltonians.references.two_in_a_cube import LARGEST, SOURCE, energy_of_two
+from nqs.checks import one_of, positive, require, simplify
 from nqs.laplacian.kinetic import kinetic_energy
 from nqs.ratios.exchange import exchange_ratios
 from nqs.space.box import Box
@@ -59,11 +56,11 @@ class NeutronMatter(PeriodicFermions):
       density: fm^-3.
       three_body: whether to include the repulsion of three neutrons.
       r3: its range R3, fm, a key of `THREE_BODY`.
-      spin_explicit: whether walkers are `SpinPositions`, for an ansatz such as
-        `SpinExplicit`, instead of labeled positions.
+      spin_explicit: walkers are `SpinPositions`, for an ansatz such as `SpinExplicit`,
+        instead of labeled positions.
 
     Raises:
-      ValueError: if a field is out of range.
+      ValueError: if the density is not positive, or r3 has no known strength.
     """
 
     density: float
@@ -76,8 +73,9 @@ class NeutronMatter(PeriodicFermions):
 
     def __post_init__(self):
         super().__post_init__()
-        settle(self, density=positive("density", self.density))
-        settle(self, r3=one_of("r3", plain(self.r3), THREE_BODY))
+        require(self, positive, "density")
+        simplify(self, "r3")
+        one_of("r3", self.r3, THREE_BODY)
 
     @property
     def length_scale(self) -> float:
@@ -103,12 +101,9 @@ class NeutronMatter(PeriodicFermions):
         return PeriodicGaussian(math.sqrt(height), self.r3, self.length_scale)
 
     def terms(self, ansatz: Ansatz, params: Params, x: Any) -> dict[str, Array]:
-        """Kinetic, two-body and three-body energy (), MeV.
+        """Kinetic, two- and three-body energy (), MeV, at x (n, 3) or `SpinPositions`.
 
-        Args:
-          ansatz: the wave function, whose `ExchangeRatios` are used if it has them.
-          params: its parameters.
-          x: (n, 3) positions, fm, or `SpinPositions`.
+        Uses the `ExchangeRatios` of the ansatz if it has them.
         """
         if self.spin_explicit:
             positions = x.positions
@@ -150,11 +145,9 @@ class NeutronMatter(PeriodicFermions):
     def _labeled(self, ansatz: Ansatz) -> Function:
         """Psi of positions, with the first spins up."""
         labels = self.spins.labels
-
-        def psi(params, x):
-            return ansatz.apply(params, SpinPositions(x, labels))
-
-        return Function(psi)
+        return Function(
+            lambda params, x: ansatz.apply(params, SpinPositions(x, labels))
+        )
 
     def three_body_energy(self, x: Array) -> Array:
         """The repulsion of three neutrons (), MeV, at x (n, 3).
@@ -169,13 +162,7 @@ class NeutronMatter(PeriodicFermions):
         return (jnp.sum(sums * sums) - jnp.sum(t * t)) / 2
 
     def initial_walkers(self, key: Array, n_walkers: int) -> Any:
-        """Uniform positions (w, n, 3) in the cube, no two neutrons close, fm.
-
-        Explicit spins are shuffled.
-
-        Raises:
-          ValueError: if n_walkers is below 1.
-        """
+        """Separated positions (w, n, 3), fm; explicit spins are shuffled."""
         positions = super().initial_walkers(key, n_walkers)
         if not self.spin_explicit:
             return positions
@@ -218,10 +205,12 @@ class NeutronMatter(PeriodicFermions):
     def references(self) -> tuple[Reference, ...]:
         """Exact for two, and bounds: of plane waves where both shells are closed."""
         known = []
-        energy = _energy_of_two(self) if self.spins == Spins(1, 1) else None
-        if energy is not None:
-            source = "plane waves of the relative coordinate"
-            known.append(Reference(energy, 1e-7, "exact", source))
+        if self.spins == Spins(1, 1):
+            # k up to 9.1 / range, where exp(-k^2 range^2 / 4) is 1e-9
+            largest = math.ceil(1.45 * self.length_scale / RANGE)
+            if largest <= LARGEST:
+                energy = energy_of_two(self.pair, HBAR_SQUARED_OVER_M, largest)
+                known.append(Reference(energy, 1e-7, "exact", SOURCE))
         if self.spins == Spins(2, 2) and not self.three_body:
             known += four_neutrons(self.density)
         if (terms := self.hartree_fock_terms) is not None:
@@ -231,15 +220,3 @@ class NeutronMatter(PeriodicFermions):
             if self.spins == Spins(7, 7):
                 known += coupled_cluster(self.density, terms)
         return tuple(known)
-
-
-@functools.cache
-def _energy_of_two(matter: NeutronMatter) -> float | None:
-    """In MeV; None for a cube that requires too many plane waves."""
-    # of k = 2 pi m / L up to 9.1 / range, where exp(-k^2 range^2 / 4) is 1e-9
-    largest = math.ceil(1.45 * matter.length_scale / RANGE)
-    if largest > two_in_a_cube.LARGEST:
-        return None
-    return two_in_a_cube.ground_state(
-        matter.pair.transform, matter.length_scale, HBAR_SQUARED_OVER_M, largest
-    )

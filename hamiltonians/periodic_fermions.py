@@ -1,4 +1,4 @@
-"""Fermions of two spins in a periodic box: the shared part of gases and matter."""
+"""Fermions of two spins in a periodic box."""
 
 import abc
 import dataclasses
@@ -34,9 +34,5 @@ class PeriodicFermions(Hamiltonian):
         """The periodic cell."""
 
     def initial_walkers(self, key: Array, n_walkers: int) -> Array:
-        """Uniform positions (w, n, d) in the cell, no two fermions close.
-
-        Raises:
-          ValueError: if n_walkers is below 1.
-        """
+        """Separated positions (w, n, d) in the cell, see `spread_out`."""
         return spread_out(self.box, key, n_walkers, self.n)

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from hamiltonians.lattice_model import Connected, LatticeModel, check_finite
+from hamiltonians.lattice_model import Connected, LatticeModel
 from hamiltonians.references.lanczos import diagonalized
+from nqs.checks import finite, require, whole
 from nqs.space.lattice import Sites
 from nqs.types import Reference
 
@@ -27,7 +28,7 @@ class Potts(LatticeModel):
       field: f.
 
     Raises:
-      ValueError: for fewer than two levels or a coupling that is not finite.
+      ValueError: if levels < 2, or j or field is not finite.
     """
 
     lattice: Sites
@@ -38,9 +39,8 @@ class Potts(LatticeModel):
     off_diagonal = "field"
 
     def __post_init__(self):
-        check_finite(self, "j", "field")
-        if not (isinstance(self.levels, int) and self.levels >= 2):
-            raise ValueError(f"levels must be at least 2, got {self.levels!r}")
+        require(self, finite, "j", "field")
+        require(self, whole, "levels", least=2)
 
     def diagonal(self, x: Array) -> dict[str, Array]:
         """The coupling of neighbors, 2 cos(2 pi (x_i - x_j) / q) each."""

@@ -2,8 +2,8 @@
 
     H = sum_i (-nabla_i^2 / 2 + sum_a omega_a^2 x_ia^2 / 2) + sum_{i<j} V(|x_i - x_j|)
 
-Units: hbar = mass = 1, so hartree and bohr for electrons. Quantum dots, trapped bosons,
-Calogero's model and many exactly solvable cases are all this Hamiltonian.
+Units: hbar = mass = 1, so hartree and bohr for electrons. Quantum dots, trapped bosons
+and Calogero's model are cases of this Hamiltonian.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ from jax import Array
 from hamiltonians.forces.pair_potentials import Coulomb, HarmonicPairs, InverseSquare
 from hamiltonians.references.dots import dot_references
 from hamiltonians.references.two_in_a_trap import two_body_energy
-from nqs.checks import positive, settle, whole
+from nqs.checks import positive, require, settle, whole
 from nqs.laplacian.kinetic import kinetic_energy
 from nqs.space.oscillator import filled_levels, level_energy
 from nqs.space.spins import Spins, check_spins
@@ -36,14 +36,14 @@ class HarmonicTrap(Hamiltonian):
       n: particles.
       d: dimensions, 1 to 3.
       omega: frequency, hartree; one for all axes, or a tuple of d.
-      interaction: pair potential V(r), hartree, called with distances in bohr; one of
-        `hamiltonians.forces` or any such function. None for free particles.
-      spins: numbers of fermions of each spin, n in all; None for bosons. They decide
-        the references and the spread of the first walkers, not the terms.
+      interaction: pair potential V(r), hartree, of distances in bohr; None for free
+        particles.
+      spins: numbers of fermions of each spin, n in all; None for bosons. The references
+        and the first walkers depend on them, the terms do not.
 
     Raises:
-      ValueError: if a field is out of range, or the interaction has no ground state in
-        this trap.
+      ValueError: if n, d or omega is out of range, the spins do not add up to n, or the
+        interaction has no ground state in this trap.
     """
 
     n: int
@@ -56,7 +56,8 @@ class HarmonicTrap(Hamiltonian):
     length_unit = "bohr"
 
     def __post_init__(self):
-        settle(self, n=whole("n", self.n), d=whole("d", self.d, 1, 3))
+        require(self, whole, "n")
+        require(self, whole, "d", most=3)
         settle(self, omega=_checked_omega(self.omega, self.d))
         if self.spins is not None:
             check_spins(self.spins, self.n)
@@ -65,9 +66,8 @@ class HarmonicTrap(Hamiltonian):
     @property
     def omegas(self) -> tuple[float, ...]:
         """The d trap frequencies, hartree."""
-        if isinstance(self.omega, tuple):
-            return tuple(float(omega) for omega in self.omega)
-        return (float(self.omega),) * self.d
+        axes = self.omega if isinstance(self.omega, tuple) else (self.omega,) * self.d
+        return tuple(float(omega) for omega in axes)
 
     @property
     def length_scale(self) -> float:
@@ -76,7 +76,7 @@ class HarmonicTrap(Hamiltonian):
 
     @property
     def degrees(self) -> dict[str, float] | None:
-        """Of the trap, 2, and of the interaction; None if that is not homogeneous."""
+        """Degrees of the potentials; None if the interaction is not homogeneous."""
         if self.interaction is None:
             return {"trap": 2}
         degree = getattr(self.interaction, "degree", None)
@@ -84,17 +84,11 @@ class HarmonicTrap(Hamiltonian):
 
     @property
     def extent(self) -> float:
-        """A radius that holds nearly all of the particles, bohr."""
+        """Radius that contains nearly all particles, bohr."""
         return 4 * float(np.max(self._cloud))
 
     def terms(self, ansatz: Ansatz, params: Params, x: Array) -> dict[str, Array]:
-        """Kinetic, trap and, if there is one, interaction energy (), hartree.
-
-        Args:
-          ansatz: the wave function.
-          params: its parameters.
-          x: (n, d) positions, bohr.
-        """
+        """Kinetic, trap and interaction energy (), hartree, at x (n, d), bohr."""
         stretch = jnp.asarray(self.omegas, x.dtype)[None, :] * x
         terms = {
             "kinetic": kinetic_energy(ansatz, params, x),
@@ -109,8 +103,8 @@ class HarmonicTrap(Hamiltonian):
     def derived(self, terms: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
         """The virial ratio, 1 in an eigenstate, where the interaction has a degree k.
 
-        2 <T> = 2 <V_trap> + k <V_int>. A negative k <V_int> stands with the kinetic
-        energy: (2 <T> + <V_int>) / (2 <V_trap>) for electrons.
+        2 <T> = 2 <V_trap> + k <V_int>, and terms with k < 0 are moved to the left:
+        (2 <T> + <V_int>) / (2 <V_trap>) for electrons.
         """
         if self.degrees is None:
             return {}
@@ -123,14 +117,9 @@ class HarmonicTrap(Hamiltonian):
         return {"virial_ratio": (operator.truediv, left, right)}
 
     def initial_walkers(self, key: Array, n_walkers: int) -> Array:
-        """Gaussian clouds (w, n, d), bohr, about as wide as the ground state.
-
-        Raises:
-          ValueError: if n_walkers is below 1.
-        """
-        if n_walkers < 1:
-            raise ValueError(f"n_walkers must be at least 1, got {n_walkers}")
-        positions = jax.random.normal(key, (n_walkers, self.n, self.d))
+        """Gaussian clouds (w, n, d), bohr, about as wide as the ground state."""
+        shape = (whole("n_walkers", n_walkers), self.n, self.d)
+        positions = jax.random.normal(key, shape)
         return positions * jnp.asarray(self._cloud, positions.dtype)[None, None, :]
 
     @cached_property
@@ -154,7 +143,7 @@ class HarmonicTrap(Hamiltonian):
         return free * swelling[np.argmin(energy)]
 
     def references(self) -> tuple[Reference, ...]:
-        """The exact energy where it is known; for larger dots, published estimates."""
+        """The exact energy if known; for larger dots, published estimates."""
         exact = _closed_form(self) or _two_body(self)
         if exact is not None:
             energy, source = exact
@@ -172,10 +161,9 @@ def _closed_form(trap: HarmonicTrap) -> tuple[float, str] | None:
         levels = filled_levels(n, trap.spins, trap.omegas)
         return level_energy(levels, trap.omegas), "oscillator levels filled in order"
     if isinstance(pairs, HarmonicPairs):
-        # The relative motion is that of free particles in a stiffer trap Omega. There
-        # the ground state has its center of mass at rest, open shell or not, because
-        # the operator that lowers it is symmetric and takes away Omega. The true center
-        # of mass feels omega.
+        # The relative motion is that of free particles in a stiffer trap Omega, whose
+        # ground state has its center of mass in the lowest level, open shell or not.
+        # The true center of mass oscillates with omega.
         stiff = [math.sqrt(omega**2 + n * pairs.kappa) for omega in trap.omegas]
         energy = level_energy(filled_levels(n, trap.spins, stiff), stiff)
         return (
@@ -183,8 +171,7 @@ def _closed_form(trap: HarmonicTrap) -> tuple[float, str] | None:
             "closed form, N. F. Johnson and M. C. Payne, PRL 67, 1157 (1991)",
         )
     if isinstance(pairs, InverseSquare):
-        # lam > 1 keeps particles from passing each other: bosons and fermions of any
-        # spin have the same energy.
+        # Particles cannot pass each other: the energy is that of any statistics.
         energy = trap.omegas[0] * n * (1 + pairs.exponent * (n - 1)) / 2
         return energy, "closed form, F. Calogero, J. Math. Phys. 12, 419 (1971)"
     return None
@@ -194,9 +181,8 @@ def _two_body(trap: HarmonicTrap) -> tuple[float, str] | None:
     """Energy and source for two particles in an isotropic trap."""
     if trap.n != 2 or trap.interaction is None or not _is_isotropic(trap):
         return None
-    ell = (
-        1 if trap.spins in (Spins(0, 2), Spins(2, 0)) else 0
-    )  # equal spins are odd in x_1 - x_2
+    polarized = trap.spins in (Spins(0, 2), Spins(2, 0))
+    ell = 1 if polarized else 0  # equal spins are odd in x_1 - x_2
     energy = two_body_energy(trap.interaction, trap.d, trap.omegas[0], ell)
     return None if energy is None else (energy, "radial equation of two particles")
 
@@ -206,13 +192,11 @@ def _is_isotropic(trap: HarmonicTrap) -> bool:
 
 
 def _checked_omega(omega: Any, d: int) -> float | tuple[float, ...]:
-    if isinstance(omega, tuple):
-        if len(omega) != d:
-            raise ValueError(
-                f"omega must be one number or d={d} of them, got {omega!r}"
-            )
-        return tuple(positive("omega", value) for value in omega)
-    return positive("omega", omega)
+    if not isinstance(omega, tuple):
+        return positive("omega", omega)
+    if len(omega) != d:
+        raise ValueError(f"omega must be one number or d={d} of them, got {omega!r}")
+    return tuple(positive("omega", value) for value in omega)
 
 
 def _check_interaction(trap: HarmonicTrap) -> None:
@@ -224,14 +208,14 @@ def _check_interaction(trap: HarmonicTrap) -> None:
         )
     if isinstance(pairs, Coulomb) and trap.d == 1:
         raise ValueError(
-            "Coulomb needs d = 2 or 3, got d=1, where its cusp 1 / (d - 1) diverges"
+            "d must be 2 or 3 for Coulomb, whose cusp is 1 / (d - 1), got 1"
         )
     if isinstance(pairs, InverseSquare) and trap.d != 1:
-        raise ValueError(f"InverseSquare is a model on a line, d = 1, got d={trap.d}")
+        raise ValueError(f"d must be 1 for InverseSquare, got {trap.d}")
     if isinstance(pairs, HarmonicPairs) and trap.n > 1:
         stiffness = min(trap.omegas) ** 2 + trap.n * pairs.kappa
         if stiffness <= 0:
             raise ValueError(
-                "HarmonicPairs needs omega^2 + n kappa > 0 to hold the particles "
-                f"together, got {stiffness:g} from kappa={pairs.kappa!r}"
+                "omega^2 + n kappa must be positive for HarmonicPairs, got "
+                f"{stiffness:g} from kappa={pairs.kappa!r}"
             )

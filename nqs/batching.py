@@ -1,13 +1,11 @@
 """Functions of one walker applied to many, with bounded memory.
 
-Chunks are *strided*: chunk c holds walkers c, c + n_chunks, c + 2 n_chunks, ... When
-walkers are sharded in contiguous blocks, each chunk then holds walkers of every device,
-the loop over chunks runs on all devices at once and no walker moves between them,
-provided that the chunk size divides their number and is a multiple of the devices.
-`jax.lax.map` takes contiguous chunks, each of which lies on one device.
+Chunks are *strided*: chunk c holds walkers c, c + n_chunks, c + 2 n_chunks, ... With
+walkers sharded in contiguous blocks, each chunk holds walkers of every device: no
+walker moves between devices if the chunk size divides the number of walkers and is a
+multiple of that of devices. Contiguous chunks would each lie on one device.
 """
 
-import numbers
 from collections.abc import Callable
 from typing import Any
 
@@ -15,23 +13,17 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import Literal, jaxpr_as_fun
 
-CACHE = 2**18  # bytes that one array may take in the cache of one core
+from nqs.checks import whole
+
+CACHE = 2**18  # bytes of one array in the cache of one core
 
 
 def chunked_map(f: Callable, walkers: Any, chunk_size: int | None = None) -> Any:
     """`jax.vmap(f)(walkers)`, at most `chunk_size` walkers at a time.
 
-    Args:
-      f: function of one walker (a pytree) returning a pytree.
-      walkers: pytree of arrays (w, ...).
-      chunk_size: walkers per chunk; None for what suits the memory, see
-        `suitable_chunk_size`.
-
-    Returns:
-      The results of f, stacked along a leading axis of length w, in order.
+    Walkers are a pytree of arrays (w, ...); None stands for `suitable_chunk_size`.
     """
-    one = jax.tree.map(lambda leaf: _shape(leaf.shape[1:], leaf), walkers)
-    program, shape = jax.make_jaxpr(f, return_shape=True)(one)
+    program, shape = jax.make_jaxpr(f, return_shape=True)(_stack(walkers))
     treedef = jax.tree.structure(shape)
 
     def traced(x):  # f is traced once, for its sizes and for its use
@@ -58,16 +50,14 @@ def chunked_sum(
     Args:
       f: function of a stack of walkers that returns a sum over them, a pytree.
       walkers: pytree of arrays (w, ...).
-      chunk_size: walkers per chunk; None for what suits the memory, see
-        `suitable_chunk_size`.
-      most: walkers per chunk at most, in any case; None for no such limit.
+      chunk_size: walkers per chunk; None for `suitable_chunk_size`.
+      most: walkers per chunk at most in any case; None for no such limit.
     """
     if chunk_size is None:
-        one, two = (
-            jax.tree.map(lambda leaf, k=k: _shape((k, *leaf.shape[1:]), leaf), walkers)
-            for k in (1, 2)
+        sizes_of_one, sizes_of_two = (
+            _sizes(jax.make_jaxpr(f)(_stack(walkers, k)).jaxpr) for k in (1, 2)
         )
-        sizes = zip(_sizes(_program(f, one)), _sizes(_program(f, two)), strict=False)
+        sizes = zip(sizes_of_one, sizes_of_two, strict=False)
         growth = max((second - first for first, second in sizes), default=1)
         chunk_size = suitable_chunk_size(_count(walkers), growth)
     chunk_size = chunk_size if most is None else min(chunk_size, most)
@@ -75,10 +65,8 @@ def chunked_sum(
     total = None if tail is None else f(tail)
     if head is not None:
         if total is None:
-            first = jax.tree.map(lambda chunks: chunks[0], head)
-            total = jax.tree.map(
-                lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(f, first)
-            )
+            found = jax.eval_shape(f, _stack(walkers, chunk_size))
+            total = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), found)
         total, _ = jax.lax.scan(
             lambda carry, chunk: (jax.tree.map(jnp.add, carry, f(chunk)), None),
             total,
@@ -88,18 +76,10 @@ def chunked_sum(
 
 
 def suitable_chunk_size(n_walkers: int, largest: int) -> int:
-    """Walkers at a time whose largest arrays stay in the cache of a processor.
+    """Walkers at a time whose largest arrays fit the cache of a CPU, twice as fast.
 
-    Measured on a CPU, a local energy or a wave function of six to twenty electrons
-    takes half the time so. An accelerator is given all walkers at once.
-
-    Args:
-      n_walkers: how many there are.
-      largest: bytes of the largest array that one of them needs.
-
-    Returns:
-      A number that divides the walkers, and that the devices divide, if there is one
-      not much smaller than what fits.
+    If possible it divides the walkers and is a multiple of the devices. On an
+    accelerator it is n_walkers. `largest` is in bytes, of one walker.
     """
     n_devices = jax.device_count()
     fits = n_devices * max(1, CACHE // max(1, largest))
@@ -112,24 +92,20 @@ def suitable_chunk_size(n_walkers: int, largest: int) -> int:
 
 
 def check_chunk_size(chunk_size: int | None) -> None:
-    """Refuse what is neither None nor a number of walkers."""
-    whole = isinstance(chunk_size, numbers.Integral)
-    if chunk_size is not None and not (whole and chunk_size >= 1):
-        raise ValueError(
-            f"chunk_size must be a positive integer or None, got {chunk_size!r}"
-        )
+    """Raise a ValueError unless it is None or a positive integer."""
+    if chunk_size is not None:
+        whole("chunk_size", chunk_size)
 
 
 def _count(walkers: Any) -> int:
     return jax.tree.leaves(walkers)[0].shape[0]
 
 
-def _shape(shape: tuple[int, ...], leaf: Any) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(shape, leaf.dtype)
-
-
-def _program(f: Callable, argument: Any) -> Any:
-    return jax.make_jaxpr(f)(argument).jaxpr
+def _stack(walkers: Any, *axis: int) -> Any:
+    """Shapes of a stack of k walkers, or of one walker without that axis."""
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((*axis, *leaf.shape[1:]), leaf.dtype), walkers
+    )
 
 
 def _sizes(program: Any) -> list[int]:

@@ -1,4 +1,4 @@
-"""Capabilities: what a part may use of an ansatz beyond `apply`."""
+"""Capabilities: methods of an ansatz beyond `apply`."""
 
 import importlib
 import inspect
@@ -11,7 +11,7 @@ from nqs.types import Configuration, Params
 
 @runtime_checkable
 class HiddenLayer(Protocol):
-    """|psi|^2 is the marginal of a joint density of x and hidden units (for Gibbs)."""
+    """|psi|^2 as the marginal of a joint density of x and hidden units."""
 
     def sample_hidden(self, params: Params, key: Array, x: Configuration) -> Array:
         """A draw of the hidden units given the visible ones."""
@@ -24,7 +24,7 @@ class HiddenLayer(Protocol):
 
 @runtime_checkable
 class DirectSampling(Protocol):
-    """|psi|^2 is normalized and can be sampled without a Markov chain."""
+    """Normalized |psi|^2, sampled without a Markov chain."""
 
     def sample(self, params: Params, key: Array) -> Configuration:
         """One configuration drawn from |psi|^2."""
@@ -35,7 +35,7 @@ class DirectSampling(Protocol):
 class SiteRatios(Protocol):
     """Ratios psi(x')/psi(x) for changed sites of a lattice, without psi itself.
 
-    `nqs.ratios.sites.site_ratios_of` gives any other ansatz the same methods.
+    `nqs.ratios.sites.site_ratios_of` adds the methods to any other ansatz.
     """
 
     def site_tables(self, params: Params) -> Any:
@@ -61,9 +61,9 @@ class SiteRatios(Protocol):
 
 @runtime_checkable
 class ExchangeRatios(Protocol):
-    """Ratios psi(x')/psi(x) where two particles of opposite spin change places.
+    """Ratios psi(x')/psi(x) for exchanged positions of two opposite spins.
 
-    `nqs.ratios.exchange.exchange_ratios` gives them for any other ansatz.
+    `nqs.ratios.exchange.exchange_ratios` computes them for any other ansatz.
     """
 
     def exchange_ratios(self, params: Params, x: Configuration) -> Array:
@@ -72,22 +72,16 @@ class ExchangeRatios(Protocol):
 
 
 class Bonds(NamedTuple):
-    """Bond data for cluster updates.
+    """Bond data for cluster updates."""
 
-    Attributes:
-      neighbors: (s, z) sites next to each; a site itself where there are fewer than z.
-      levels: of each site, exchangeable without a change of energy.
-      probability: 1 - exp(-gain / T), with which equal neighbors belong together.
-    """
-
-    neighbors: Any
-    levels: int
-    probability: float
+    neighbors: Any  # (s, z) sites, padded with the site itself
+    levels: int  # of a site, exchangeable without a change of energy
+    probability: float  # 1 - exp(-gain / T) of a bond between equal neighbors
 
 
 @runtime_checkable
 class Clusters(Protocol):
-    """|psi|^2 = exp(-E / T), where neighbors gain energy by being equal."""
+    """|psi|^2 = exp(-E / T), with an energy gain of equal neighbors."""
 
     def bonds(self) -> Bonds:
         """Neighbors and the probabilities of their bonds."""
@@ -95,23 +89,18 @@ class Clusters(Protocol):
 
 
 class OuterProducts(NamedTuple):
-    """Derivatives by a matrix of parameters (a, b): sum_r inputs[r] signals[:, r].
+    """Derivatives by a matrix of parameters (a, b): sum_r inputs[r] signals[:, r]."""
 
-    Attributes:
-      inputs: (r, a), what a layer sees in each of r rows.
-      signals: (k, r, b), derivatives of the k `LogPsi.parts` by what it gives there.
-    """
-
-    inputs: Array
-    signals: Array
+    inputs: Array  # (r, a) of a layer, in r rows
+    signals: Array  # (k, r, b) derivatives of the k `LogPsi.parts` by its outputs
 
 
 @runtime_checkable
 class LogDerivatives(Protocol):
     """Log-derivatives as outer products, whose Gram matrix needs no Jacobian.
 
-    Of layers that see one row, r = 1, the Gram matrix over walkers is the elementwise
-    product of those of inputs and signals.
+    For r = 1 the Gram matrix over walkers is the elementwise product of those of inputs
+    and signals.
     """
 
     def log_derivatives(
@@ -124,9 +113,6 @@ class LogDerivatives(Protocol):
 def implemented_by(capability: type, room: str = "nqs.ansatze") -> list[str]:
     """Names of the public ansätze in a room that have a capability."""
     module = importlib.import_module(room)
-    members = ((name, getattr(module, name)) for name in module.__all__)
-    return [
-        name
-        for name, member in members
-        if inspect.isclass(member) and issubclass(member, capability)
-    ]
+    classes = inspect.getmembers(module, inspect.isclass)
+    public = [pair for pair in classes if pair[0] in module.__all__]
+    return [name for name, ansatz in public if issubclass(ansatz, capability)]

@@ -6,12 +6,12 @@ and JAX scalars are all numbers.
 
 import math
 import numbers
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 
 def plain(value: Any) -> Any:
-    """A NumPy or JAX scalar as a Python number, anything else as it is."""
+    """A NumPy or JAX scalar as a Python number, anything else unchanged."""
     if getattr(value, "shape", None) == () and hasattr(value, "item"):
         return value.item()
     return value
@@ -41,12 +41,9 @@ def finite(name: str, value: Any) -> float:
 def positive(name: str, value: Any, zero: bool = False) -> float:
     """A finite number above zero, or at least zero with `zero=True`."""
     found: Any = plain(value)
-    condition = "finite and >= 0" if zero else "finite and positive"
-    if not (
-        _is(numbers.Real, found)
-        and math.isfinite(found)
-        and (found > 0 or (zero and found == 0))
-    ):
+    real = _is(numbers.Real, found) and math.isfinite(found)
+    if not (real and (found > 0 or (zero and found == 0))):
+        condition = "finite and >= 0" if zero else "finite and positive"
         raise ValueError(f"{name} must be {condition}, got {value!r}")
     return found
 
@@ -57,6 +54,12 @@ def one_of(name: str, value: Any, choices: Iterable[Any]) -> Any:
         listed = ", ".join(map(str, known))
         raise ValueError(f"{name} must be one of {listed}, got {value!r}")
     return value
+
+
+def require(part: Any, check: Callable[..., Any], *names: str, **limits: Any) -> None:
+    """Check fields of a frozen dataclass and store the plain numbers in them."""
+    for name in names:
+        settle(part, **{name: check(name, getattr(part, name), **limits)})
 
 
 def simplify(part: Any, *names: str) -> None:

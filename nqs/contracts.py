@@ -1,10 +1,10 @@
 """Checks of a wave function against its Hamiltonian, before anything compiles.
 
 By field: where both have `spins`, `omega`, `box`, `twist` or `levels`, they are equal.
-Numerically, for any wave function, on a few random configurations: psi is finite; an
-exchange of two fermions of equal spin changes its sign; a translation of one particle
-by the lattice vector a gives the phase exp(2 pi i twist_a). A boson's wave function
-need not be symmetric, as the lowest energy of all functions is that of bosons.
+Numerically, on a few random configurations: psi is finite; an exchange of two fermions
+of equal spin changes its sign; a translation of one particle by the lattice vector a
+multiplies it by exp(2 pi i twist_a). Symmetry is not required of bosons, whose ground
+state is the lowest of all functions.
 """
 
 import dataclasses
@@ -19,6 +19,7 @@ import numpy as np
 from jax import Array
 from jax.core import Tracer
 
+from nqs.capabilities import implemented_by
 from nqs.types import Ansatz, Hamiltonian, LogPsi, Params, Sampler, Walkers
 
 FIELDS = ("spins", "omega", "box", "twist", "levels")
@@ -26,12 +27,12 @@ CONFIGURATIONS = 3
 
 
 def check_fields(ansatz: Ansatz, hamiltonian: Hamiltonian) -> None:
-    """Compare the fields that an ansatz shares with the Hamiltonian.
+    """Compare the fields that an ansatz, or one within it, shares with the Hamiltonian.
 
-    Fields of ansätze within the ansatz count as well; None means unspecified.
+    None means unspecified.
 
     Raises:
-      ValueError: if a field differs, naming it and both values.
+      ValueError: if a field differs.
     """
     for part in _parts(ansatz):
         for name in FIELDS:
@@ -67,8 +68,8 @@ def check_symmetry(
         for kind, there, phase in _images(hamiltonian, x):
             found = ansatz.apply(params, there)
             if not _agree(found, psi, phase):
-                ratio = found.sign * jnp.conj(psi.sign)
-                ratio = ratio * jnp.exp(found.logabs - psi.logabs)
+                size = jnp.exp(found.logabs - psi.logabs)
+                ratio = size * found.sign * jnp.conj(psi.sign)
                 raise ValueError(
                     f"psi of {type(ansatz).__name__} must change by a factor "
                     f"{phase:.4g} under {kind}, as {type(hamiltonian).__name__} "
@@ -77,17 +78,37 @@ def check_symmetry(
 
 
 def check_kind(sampler: Sampler, hamiltonian: Hamiltonian, x: Any) -> None:
-    """Refuse a sampler of particles on a lattice, and the other way around."""
+    """Refuse a sampler of particles on a lattice, and vice versa."""
     found = "lattice"
-    if any(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(x)):
+    if any(map(_is_real, jax.tree.leaves(x))):
         found = "particles"
     wanted = getattr(sampler, "kind", found)
     if wanted != found:
         fitting = "SiteMetropolis" if found == "lattice" else "Metropolis or Langevin"
         raise ValueError(
             f"sampler must be one of {found}, such as {fitting}, for "
-            f"{type(hamiltonian).__name__}; got {type(sampler).__name__}, which "
-            f"samples {wanted}"
+            f"{name_of(hamiltonian)}, got {name_of(sampler)} of {wanted}"
+        )
+
+
+def check_capability(sampler: Sampler, ansatz: Ansatz) -> None:
+    """Refuse an ansatz without the capability that the sampler requires."""
+    needed = sampler.requires
+    if needed is not None and not isinstance(ansatz, needed):
+        known = " or ".join(implemented_by(needed)) or "one of your own"
+        raise ValueError(
+            f"ansatz must have a {needed.__name__}, such as {known}, for "
+            f"{name_of(sampler)}, got {name_of(ansatz)}"
+        )
+
+
+def check_ansatz(ansatz: Any) -> None:
+    """Refuse an object that is not an ansatz."""
+    if not (hasattr(ansatz, "init") and hasattr(ansatz, "apply")):
+        raise ValueError(
+            f"ansatz must have init(key, x) and apply(params, x), got {name_of(ansatz)}"
+            "; wrap a function f(params, x) -> LogPsi as nqs.Function(f, initial), an "
+            "NNX module as nqs.from_nnx(module)"
         )
 
 
@@ -101,8 +122,7 @@ def check_parameters(ansatz: Ansatz, params: Params, x: Any) -> None:
             "depend on its parameters and one configuration only"
         )
     here = {leaf.dtype for leaf in jax.tree.leaves(params)}
-    leaves = [leaf.dtype for leaf in jax.tree.leaves(x)]
-    floating = [kind for kind in leaves if jnp.issubdtype(kind, jnp.floating)]
+    floating = [leaf.dtype for leaf in jax.tree.leaves(x) if _is_real(leaf)]
     wanted = floating[0] if floating else jnp.result_type(float)
     bits = jnp.finfo(wanted).bits
     if lower := [kind for kind in here if jnp.finfo(kind).bits < bits]:
@@ -119,7 +139,7 @@ def name_of(thing: Any) -> str:
 
 
 def check_log_psi(ansatz: Ansatz, params: Params, x: Any) -> None:
-    """Refuse an ansatz whose output is not a LogPsi, before anything compiles."""
+    """Refuse an ansatz whose output is not a LogPsi of two scalars."""
     name = type(ansatz).__name__
     try:
         found: Any = jax.eval_shape(ansatz.apply, params, x)
@@ -127,29 +147,29 @@ def check_log_psi(ansatz: Ansatz, params: Params, x: Any) -> None:
         if type(error).__name__ != "InvalidRngError":
             raise
         raise ValueError(
-            f"psi of {name} must be deterministic, but it draws random numbers, as "
-            "Dropout does"
+            f"psi of {name} must be deterministic, got random numbers, as of Dropout"
         ) from None
-    wanted = "it must return LogPsi(sign, logabs), both of shape ()"
-    if not isinstance(found, LogPsi):
+    shapes = [leaf.shape for leaf in jax.tree.leaves(found)]
+    if not isinstance(found, LogPsi) or shapes != [(), ()]:
         shown = jax.tree.map(lambda leaf: f"{leaf.dtype}{[*leaf.shape]}", found)
-        raise ValueError(f"{name} returned {shown}; {wanted}")
-    if found.sign.shape != () or found.logabs.shape != ():
         raise ValueError(
-            f"{name} returned a sign of shape {found.sign.shape} and a logabs of shape "
-            f"{found.logabs.shape}; {wanted}"
+            f"psi of {name} must be LogPsi(sign, logabs), both of shape (), got {shown}"
         )
-    if not jnp.issubdtype(found.logabs.dtype, jnp.floating):
+    if not _is_real(found.logabs):
         raise ValueError(
-            f"{name} returned a logabs of dtype {found.logabs.dtype}; it must be real, "
-            "and a complex psi must carry its phase in the sign"
+            f"logabs of {name} must be real, got {found.logabs.dtype}; the phase of a "
+            "complex psi belongs to the sign"
         )
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+        if not _is_real(leaf):
             raise ValueError(
-                f"parameter {jax.tree_util.keystr(path)} of {name} is {leaf.dtype}; "
-                "parameters are real, a complex weight is a pair of them"
+                f"parameter {jax.tree_util.keystr(path)} of {name} must be real, got "
+                f"{leaf.dtype}; write a complex weight as two real ones"
             )
+
+
+def _is_real(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jnp.floating)
 
 
 def _parts(ansatz: Any) -> Iterator[Any]:
@@ -191,8 +211,7 @@ def _images(hamiltonian: Any, x: Any) -> Iterator[tuple[str, Any, complex]]:
         first = jnp.asarray(vector, jax.tree.leaves(x)[0].dtype)
 
         def moved(leaf, first=first):
-            is_positions = jnp.issubdtype(leaf.dtype, jnp.floating)
-            return leaf.at[0].add(first) if is_positions else leaf
+            return leaf.at[0].add(first) if _is_real(leaf) else leaf
 
         yield f"a translation by lattice vector {axis}", jax.tree.map(moved, x), phase
 
@@ -211,10 +230,6 @@ def _equal_pairs(hamiltonian: Any, x: Any) -> list[tuple[int, int]]:
 def _agree(found: LogPsi, psi: LogPsi, phase: complex) -> bool:
     """Whether found = phase psi, up to the rounding of the positions."""
     tolerance = float(np.finfo(psi.logabs.dtype).eps) ** 0.4
-    turned = found.sign - phase * psi.sign
-    apart = found.logabs - psi.logabs
-    scale = 1.0 + abs(float(psi.logabs))
-    return bool(
-        abs(complex(turned)) <= tolerance * scale
-        and abs(float(apart)) <= tolerance * scale
-    )
+    turned = abs(complex(found.sign - phase * psi.sign))
+    apart = abs(float(found.logabs - psi.logabs))
+    return max(turned, apart) <= tolerance * (1 + abs(float(psi.logabs)))

@@ -9,7 +9,7 @@ configurations stacked along a leading axis.
 import abc
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 import jax
 import jax.numpy as jnp
@@ -17,34 +17,31 @@ import numpy as np
 import optax
 from jax import Array
 
+from nqs.checks import one_of
+
 Params = Any  # a pytree of real arrays
 Configuration = Any  # a pytree of arrays, one configuration
 Walkers = Any  # the same pytree with a leading axis of length w
 State = Any  # a NamedTuple with a field `walkers`
+Kind = Literal["exact", "upper_bound", "estimate"]  # upper_bound: variational
 
 
 class LogPsi(NamedTuple):
-    """psi = sign * exp(logabs), the convention of `numpy.linalg.slogdet`.
+    """psi = sign * exp(logabs), the convention of `numpy.linalg.slogdet`."""
 
-    Attributes:
-      sign: () of unit modulus; a real dtype says that psi is real, a complex dtype
-        that it is complex.
-      logabs: () real, log|psi|.
-    """
-
-    sign: Array
-    logabs: Array
+    sign: Array  # () of unit modulus; its dtype is real or complex as psi is
+    logabs: Array  # () real, log|psi|
 
     @property
     def log(self) -> Array:
-        """Log psi up to the sign of a real psi: real if psi is, else complex."""
+        """Log psi, or log|psi| if psi is real."""
         if jnp.iscomplexobj(self.sign):
             return jax.lax.complex(self.logabs, jnp.angle(self.sign))
         return self.logabs
 
     @property
     def parts(self) -> Array:
-        """Real parts of log psi: (1,), or (2,) with the phase if psi is complex."""
+        """log|psi| (1,), or with the phase (2,) if psi is complex."""
         if jnp.iscomplexobj(self.sign):
             return jnp.stack([self.logabs, jnp.angle(self.sign)])
         return self.logabs[None]
@@ -52,25 +49,15 @@ class LogPsi(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-    """A reference energy.
+    """A reference energy."""
 
-    Attributes:
-      value: in the Hamiltonian's energy unit, for the whole system.
-      error: one standard deviation, 0 if it is exact.
-      kind: "exact", "upper_bound" (variational) or "estimate".
-      source: where it comes from.
-    """
-
-    value: float
-    error: float
-    kind: str
+    value: float  # of the whole system, in the Hamiltonian's energy unit
+    error: float  # one standard deviation, 0 if exact
+    kind: Kind
     source: str
 
     def __post_init__(self):
-        if self.kind not in ("exact", "upper_bound", "estimate"):
-            raise ValueError(
-                f"kind must be exact, upper_bound or estimate, got {self.kind!r}"
-            )
+        one_of("kind", self.kind, get_args(Kind))
 
 
 class Ansatz(Protocol):
@@ -85,20 +72,18 @@ class Ansatz(Protocol):
 class Function:
     """A plain function `(params, x) -> LogPsi` as an ansatz.
 
-    Attributes:
-      function: called with the parameters and one configuration.
-      initial: `(key, x) -> params`; without it the function has no parameters.
+    `initial` is `(key, x) -> params`; without it the function has no parameters.
     """
 
     function: Callable[[Params, Configuration], LogPsi]
     initial: Callable[[Array, Configuration], Params] | None = None
 
     def init(self, key: Array, x: Configuration, /) -> Params:
-        """Parameters of the wrapped function, an empty dict if it has none."""
+        """Initial parameters, an empty dict without `initial`."""
         return {} if self.initial is None else self.initial(key, x)
 
     def apply(self, params: Params, x: Configuration, /) -> LogPsi:
-        """The wrapped function."""
+        """Value of the function."""
         return self.function(params, x)
 
 
@@ -107,10 +92,9 @@ class Hamiltonian(abc.ABC):
 
     Attributes:
       n: number of particles or sites, by which energies are divided.
-      energy_unit: of every energy it gives, for example "hartree".
+      energy_unit: of every energy, for example "hartree".
       length_unit: of the positions, None on a lattice.
-      length_scale: by whose ratio walkers of one system are rescaled to start another,
-        in length units.
+      length_scale: walkers of one system start another, rescaled by its ratio.
     """
 
     n: int
@@ -126,25 +110,25 @@ class Hamiltonian(abc.ABC):
 
     @abc.abstractmethod
     def initial_walkers(self, key: Array, n_walkers: int) -> Walkers:
-        """Walkers spread over the region where the ground state lives."""
+        """Walkers spread over the region of the ground state."""
 
     @abc.abstractmethod
     def references(self) -> tuple[Reference, ...]:
-        """Known energies of this very system, the one to compare with first."""
+        """Known energies of this system, the one to compare with first."""
 
     def local_energy(self, ansatz: Ansatz, params: Params, x: Configuration) -> Array:
         """Local energy (), the sum of the terms; complex when psi is."""
         return sum_of_terms(self.terms(ansatz, params, x))
 
     def derived(self, terms: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
-        """Functions of means: a virial ratio, a pressure, a reweighted average.
+        """Functions of means of the terms: a virial ratio, a pressure.
 
         Args:
           terms: real samples of every term, arrays of one shape.
 
         Returns:
-          {name: (function, samples, ...)}, for function(mean, ...), which `jax` can
-          differentiate for its error; none by default.
+          {name: (function, samples, ...)} for function(mean, ...), differentiable by
+          `jax` for its error; none by default.
         """
         del terms
         return {}
@@ -162,8 +146,8 @@ class Sampler(Protocol):
     """A Markov kernel that leaves |psi|^2 invariant.
 
     Attributes:
-      requires: the capability that it needs of an ansatz, or None.
-      sweeps: how many sweeps one `step` makes.
+      requires: the capability of the ansatz that it requires, or None.
+      sweeps: number in one `step`.
     """
 
     @property
@@ -189,20 +173,18 @@ class Optimizer(Protocol):
     """Settings from which an optax transformation is built.
 
     VMC calls `update(gradient, state, params, ansatz=, walkers=, local_energy=,
-    weights=, chunk_size=)`. One that does not look at the gradient may say
-    `uses_gradient = False`, which saves the time to compute it.
+    weights=, chunk_size=)`. `uses_gradient = False` avoids computing the gradient.
     """
 
     def build(self) -> optax.GradientTransformationExtraArgs: ...  # noqa: D102
 
 
 class Observable(Protocol):
-    """A quantity averaged during evaluation.
+    """A function of one configuration, averaged over |psi|^2 during evaluation.
 
-    A function of one configuration, whose average over |psi|^2 is wanted: a scalar (),
-    or a profile on a `grid`. For its figure a profile may have more attributes: `axes`,
-    the labels of the axes of its grid, and `label`, that of its values, where
-    "{length}" stands for the length unit and "{d}" for the dimensions; `curves` names
+    A scalar (), or a profile on a `grid`. For its figure a profile may have `axes`, the
+    labels of the axes of its grid, and `label`, that of its values, where "{length}"
+    stands for the length unit and "{d}" for the dimensions; `curves` are the names of
     the rows of a (c, k).
     """
 

@@ -9,8 +9,10 @@ import optax
 from jax import Array
 
 from nqs.batching import check_chunk_size, chunked_map, chunked_sum
-from nqs.capabilities import implemented_by
+from nqs.checks import positive
 from nqs.contracts import (
+    check_ansatz,
+    check_capability,
     check_fields,
     check_kind,
     check_log_psi,
@@ -48,18 +50,16 @@ class VMC:
       ansatz: the wave function.
       hamiltonian: the system.
       sampler: the Markov kernel.
-      optimizer: what turns a gradient into an update.
-      chunk_size: walkers whose energies and gradients are computed at a time; None for
-        all at once.
-      clip: half-width of the window into which local energies are pulled for the
-        gradient, in mean absolute deviations from the median; None for no clipping.
-      averaging: the last part of training, 0 to 1, over which parameters are averaged
-        for the evaluation; 0 for the last ones. See `running_average`.
+      optimizer: settings of the update, or an optax transformation.
+      chunk_size: walkers at a time; None for `nqs.batching.suitable_chunk_size`.
+      clip: width of `clip_local_energy`, for the gradient; None for no clipping.
+      averaging: part of the training, 0 to 1, over which `running_average` averages the
+        parameters for the evaluation.
       check: whether the ansatz is compared with the Hamiltonian, see `nqs.contracts`.
 
     Raises:
-      ValueError: if the sampler needs what the ansatz does not have, or a number is
-        out of range.
+      ValueError: if the ansatz lacks a capability of the sampler or contradicts the
+        Hamiltonian, or a number is out of range.
     """
 
     ansatz: Ansatz
@@ -72,35 +72,19 @@ class VMC:
     check: bool = True
 
     def __post_init__(self):
-        if not (hasattr(self.ansatz, "init") and hasattr(self.ansatz, "apply")):
-            raise ValueError(
-                "ansatz must have init(key, x) and apply(params, x), got "
-                f"{name_of(self.ansatz)}; wrap a function f(params, x) -> LogPsi as "
-                "nqs.Function(f, initial), an NNX module as nqs.from_nnx(module)"
-            )
+        check_ansatz(self.ansatz)
         if self.check:
             check_fields(self.ansatz, self.hamiltonian)
-        needed = self.sampler.requires
-        if needed is not None and not isinstance(self.ansatz, needed):
-            raise ValueError(
-                f"{type(self.sampler).__name__} needs an ansatz with a "
-                f"{needed.__name__}, such as "
-                f"{' or '.join(implemented_by(needed)) or 'one of your own'}; "
-                f"got {type(self.ansatz).__name__}"
-            )
+        check_capability(self.sampler, self.ansatz)
         check_chunk_size(self.chunk_size)
-        if self.clip is not None and not 0 < self.clip < float("inf"):
-            raise ValueError(f"clip must be positive or None, got {self.clip!r}")
+        if self.clip is not None:
+            positive("clip", self.clip)
         if not 0 <= self.averaging <= 1:
-            raise ValueError(f"averaging must lie in [0, 1], got {self.averaging!r}")
+            raise ValueError(f"averaging must be 0 to 1, got {self.averaging!r}")
         transformation(self.optimizer)
 
     def init(self, key: Array, walkers: Walkers) -> VMCState:
-        """The state before the first step.
-
-        Raises:
-          ValueError: if the ansatz does not give a LogPsi of two scalars.
-        """
+        """The state before the first step; a ValueError for an unsuitable ansatz."""
         x = jax.tree.map(lambda leaf: leaf[0], walkers)
         check_kind(self.sampler, self.hamiltonian, x)
         params = jax.tree.map(strong, self.ansatz.init(key, x))
@@ -116,15 +100,11 @@ class VMC:
     def step(self, key: Array, state: VMCState) -> tuple[VMCState, dict[str, Array]]:
         """Sample, measure, and move the parameters down the energy gradient.
 
-        Args:
-          key: a fresh key.
-          state: the state after the last step.
-
         Returns:
-          The next state and info, () scalars: energy, its imaginary part where psi is
-          complex, variance, the mean of every term, the norms of the gradient, if the
-          optimizer uses it, and of the update, the number of non-finite values, and
-          what the sampler reports.
+          The next state and info, () scalars: energy, its imaginary part if psi is
+          complex, variance, the mean of every term, the norms of the update and, if the
+          optimizer uses it, of the gradient, the number of non-finite values, and the
+          info of the sampler.
         """
         sampler, info = self.sampler.step(key, self.ansatz, state.params, state.sampler)
         walkers, params = sampler.walkers, state.params
@@ -132,34 +112,11 @@ class VMC:
             self.ansatz, self.hamiltonian, params, walkers, self.chunk_size
         )
         local_energy = sum_of_terms(terms)
-        clipped = local_energy
-        if self.clip is not None:
-            clipped = clip_local_energy(local_energy, self.clip)
-        gradient = updates = params
-        opt_state = state.opt_state
-        if jax.tree.leaves(params):  # else there is nothing to train
-            gradient = energy_gradient(
-                self.ansatz, params, walkers, clipped, chunk_size=self.chunk_size
-            )
-            updates, opt_state = transformation(self.optimizer).update(
-                gradient,
-                state.opt_state,
-                params,
-                ansatz=self.ansatz,
-                walkers=walkers,
-                local_energy=clipped,
-                weights=None,
-                chunk_size=self.chunk_size,
-            )
+        gradient, updates, opt_state = self._update(state, walkers, local_energy)
         broken = jnp.sum(~jnp.isfinite(local_energy)) + info.pop("non_finite", 0)
-        info = (
-            energy_info(local_energy, terms)
-            | info
-            | {
-                "update_norm": jnp.asarray(optax.tree.norm(updates)),
-                "non_finite": broken,
-            }
-        )
+        info = energy_info(local_energy, terms) | info
+        info["update_norm"] = jnp.asarray(optax.tree.norm(updates))
+        info["non_finite"] = broken
         if getattr(self.optimizer, "uses_gradient", True):  # else it is never computed
             info["gradient_norm"] = jnp.asarray(optax.tree.norm(gradient))
         sampler = self.sampler.adapt(sampler, info)
@@ -167,22 +124,42 @@ class VMC:
         average = running_average(state.average, params, state.step, self.averaging)
         return VMCState(state.step + 1, params, average, opt_state, sampler), info
 
+    def _update(
+        self, state: VMCState, walkers: Walkers, local_energy: Array
+    ) -> tuple[Params, Params, optax.OptState]:
+        """Gradient, update and the next state of the optimizer."""
+        ansatz, params = self.ansatz, state.params
+        if not jax.tree.leaves(params):
+            return params, params, state.opt_state
+        if self.clip is not None:
+            local_energy = clip_local_energy(local_energy, self.clip)
+        gradient = energy_gradient(
+            ansatz, params, walkers, local_energy, chunk_size=self.chunk_size
+        )
+        updates, opt_state = transformation(self.optimizer).update(
+            gradient,
+            state.opt_state,
+            params,
+            ansatz=ansatz,
+            walkers=walkers,
+            local_energy=local_energy,
+            weights=None,
+            chunk_size=self.chunk_size,
+        )
+        return gradient, updates, opt_state
+
 
 def running_average(
     average: Params, params: Params, step: Array, part: float
 ) -> Params:
     """The average over about the last `part` of all steps so far.
 
-    The noise of a stochastic gradient moves the parameters about their optimum, which
-    costs energy, and the average is nearer to it than any one of them. Each step counts
-    as 1 / (1 + part * step): an exponential average whose memory grows with the
-    training, so that it is good at every step and needs no length in advance.
+    A stochastic gradient moves the parameters about their optimum; their average is
+    nearer to it. Each step has the weight 1 / (1 + part * step): an exponential average
+    whose memory grows with the training.
 
-    Args:
-      average: after `step` steps.
-      params: the new ones.
-      step: () steps done before these parameters, from 0.
-      part: 0 for no average, 1 for all that was ever seen.
+    `average` is that of the first `step` steps, `params` are the next parameters;
+    part = 0 is no average, 1 that of all steps.
 
     Reference: polynomial-decay averaging, O. Shamir and T. Zhang, ICML 2013.
     """
@@ -223,14 +200,11 @@ def energy_gradient(
 
     Args:
       ansatz: the wave function.
-      params: its parameters, a pytree of real arrays.
+      params: a pytree of real arrays.
       walkers: (w, ...) drawn from |psi|^2, or the nodes of a quadrature.
-      local_energy: (w,) real or complex, hartree say.
-      weights: (w,) probability of each walker, summing to 1; None for 1/w each.
-      chunk_size: walkers at a time; None for all at once.
-
-    Returns:
-      A pytree like params.
+      local_energy: (w,) real or complex.
+      weights: (w,) probabilities of the walkers, sum 1; None for 1/w each.
+      chunk_size: see `nqs.batching.chunked_sum`.
 
     Reference: S. Sorella, Phys. Rev. B 71, 241103 (2005).
     """
@@ -257,19 +231,14 @@ def clip_local_energy(energies: Array, width: float = 5.0) -> Array:
     """Pull outlying local energies to a window about their median.
 
     For gradients only; reported energies are never clipped. Real and imaginary part
-    are clipped apart.
+    are clipped separately.
 
-    Args:
-      energies: (w,) real or complex.
-      width: half-width of the window, in mean absolute deviations from the median.
-
-    Raises:
-      ValueError: if width is not positive.
+    Energies are (w,) real or complex; the width is that of half the window, in mean
+    absolute deviations from the median, positive.
 
     Reference: D. Pfau et al., Phys. Rev. Research 2, 033429 (2020).
     """
-    if not 0 < width < float("inf"):
-        raise ValueError(f"width must be positive, got {width!r}")
+    positive("width", width)
     if jnp.iscomplexobj(energies):
         return jax.lax.complex(
             clip_local_energy(energies.real, width),
@@ -283,8 +252,8 @@ def clip_local_energy(energies: Array, width: float = 5.0) -> Array:
 def median(values: Array, digits: int = 16) -> Array:
     """A median of (w,) real values by counting, to 16^-digits of their range.
 
-    Sorting would gather all walkers on every device; counting only adds up numbers.
-    Each round looks into one sixteenth of the interval that is left.
+    Sorting would gather all walkers on every device. Each round keeps one sixteenth of
+    the interval.
     """
     rungs = jnp.arange(17, dtype=values.dtype) / 16
 
@@ -310,7 +279,7 @@ def energy_info(local_energy: Array, terms: dict[str, Array]) -> dict[str, Array
     if jnp.iscomplexobj(local_energy):
         info["energy_imaginary"] = energy.imag
     means = {name: jnp.mean(term).real for name, term in terms.items()}
-    # a term called energy, as classical models have, must not hide the total
+    # the total is not overwritten by a term called energy, as of classical models
     return info | {f"{k}_term" if k in info else k: v for k, v in means.items()}
 
 
@@ -320,11 +289,7 @@ def strong(leaf: Any) -> Array:
 
 
 def transformation(optimizer: Any) -> optax.GradientTransformationExtraArgs:
-    """The optax transformation of an optimizer, which may be one itself.
-
-    Raises:
-      ValueError: if it is neither.
-    """
+    """The optax transformation of an optimizer, which may be one itself."""
     if hasattr(optimizer, "build"):
         return optimizer.build()
     if isinstance(optimizer, optax.GradientTransformation):

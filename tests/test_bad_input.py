@@ -117,7 +117,7 @@ def refused(monkeypatch, capsys):
         ),
         (["--seed", "-1"], "seed must be an integer >= 0"),
         (["--seed", "4294967296"], "<= 4294967295, got 4294967296"),
-        (["--sampler", "gibbs"], "Gibbs needs an ansatz with a HiddenLayer, such as"),
+        (["--sampler", "gibbs"], "ansatz must have a HiddenLayer, such as"),
         (["--resume"], "directory must be given to resume a run, got None"),
         (["--start-from", "nowhere"], "nowhere/config.json does not exist"),
         (["--start-from", "pyproject.toml"], "cannot read pyproject.toml/config.json"),
@@ -192,10 +192,10 @@ def a_mistake(params, x):
 @pytest.mark.parametrize(
     ("function", "sentence"),
     [
-        (a_number, "Function returned float64[]; it must return LogPsi(sign, logabs)"),
-        (a_pair, "Function returned ("),
-        (a_vector, "a sign of shape (1,) and a logabs of shape ()"),
-        (a_complex_logabs, "a logabs of dtype complex128; it must be real"),
+        (a_number, "must be LogPsi(sign, logabs), both of shape (), got float64[]"),
+        (a_pair, "both of shape (), got ("),
+        (a_vector, "sign='float64[1]', logabs='float64[]'"),
+        (a_complex_logabs, "logabs of Function must be real, got complex128"),
         (a_mistake, "Function cannot be evaluated: dot_general requires"),
     ],
 )

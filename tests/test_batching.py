@@ -50,7 +50,7 @@ def test_chunked_sum_counts_every_walker_once(chunk_size, walkers):
     np.testing.assert_allclose(found["position"], expected, rtol=0, atol=1e-14)
 
 
-def test_chunks_are_no_larger_than_asked(walkers):
+def test_chunks_are_at_most_chunk_size(walkers):
     sizes = []
 
     def total(chunk):
@@ -69,7 +69,7 @@ def test_precision_is_kept(walkers, strict_dtypes):
 
 @pytest.mark.parametrize("chunk_size", [0, -3, 2.5])
 @pytest.mark.parametrize("function", [chunked_map, chunked_sum])
-def test_impossible_chunk_size_is_refused(function, chunk_size, walkers):
+def test_invalid_chunk_size_raises(function, chunk_size, walkers):
     with pytest.raises(ValueError, match=f"chunk_size must be .*got {chunk_size}"):
         function(jnp.sum, walkers["position"], chunk_size)
 

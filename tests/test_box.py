@@ -145,12 +145,12 @@ def test_wave_vectors_of_a_twist_gain_its_phase():
     )
 
 
-def test_no_electrons_have_no_waves():
+def test_zero_particles_have_zero_waves():
     assert box_of("cubic").wave_numbers(0).shape == (0, 3)
     assert box_of("square").wave_vectors(0, (0.1, 0.2)).shape == (0, 2)
 
 
-def test_an_open_shell_names_the_closed_ones():
+def test_error_for_an_open_shell_names_the_nearest_closed_shells():
     with pytest.raises(ValueError) as caught:
         box_of("cubic").wave_numbers(8)
     assert str(caught.value) == (
@@ -188,7 +188,7 @@ def test_reduced_vectors_are_shortest_and_span_the_same_lattice(box):
     assert 2 * box.inradius == pytest.approx(lengths[0], rel=1e-12)
 
 
-def test_a_box_is_a_value():
+def test_boxes_with_equal_cells_are_equal_and_hash_alike():
     assert Box(SKEW.cell) == SKEW
     assert hash(Box(SKEW.cell)) == hash(SKEW)
     stretched = Box.shaped(
@@ -207,13 +207,13 @@ def test_a_box_is_a_value():
         (((1.0, 0.0), (0.0,)), "d lattice vectors of d numbers"),
         (tuple((1.0,) * 4 for _ in range(4)), "d = 1, 2 or 3"),
         (((1.0, 2.0), (2.0, 4.0)), "must span a volume, got .*2.0, 4.0"),
-        (((1.0, 0.0), (0.0, np.nan)), "must span a volume"),
-        (((np.inf, 0.0), (0.0, 1.0)), "must span a volume"),
+        (((1.0, 0.0), (0.0, np.nan)), "cell must be a finite number, got nan"),
+        (((np.inf, 0.0), (0.0, 1.0)), "cell must be a finite number, got inf"),
         (((0.0,),), "must span a volume"),
     ],
 )
-def test_senseless_cells_are_refused(cell, message):
-    with np.errstate(invalid="ignore"), pytest.raises(ValueError, match=message):
+def test_invalid_cells_raise(cell, message):
+    with pytest.raises(ValueError, match=message):
         Box(cell)
 
 
@@ -222,17 +222,17 @@ def test_senseless_cells_are_refused(cell, message):
     [
         ("round", 1.0, 3, "one of cubic, bcc, fcc, got 'round'"),
         ("cubic", 1.0, 2, "one of square, triangular, got 'cubic'"),
-        ("cubic", 0.0, 3, "volume must be positive, got 0.0"),
-        ("cubic", np.inf, 3, "volume must be positive, got inf"),
+        ("cubic", 0.0, 3, "volume must be finite and positive, got 0.0"),
+        ("cubic", np.inf, 3, "volume must be finite and positive, got inf"),
         (SLANTED.cell, 1.0, 3, "cell must be d=3 lattice vectors"),
     ],
 )
-def test_senseless_shapes_are_refused(shape, volume, d, message):
+def test_invalid_shapes_raise(shape, volume, d, message):
     with pytest.raises(ValueError, match=message):
         Box.shaped(shape, volume, d)
 
 
 @pytest.mark.parametrize("twist", [(0.1,), (0.1, 0.2, np.nan), (0.1, 0.2, np.inf)])
-def test_senseless_twists_are_refused(twist):
-    with pytest.raises(ValueError, match="twist must be d=3 numbers"):
+def test_invalid_twists_raise(twist):
+    with pytest.raises(ValueError, match="twist must be"):
         SKEW.wave_numbers(1, twist)

@@ -149,7 +149,7 @@ def test_a_free_energy_needs_a_normalized_ansatz():
     model = ClassicalIsing(RING)
     ansatz = BinaryRBM()
     x = jnp.zeros(7, int)
-    with pytest.raises(ValueError, match="such as RecurrentGRU; BinaryRBM is none"):
+    with pytest.raises(ValueError, match="such as RecurrentGRU, got BinaryRBM"):
         model.terms(ansatz, ansatz.init(jax.random.key(0), x), x)
 
 
@@ -193,29 +193,41 @@ def density_p_value(name, factor):
         for name in SAMPLED
     ],
 )
-def test_last_states_have_boltzmanns_density(name):
+def test_final_walkers_follow_the_boltzmann_distribution(name):
     assert density_p_value(name, 1.0) > 1e-4
     assert density_p_value(name, 1.1) < 1e-4
 
 
-def test_clusters_need_what_attracts():
+def test_cluster_updates_require_attraction():
     with pytest.raises(ValueError, match="positive J"):
         Boltzmann(ClassicalIsing(RING, j=-1.0)).bonds()
     assert isinstance(Boltzmann(ClassicalIsing(RING)), Clusters)
     model = ClassicalIsing(RING)
-    with pytest.raises(ValueError, match="Clusters, such as Boltzmann"):
+    with pytest.raises(ValueError, match="a Clusters, such as Boltzmann"):
         VMC(RecurrentGRU(7), model, Wolff(), FirstOrder())
 
 
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda: ClassicalIsing(RING, 0.0), "temperature must be positive, got 0.0"),
-        (lambda: ClassicalIsing(RING, np.nan), "temperature must be a finite number"),
-        (lambda: ClassicalPotts(RING, levels=1), "levels must be at least 2, got 1"),
-        (lambda: ClassicalIsing(RING).initial_walkers(jax.random.key(0), 0), "least 1"),
+        (
+            lambda: ClassicalIsing(RING, 0.0),
+            "temperature must be finite and positive, got 0.0",
+        ),
+        (
+            lambda: ClassicalIsing(RING, np.nan),
+            "temperature must be finite and positive",
+        ),
+        (
+            lambda: ClassicalPotts(RING, levels=1),
+            "levels must be an integer >= 2, got 1",
+        ),
+        (
+            lambda: ClassicalIsing(RING).initial_walkers(jax.random.key(0), 0),
+            "n_walkers must",
+        ),
     ],
 )
-def test_impossible_models_are_refused(make, message):
+def test_invalid_models_raise(make, message):
     with pytest.raises(ValueError, match=message):
         make()

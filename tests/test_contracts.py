@@ -44,7 +44,7 @@ def started(ansatz, hamiltonian=DOT, sampler=WALK, optimizer=ADAM, **settings):
         (Product((Slater(Spins(1, 3), omega=1.0), FeedForward())), "spins of Slater"),
     ],
 )
-def test_fields_that_differ_are_refused_by_name(ansatz, field):
+def test_error_names_the_field_that_differs(ansatz, field):
     with pytest.raises(ValueError, match=f"{field}.* must equal"):
         started(ansatz)
     started(ansatz, check=False)
@@ -94,7 +94,7 @@ def test_function_that_is_not_periodic_is_refused():
         started(gaussian, gas)
 
 
-def test_another_box_is_refused():
+def test_ansatz_of_another_box_raises():
     gas, other = (
         ElectronGas(Spins(1, 1), rs=1.0, cell=cell) for cell in ("cubic", "bcc")
     )
@@ -158,7 +158,7 @@ def test_parameters_of_lower_precision_raise_a_warning():
         started(Network(nn.Dense(3)), BOSON)
 
 
-def test_plain_function_is_told_how_to_be_an_ansatz():
+def test_error_for_a_plain_function_names_nqs_function():
     with pytest.raises(ValueError, match=r"nqs.Function\(f, initial\)"):
         started(lambda params, x: None, BOSON)
 

@@ -13,7 +13,7 @@ from experiments.command_line.options import Part
 from experiments.fermi_gas import FermiGasOptions
 from hamiltonians import FermiGas
 from hamiltonians.fermi_gas import TWO, PoeschlTeller
-from hamiltonians.references.two_in_a_cube import ground_state
+from hamiltonians.references.two_in_a_cube import energy_of_two
 from nqs.space.spins import Spins
 from nqs.types import Function, LogPsi
 
@@ -29,7 +29,7 @@ def test_the_potential_is_the_sum_over_images(length):
     np.testing.assert_allclose(found, expected, rtol=0, atol=3e-7)
 
 
-def test_it_has_an_infinite_scattering_length_and_its_effective_range():
+def test_potential_has_infinite_scattering_length_and_given_effective_range():
     """u = tanh(mu r) solves u'' = V u; r_e = 2 int (1 - u^2) with u -> 1."""
     mu = 1.7
     potential = PoeschlTeller(mu, 1e3)
@@ -47,7 +47,7 @@ def test_it_has_an_infinite_scattering_length_and_its_effective_range():
     ) == pytest.approx(0.7, rel=1e-7)
 
 
-def test_its_transform_is_the_integral_over_the_cube():
+def test_transform_of_the_potential_is_its_integral_over_the_cube():
     potential = PoeschlTeller(2.0, 5.0)
     axis = np.arange(40) * 5.0 / 40
     grid = np.stack(np.meshgrid(axis, axis, axis), axis=-1)
@@ -66,7 +66,7 @@ def test_its_transform_is_the_integral_over_the_cube():
     "kf_re, expected",
     [(0.8, -0.46895991991262664), (0.4, -0.4390263869137497)],
 )
-def test_two_have_their_exact_energy(kf_re, expected):
+def test_reference_of_two_fermions_is_exact(kf_re, expected):
     """Also -0.43902638 from Luescher's zeta function and the effective range."""
     exact, bound = FermiGas(Spins(1, 1), kf_re).references()
     assert (exact.kind, bound.kind) == ("exact", "upper_bound")
@@ -77,7 +77,7 @@ def test_two_have_their_exact_energy(kf_re, expected):
 @pytest.mark.slow
 def test_the_tabulated_energy_is_that_of_its_plane_waves():
     gas = FermiGas(Spins(1, 1), 0.4)
-    found = ground_state(gas.pair.transform, gas.length_scale, 1.0, 24) / gas.unit
+    found = energy_of_two(gas.pair, 1.0, 24) / gas.unit
     assert found == pytest.approx(TWO[0.4], abs=2e-8)
 
 
@@ -86,7 +86,7 @@ def test_a_range_too_short_for_its_plane_waves_has_no_exact_reference():
     assert bound.kind == "upper_bound"
 
 
-def test_opposite_spins_alone_attract():
+def test_only_opposite_spins_interact():
     gas = FermiGas(Spins(2, 1), 0.8)
     x = jax.random.uniform(jax.random.key(0), (3, 3)) * 2
     flat = Function(lambda params, x: LogPsi(jnp.ones(()), jnp.sum(x) * 0.0))
@@ -140,7 +140,7 @@ def test_energies_are_in_units_of_the_free_gas():
     assert float(terms["potential"]) == pytest.approx(expected, rel=1e-6)
 
 
-def test_four_are_held_against_their_free_energy():
+def test_reference_of_four_fermions_is_a_multiple_of_the_free_energy():
     gas = FermiGas(Spins(2, 2))
     bound, published = gas.references()
     free = (2 * math.pi / gas.length_scale) ** 2 / 1.2
@@ -160,7 +160,7 @@ TINY = FermiGasOptions(
 )
 
 
-def test_a_short_range_is_learned_at_its_own_pace():
+def test_default_learning_rate_depends_on_the_range():
     def rate(kf_re):
         experiment = FermiGasOptions(kf_re=kf_re).experiment()
         return experiment.optimizer.learning_rate
@@ -170,7 +170,7 @@ def test_a_short_range_is_learned_at_its_own_pace():
 
 
 @pytest.mark.slow
-def test_a_run(tmp_path, compiled, without_figures):
+def test_run_reports_energy_and_terms(tmp_path, compiled, without_figures):
     options = dataclasses.replace(TINY, directory=str(tmp_path / "gas"))
     result = options.start()()
     assert set(result["terms"]) == {"kinetic", "potential"}
@@ -191,7 +191,9 @@ def test_a_run(tmp_path, compiled, without_figures):
         ),
     ],
 )
-def test_impossible_options_are_refused_before_anything_runs(tmp_path, fields, message):
+def test_invalid_options_raise_before_the_run_directory_exists(
+    tmp_path, fields, message
+):
     options = dataclasses.replace(TINY, directory=str(tmp_path / "never"), **fields)
     with pytest.raises(ValueError, match=message):
         options.start()

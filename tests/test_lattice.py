@@ -71,7 +71,7 @@ def test_symmetries_form_a_group_that_maps_bonds_to_bonds(lattice, turns, all_of
             assert multiset(g[edges]) == multiset(edges)
 
 
-def test_translations_of_a_torus_take_a_site_everywhere():
+def test_translations_of_a_torus_map_a_site_to_every_site():
     lattice = Lattice((4, 3), "square")
     assert sorted(lattice.translations[:, 5]) == list(range(12))
     np.testing.assert_array_equal(lattice.translations[0], np.arange(12))
@@ -92,13 +92,16 @@ def test_sublattices_are_opposite_across_every_bond():
     "make, message",
     [
         (lambda: Lattice((4,), "kagome"), "chain, square, triangular, got 'kagome'"),
-        (lambda: Lattice((4, 4)), r"tuple of 1 numbers of sites >= 2, got \(4, 4\)"),
-        (lambda: Lattice((4, 1), "square"), r"got \(4, 1\)"),
-        (lambda: Graph(0, ()), "sites >= 1, got 0"),
+        (
+            lambda: Lattice((4, 4)),
+            r"tuple of 1 numbers of sites for a chain lattice, got \(4, 4\)",
+        ),
+        (lambda: Lattice((4, 1), "square"), "extent must be an integer >= 2, got 1"),
+        (lambda: Graph(0, ()), "n must be an integer >= 1, got 0"),
         (lambda: Graph(2, ((0, 2),)), r"sites 0 to 1, got \(0, 2\)"),
         (lambda: Graph(2, ((1, 1),)), "two different sites"),
     ],
 )
-def test_impossible_lattices_are_refused(make, message):
+def test_invalid_lattices_raise(make, message):
     with pytest.raises(ValueError, match=message):
         make()

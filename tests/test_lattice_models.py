@@ -160,7 +160,7 @@ def test_lanczos_finds_the_lowest_eigenvalue(name):
 
 
 @pytest.mark.parametrize("name", ["Heisenberg ring", "J1-J2 ladder"])
-def test_marshall_turn_leaves_the_energies_alone(name):
+def test_marshall_rotation_does_not_change_energies(name):
     model = MODELS[name][0]
     turned = ground_state(model)
     assert np.all(turned.psi > 0) or np.all(turned.psi < 0) or model.n == 8
@@ -178,7 +178,7 @@ def test_free_fermions_have_the_energy_of_the_ring(n, j, field):
     np.testing.assert_allclose(ising_ring(n, j, field), found, rtol=1e-12)
 
 
-def test_signs_of_the_ising_couplings_do_not_matter_on_an_even_ring():
+def test_ising_energy_on_an_even_ring_is_independent_of_signs():
     energies = [
         TransverseFieldIsing(Lattice((6,)), j, h).references()[0].value
         for j in (0.8, -0.8)
@@ -214,10 +214,12 @@ def test_energies_of_the_reference_file():
     assert torus.value == pytest.approx(2 * 36 * -0.678872, rel=1e-9)
 
 
-def test_too_many_configurations_are_left_alone():
+def test_large_lattices_are_not_diagonalized():
     large = TransverseFieldIsing(Lattice((6, 6), "square"))
     assert large.references() == ()
-    with pytest.raises(ValueError, match=r"2\^36 configurations are too many"):
+    with pytest.raises(
+        ValueError, match=r"configurations must be at most 2097152, got 2\^36"
+    ):
         ground_state(large)
 
 
@@ -237,13 +239,13 @@ def test_walkers_are_drawn_from_all_allowed_levels():
     [
         (lambda: TransverseFieldIsing(RING, field=np.inf), "field must be a finite"),
         (lambda: Heisenberg(TRIANGLES, marshall=True), "requires a bipartite lattice"),
-        (lambda: Heisenberg(RING, n_down=5), "n_down must be 0 to 4, got 5"),
+        (lambda: Heisenberg(RING, n_down=5), "n_down must be .* <= 4, got 5"),
         (lambda: J1J2(RING, j2="1"), "j2 must be a finite number, got '1'"),
-        (lambda: Potts(RING, levels=1), "levels must be at least 2, got 1"),
-        (lambda: Potts(RING).initial_walkers(jax.random.key(0), 0), "at least 1"),
+        (lambda: Potts(RING, levels=1), "levels must be an integer >= 2, got 1"),
+        (lambda: Potts(RING).initial_walkers(jax.random.key(0), 0), "n_walkers must"),
         (lambda: heisenberg_ring(5), "n must be even, got 5"),
     ],
 )
-def test_impossible_models_are_refused(make, message):
+def test_invalid_models_raise(make, message):
     with pytest.raises(ValueError, match=message):
         make()

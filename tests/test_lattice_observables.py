@@ -52,7 +52,7 @@ def test_structure_factor_is_its_double_sum(lattice, levels):
     assert found.shape == observable.grid.shape[: found.ndim]
 
 
-def test_structure_factor_shows_the_order():
+def test_structure_factor_peaks_at_the_ordering_wave_vector():
     chain = SiteStructureFactor(CHAIN)
     assert chain.grid[-1] == 1 and len(chain.axes) == 1
     np.testing.assert_allclose(measured(chain, np.zeros(6, int)), [6, 0, 0, 0])
@@ -74,6 +74,6 @@ def test_structure_factor_shows_the_order():
         (lambda: SiteStructureFactor(CHAIN, 1), "levels .* got 1"),
     ],
 )
-def test_impossible_settings_are_refused(make, message):
+def test_invalid_settings_raise(make, message):
     with pytest.raises(ValueError, match=message):
         make()

@@ -130,14 +130,17 @@ def test_options_choose_lattice_and_parts():
         ),
         (
             IsingOptions(sampler=Part("direct")),
-            "Direct needs an ansatz with a DirectSampling",
+            "ansatz must have a DirectSampling",
         ),
         (HeisenbergOptions(length=(5,), marshall=True), "requires a bipartite lattice"),
         (
             ClassicalIsingOptions(sampler=Part("wolff")),
-            "Wolff needs an ansatz with a Clusters",
+            "ansatz must have a Clusters",
         ),
-        (ClassicalIsingOptions(temperature=(-1.0,)), "temperature must be positive"),
+        (
+            ClassicalIsingOptions(temperature=(-1.0,)),
+            "temperature must be finite and positive",
+        ),
     ],
 )
 def test_mistakes_are_explained(options, message):

@@ -34,7 +34,7 @@ def test_a_periodic_gaussian_is_the_sum_over_images(length):
     np.testing.assert_allclose(gaussian(jnp.asarray(r)), expected, rtol=0, atol=1e-9)
 
 
-def test_its_transform_is_the_integral_over_the_cube():
+def test_transform_of_a_gaussian_is_its_integral_over_the_cube():
     gaussian = PeriodicGaussian(-2.0, 1.8, 5.0)
     axis = np.arange(24) * 5.0 / 24
     grid = np.stack(np.meshgrid(axis, axis, axis), axis=-1)
@@ -53,7 +53,7 @@ def test_the_force_is_30_mev_deep():
 
 
 @pytest.mark.parametrize("density", HARTREE_FOCK)
-def test_plane_waves_have_the_energies_of_the_table(density):
+def test_hartree_fock_energies_equal_tabulated_values(density):
     found = NeutronMatter(Spins(7, 7), density).hartree_fock_terms
     assert [term / 14 for term in found.values()] == pytest.approx(
         HARTREE_FOCK[density], rel=2e-8
@@ -89,7 +89,7 @@ def test_a_cube_too_large_for_its_plane_waves_has_no_exact_reference():
 
 
 @pytest.mark.parametrize("three_body", [True, False])
-def test_fourteen_are_held_against_coupled_cluster(three_body):
+def test_fourteen_neutrons_have_a_coupled_cluster_estimate(three_body):
     matter = NeutronMatter(Spins(7, 7), 0.04, three_body)
     bound, estimate = matter.references()
     assert (bound.kind, estimate.kind) == ("upper_bound", "estimate")
@@ -108,7 +108,7 @@ def test_fourteen_are_held_against_coupled_cluster(three_body):
         (0.08, None, 8.4936099741),
     ],
 )
-def test_references_from_elsewhere(density, four, fourteen):
+def test_published_references_of_four_and_fourteen_neutrons(density, four, fourteen):
     def values(n):
         references = NeutronMatter(Spins(n, n), density, three_body=False).references()
         return [known.value for known in references]
@@ -187,12 +187,12 @@ def test_the_force_on_spins_is_that_of_pauli_matrices(n_up, n_down):
     )
 
 
-def test_equal_spins_feel_no_force():
+def test_two_body_energy_of_equal_spins_vanishes():
     matter, psi, x = antisymmetric(3, 0)
     assert float(matter.terms(log_psi(psi), {}, x)["two_body"]) == 0
 
 
-def test_three_neutrons_repel_as_the_sum_over_triples_says():
+def test_three_body_energy_is_the_sum_over_triples():
     matter = NeutronMatter(Spins(3, 2), 0.05)
     x = np.random.default_rng(0).uniform(0, matter.length_scale, (5, 3))
     t = lambda i, j: float(matter.triple(jnp.asarray(x[i] - x[j])))  # noqa: E731
@@ -204,7 +204,7 @@ def test_three_neutrons_repel_as_the_sum_over_triples_says():
     assert found == pytest.approx(expected, rel=1e-12)
 
 
-def test_the_force_of_three_can_be_left_out():
+def test_three_body_false_omits_the_term():
     for three_body in (True, False):
         found = NeutronMatter(Spins(7, 7), 0.04, three_body).hartree_fock_terms
         assert ("three_body" in found) == three_body
@@ -218,7 +218,7 @@ def test_the_force_of_three_can_be_left_out():
         pytest.param(0.08, 160, marks=pytest.mark.slow),
     ],
 )
-def test_plane_waves_are_sampled_as_they_are_known(density, steps):
+def test_sampled_plane_waves_have_their_hartree_fock_energies(density, steps):
     matter = NeutronMatter(Spins(7, 7), density)
     ansatz = PlaneWaveSlater(matter.spins, matter.box)
     walkers = matter.initial_walkers(jax.random.key(0), 128)
@@ -268,6 +268,6 @@ def test_triplets_have_spin_one():
         ({"r3": 1.2}, "r3 must be one of 1.0, 1.1, 1.5, 2.0, got 1.2"),
     ],
 )
-def test_impossible_matter_is_refused(fields, message):
+def test_invalid_fields_of_neutron_matter_raise(fields, message):
     with pytest.raises(ValueError, match=message):
         NeutronMatter(**{"spins": Spins(1, 1), "density": 0.1} | fields)

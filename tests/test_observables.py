@@ -85,7 +85,7 @@ def test_each_particle_is_counted_in_its_own_bin():
     np.testing.assert_allclose(found, [2, 0, 0, 1], atol=1e-12)  # two are outside
 
 
-def test_broken_positions_are_in_no_bin():
+def test_positions_that_are_nan_are_in_no_bin():
     x = np.array([[np.nan], [np.inf], [-np.inf], [0.1]])
     density = RadialDensity(r_max=2.0, n_bins=4)
     found = averaged(density, x[None]) @ shells(density, 1)
@@ -111,7 +111,9 @@ def flat(params, x):
 
 
 @pytest.mark.parametrize("observable", OBSERVABLES, ids=lambda o: o.name)
-def test_observable_keeps_its_promises(observable, strict_dtypes):
+def test_observable_has_the_shape_of_its_grid_and_the_dtype_of_positions(
+    observable, strict_dtypes
+):
     for dtype in (jnp.float32, jnp.float64):
         value = jax.eval_shape(
             lambda x: observable(Function(flat), {}, x),
@@ -165,7 +167,7 @@ def test_observables_have_different_names():
         ),
     ],
 )
-def test_impossible_settings_are_refused(part, setting, message):
+def test_invalid_settings_raise(part, setting, message):
     with pytest.raises(ValueError, match=message):
         part(**setting)
 
@@ -206,7 +208,7 @@ def test_density_map_of_the_oscillator_is_its_gaussian(d):
     np.testing.assert_allclose(found, exact, rtol=0.2)  # straight within a bin
 
 
-def test_the_density_map_counts_who_is_inside_where_he_is():
+def test_density_map_counts_particles_inside_the_window():
     density = Density(extent=2.0, d=2, n_bins=4)
     x = [[0.1, -1.9], [1.5, 0.5], [1.9, 0.9], [2.1, 0.0], [0.0, -9e30], [np.nan, 0.0]]
     found = averaged(density, np.array(x)[None])
@@ -218,7 +220,7 @@ def test_the_density_map_counts_who_is_inside_where_he_is():
     np.testing.assert_array_equal(line.grid, [-1.5, -0.5, 0.5, 1.5])
     found = averaged(line, np.array([[[-1.1], [0.0], [2.0], [np.inf]]]))
     np.testing.assert_array_equal(found, [1, 0, 1, 0])
-    with pytest.raises(ValueError, match=r"d=2 does not fit positions \(4, 1\)"):
+    with pytest.raises(ValueError, match=r"x must have shape \(n, 2\), got \(4, 1\)"):
         density(None, {}, jnp.zeros((4, 1)))
 
 
@@ -235,7 +237,7 @@ def test_pair_correlation_of_two_free_bosons_is_a_gaussian(d):
     np.testing.assert_allclose(found[1:6], exact[1:6], rtol=0.12)
 
 
-def test_pairs_are_told_apart_by_their_spins():
+def test_pairs_of_equal_and_opposite_spins_have_separate_rows():
     x = np.array([[0.0, 0.0], [1.5, 0.0], [0.0, 2.5], [0.0, -0.5]])
     # distances: 12 1.5, 13 2.5, 14 0.5, 23 2.9, 24 1.6, 34 3.0
     counted = {
@@ -255,7 +257,7 @@ def test_pairs_are_told_apart_by_their_spins():
         PairCorrelation(4.0, Spins(5))(None, {}, jnp.asarray(x))
 
 
-def test_equal_spins_avoid_each_other():
+def test_pairs_of_equal_spins_vanish_at_contact():
     """Two spins up in one dimension: |psi|^2 ~ (x_1 - x_2)^2 exp(-omega r^2 / 2)."""
     rng = np.random.default_rng(6)
     n_walkers, omega = 20000, 0.7
@@ -351,6 +353,6 @@ def test_spin_squared_of_a_mixture_is_its_mean(up, down, expected):
     assert abs(np.mean(weights * found) - expected) < 4 * error < 0.3
 
 
-def test_spins_of_other_numbers_are_refused():
+def test_spins_that_do_not_add_up_to_n_raise():
     with pytest.raises(ValueError, match="spins must add up to n=2"):
         SpinSquared(Spins(3))(Function(even), {}, jnp.zeros((2, 1)))

@@ -119,7 +119,7 @@ def test_pair_distribution_of_free_fermions_is_their_exchange_hole(up, down):
     assert len(pairs.curves) == (3 if down else 1)
 
 
-def test_equal_spins_without_correlation_lack_only_the_particle_itself():
+def test_uncorrelated_equal_spins_have_g_of_one_minus_one_over_n():
     found = measured(
         PairDistribution(SKEW, Spins(3, 2), n_bins=5), uniform(SKEW, 5, 20000)
     )
@@ -151,7 +151,7 @@ def test_every_pair_is_counted_at_its_nearest_image(box):
         np.testing.assert_allclose(found, g, atol=1e-12)
 
 
-def test_only_rows_of_pairs_that_exist_are_there():
+def test_rows_are_those_of_pairs_that_exist():
     x = uniform(CUBE, 2, 1)
     for up, down, curves in [
         (2, 0, ("equal spins",)),
@@ -215,7 +215,7 @@ def test_structure_factor_is_the_mean_over_all_vectors_of_a_shell(box):
 
 @pytest.mark.parametrize("twist", [None, (0.3, -0.2), (2.3, -3.6)])
 @pytest.mark.parametrize("cell", [((1.0, 0.0), (0.0, 1.0)), ((1.0, 0.0), (3.4, 1.1))])
-def test_no_shell_is_missed(cell, twist):
+def test_lowest_shells_equal_brute_force(cell, twist):
     box, shift = Box(cell), np.zeros(2) if twist is None else np.asarray(twist)
     shells = shells_of(box, 25, twist)
     lengths = [np.linalg.norm((m[0] + shift) @ box.reciprocal) for m in shells]
@@ -355,7 +355,9 @@ OBSERVABLES = [*OF_SPINS, OneBodyDensity(CUBE, n_bins=5)]
 
 
 @pytest.mark.parametrize("observable", OBSERVABLES, ids=lambda o: o.name)
-def test_observable_keeps_its_promises(observable, strict_dtypes):
+def test_observable_has_the_shape_of_its_grid_and_the_dtype_of_positions(
+    observable, strict_dtypes
+):
     flat = Function(
         lambda params, x: LogPsi(jnp.ones((), x.dtype), jnp.zeros((), x.dtype))
     )
@@ -372,11 +374,11 @@ def test_observable_keeps_its_promises(observable, strict_dtypes):
 
 
 @pytest.mark.parametrize("observable", OF_SPINS, ids=lambda o: o.name)
-def test_positions_of_other_systems_are_refused(observable):
-    message = r"Spins\(up=2, down=1\) in d=3 does not fit positions \(4, 3\)"
+def test_positions_of_wrong_shape_raise(observable):
+    message = r"x must have shape \(3, 3\), got \(4, 3\)"
     with pytest.raises(ValueError, match=message):
         observable(None, {}, jnp.zeros((4, 3)))
-    with pytest.raises(ValueError, match=r"does not fit positions \(3, 2\)"):
+    with pytest.raises(ValueError, match=r"x must have shape .* got \(3, 2\)"):
         observable(None, {}, jnp.zeros((3, 2)))
 
 
@@ -391,11 +393,11 @@ def test_positions_of_other_systems_are_refused(observable):
         (MomentumDistribution, (Spins(1), None, 2.0), "n_shells must be .* got 2.0"),
     ],
 )
-def test_impossible_settings_are_refused(part, values, message):
+def test_invalid_settings_raise(part, values, message):
     with pytest.raises(ValueError, match=message):
         part(CUBE, *values)
 
 
-def test_a_density_needs_bins():
+def test_density_without_bins_raises():
     with pytest.raises(ValueError, match="n_bins must be an integer >= 1, got 0"):
         OneBodyDensity(CUBE, 0)

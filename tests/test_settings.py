@@ -168,7 +168,7 @@ def test_vmc_and_evaluation_have_the_settings_of_the_experiment():
         ({"checkpoint_every": math.nan}, "checkpoint_every must be finite"),
         ({"observe_every": 0}, "observe_every must be an integer >= 1"),
         ({"seed": 2**32}, "seed must be an integer >= 0 and <= 4294967295"),
-        ({"sampler": Gibbs()}, "Gibbs needs an ansatz with a HiddenLayer"),
+        ({"sampler": Gibbs()}, "ansatz must have a HiddenLayer, .* for Gibbs"),
     ],
 )
 def test_an_experiment_that_cannot_run_is_refused(changes, message):

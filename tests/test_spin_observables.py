@@ -27,7 +27,7 @@ def pair_state(even):
 
 
 @pytest.mark.parametrize("even, spin", [(True, 0), (False, 2)])
-def test_two_particles_are_a_singlet_or_a_triplet(even, spin):
+def test_even_psi_of_two_is_a_singlet_and_odd_psi_a_triplet(even, spin):
     ansatz = pair_state(even)
     x = jax.random.uniform(jax.random.key(0), (2, 3)) * CUBE.vectors[0, 0]
     assert float(SpinSquared(Spins(1, 1))(ansatz, {}, x)) == pytest.approx(
@@ -41,7 +41,7 @@ def test_two_particles_are_a_singlet_or_a_triplet(even, spin):
     np.testing.assert_allclose(all_of_them, pairs[0] / 2, rtol=1e-12)
 
 
-def test_singlets_and_triplets_are_all_pairs():
+def test_singlet_and_triplet_pairs_sum_to_all_pairs():
     ansatz = PlaneWaveSlater(Spins(7, 1), CUBE)
     x = jax.random.uniform(jax.random.key(1), (8, 3)) * CUBE.vectors[0, 0]
     found = SpinPairDistribution(CUBE, Spins(7, 1), 6)(ansatz, {}, x)
@@ -61,6 +61,6 @@ def test_equal_spins_are_triplets():
 
 
 @pytest.mark.parametrize("bins", [0, 1.5])
-def test_bins_are_checked(bins):
+def test_invalid_number_of_bins_raises(bins):
     with pytest.raises(ValueError, match="n_bins must be an integer >= 1"):
         SpinPairDistribution(CUBE, Spins(1, 1), bins)

@@ -18,7 +18,7 @@ from tests.chi_square import p_value
 
 
 @pytest.mark.parametrize("spins", [*itertools.permutations([0, 0, 1, 1])][::5])
-def test_the_sign_is_that_of_the_permutation(spins):
+def test_sign_of_sorting_is_that_of_the_permutation(spins):
     positions = np.arange(4.0)[:, None] + np.zeros((4, 3))
     order = np.argsort(spins, kind="stable")
     matrix = np.eye(4)[order]
@@ -33,7 +33,7 @@ def test_the_sign_is_that_of_the_permutation(spins):
     "n_up, n_down",
     [*(pytest.param(n, 1, marks=pytest.mark.slow) for n in (1, 2)), (2, 2)],
 )
-def test_both_routes_give_the_same_energies(n_up, n_down):
+def test_explicit_and_labeled_spins_give_equal_energies(n_up, n_down):
     matter = NeutronMatter(Spins(n_up, n_down), 0.02)
     explicit = NeutronMatter(Spins(n_up, n_down), 0.02, spin_explicit=True)
     ansatz = SingletBackflow(matter.spins, matter.box, True, 1, 4, 2)
@@ -56,7 +56,7 @@ def test_both_routes_give_the_same_energies(n_up, n_down):
         np.testing.assert_allclose(named[name], expected, rtol=1e-10)
 
 
-def test_spins_are_sampled_with_their_weights():
+def test_spins_are_sampled_from_psi_squared():
     """|psi|^2 of an arrangement of spins, whatever the positions."""
 
     def psi(params, x):
@@ -84,7 +84,7 @@ def test_spins_are_sampled_with_their_weights():
     assert abs(np.var(walkers.positions) - 0.5) < 0.03
 
 
-def test_training_takes_them_as_any_other_configuration():
+def test_training_runs_with_explicit_spins():
     matter = NeutronMatter(Spins(1, 1), 0.005, spin_explicit=True)
     ansatz = SpinExplicit(SingletBackflow(matter.spins, matter.box, True, 1, 4, 2))
     sampler = Metropolis(2, 1.0, SpinsAndPositions())

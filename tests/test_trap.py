@@ -185,7 +185,7 @@ def test_bosons_on_springs_have_no_variance(n, kappa, strict_dtypes):
     assert_eigenstate(trap, log_psi, reference.value)
 
 
-def test_local_energy_of_a_trial_state_varies():
+def test_local_energy_of_a_state_that_is_not_an_eigenstate_varies():
     trap = HarmonicTrap(n=2, d=2, interaction=Coulomb(), spins=Spins(1, 1))
     energies = local_energies(
         trap, lambda x: LogPsi(jnp.ones((), x.dtype), gaussian(trap.omegas, x))
@@ -278,7 +278,7 @@ def test_shells_of_an_anisotropic_trap_fill_along_the_soft_axis():
     assert energy_of(7, 3, (1.0, 1.0, 2.82843)) == pytest.approx(7 * (1 + 2.82843 / 2))
 
 
-def test_oscillator_levels_stand_in_order_of_energy():
+def test_oscillator_levels_are_ordered_by_energy():
     assert oscillator_levels(4, (1.0, 1.0)) == [(0, 0), (0, 1), (1, 0), (0, 2)]
     # 3 * 0.1 is not 0.3 in floating point, yet the levels are degenerate
     assert oscillator_levels(5, (0.1, 0.3))[3:] == [(0, 1), (3, 0)]
@@ -395,7 +395,7 @@ def test_any_pair_potential_has_a_reference_for_two_particles():
         (3, lambda r: np.full_like(r, np.nan)),
     ],
 )
-def test_no_reference_rather_than_a_wrong_one(d, potential):
+def test_potentials_beyond_the_basis_have_no_reference(d, potential):
     assert HarmonicTrap(2, d, 1.0, potential).references() == ()
 
 
@@ -452,7 +452,7 @@ def test_first_walkers_can_be_compiled():
     np.testing.assert_allclose(compiled, trap.initial_walkers(jax.random.key(0), 4))
 
 
-def test_a_trap_is_its_own_configuration():
+def test_traps_with_equal_fields_are_equal_and_hash_alike():
     trap = HarmonicTrap(6, 2, 0.28, Coulomb(), Spins(3, 3))
     assert trap == HarmonicTrap(
         n=6, d=2, omega=0.28, interaction=Coulomb(), spins=Spins(3, 3)
@@ -480,19 +480,19 @@ def test_a_trap_is_its_own_configuration():
         (dict(n=2, spins=1), "spins must be Spins.up, down., got 1"),
         (dict(n=2, interaction=1.0), "function of distance such as Coulomb.*got 1.0"),
         (dict(n=2, interaction=Coulomb), "function of distance .*got <class"),
-        (dict(n=2, d=1, interaction=Coulomb()), "Coulomb needs d = 2 or 3, got d=1"),
-        (dict(n=2, interaction=InverseSquare(2.0)), "on a line, d = 1, got d=2"),
+        (dict(n=2, d=1, interaction=Coulomb()), "d must be 2 or 3 for Coulomb.* got 1"),
+        (dict(n=2, interaction=InverseSquare(2.0)), "d must be 1 for Inverse.* got 2"),
         (
             dict(n=4, interaction=HarmonicPairs(-0.25)),
-            "omega.2 . n kappa > 0 .* got 0 from kappa=-0.25",
+            "omega.2 . n kappa must be positive .* got 0 from kappa=-0.25",
         ),
         (
             dict(n=4, omega=(1.0, 0.5), interaction=HarmonicPairs(-0.1)),
-            "omega.2 . n kappa > 0 .* got -0.15",
+            "n kappa must be positive .* got -0.15",
         ),
     ],
 )
-def test_senseless_traps_are_refused(fields, message):
+def test_invalid_fields_of_a_trap_raise(fields, message):
     with pytest.raises(ValueError, match=message):
         HarmonicTrap(**fields)
 
@@ -503,20 +503,20 @@ def test_senseless_traps_are_refused(fields, message):
         (lambda: Coulomb(np.nan), "strength must be a finite number, got nan"),
         (lambda: Gaussian(np.inf, 1.0), "strength must be a finite number, got inf"),
         (lambda: Gaussian("1", 1.0), "strength must be a finite number, got '1'"),
-        (lambda: Gaussian(1.0, 0.0), "width must be positive, got 0.0"),
-        (lambda: Gaussian(1.0, np.nan), "width must be a finite number, got nan"),
+        (lambda: Gaussian(1.0, 0.0), "width must be finite and positive, got 0.0"),
+        (lambda: Gaussian(1.0, np.nan), "width must be finite and positive, got nan"),
         (lambda: InverseSquare(0.5), "exponent must be at least 1.* got 0.5"),
         (lambda: InverseSquare(np.nan), "exponent must be a finite number, got nan"),
         (lambda: HarmonicPairs(np.inf), "kappa must be a finite number, got inf"),
     ],
 )
-def test_senseless_pair_potentials_are_refused(potential, message):
+def test_invalid_parameters_of_a_pair_potential_raise(potential, message):
     with pytest.raises(ValueError, match=message):
         potential()
 
 
-def test_at_least_one_walker_is_needed():
-    with pytest.raises(ValueError, match="n_walkers must be at least 1, got 0"):
+def test_zero_walkers_raise():
+    with pytest.raises(ValueError, match="n_walkers must be an integer >= 1, got 0"):
         HarmonicTrap(2).initial_walkers(jax.random.key(0), 0)
 
 

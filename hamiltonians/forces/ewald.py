@@ -11,8 +11,8 @@ V the potential of a unit charge, its images and its background is
 
     v(G) = (2 pi / V) erfc(G / 2 alpha) / G,          c = 2 sqrt(pi) / (alpha V)
 
-(D. E. Parry, Surf. Sci. 49, 433 (1975)). A charge feels its own images by the Madelung
-constant xi, psi without the 1/r of R = 0: n charges have the energy
+(D. E. Parry, Surf. Sci. 49, 433 (1975)). The Madelung constant xi is the potential of a
+charge's own images, psi without the 1/r of R = 0: n charges have the energy
 
     sum_{i<j} psi(r_i - r_j) + n xi / 2.
 """
@@ -28,6 +28,7 @@ from jax import Array
 from jax.scipy.special import erfc
 from scipy import special
 
+from nqs.checks import positive, require, whole
 from nqs.space.box import Box, reduced
 
 
@@ -37,12 +38,13 @@ class Ewald:
 
     Attributes:
       box: the periodic cell.
-      splitting: alpha, 1/length; None for a choice by which both sums cost little. The
-        energy does not depend on it.
+      splitting: alpha, 1/length, on which the energy does not depend; None for one by
+        which both sums are fast.
       accuracy: exp(-s^2) at which both sums end, images at s/alpha, waves at 2 s alpha.
 
     Raises:
-      ValueError: if the box is a line, or a number is out of range.
+      ValueError: if the box is a line, the splitting is not positive or the accuracy is
+        not within 0 and 1.
     """
 
     box: Box
@@ -50,14 +52,9 @@ class Ewald:
     accuracy: float = 1e-11
 
     def __post_init__(self):
-        if self.box.d not in (2, 3):
-            raise ValueError(
-                f"box must have 2 or 3 dimensions for 1/r charges, got d={self.box.d}"
-            )
-        if self.splitting is not None and not 0 < self.splitting < math.inf:
-            raise ValueError(
-                f"splitting must be positive or None, got {self.splitting!r}"
-            )
+        whole("box.d", self.box.d, 2, 3)
+        if self.splitting is not None:
+            require(self, positive, "splitting")
         if not 0 < self.accuracy < 1:
             raise ValueError(f"accuracy must be within 0 and 1, got {self.accuracy!r}")
 
@@ -65,9 +62,8 @@ class Ewald:
     def alpha(self) -> float:
         """The splitting, 1/length.
 
-        By default images end at L / sqrt(2), L^d the volume: in a cube each pair then
-        meets its nearest image and at most six more. Measured on a CPU within a fifth
-        of the best for 14 charges, where longer is better, and for 54.
+        By default images end at L / sqrt(2), L^d the volume: in a cube these are the
+        nearest image and at most six more.
         """
         if self.splitting is not None:
             return self.splitting
@@ -127,7 +123,7 @@ class Ewald:
             self._long_range(np.linalg.norm(across[:, None] + sign * along, axis=-1))
             for sign in (1, -1)
         )
-        minus[:, 0] = 0  # is plus
+        minus[:, 0] = 0  # counted in plus
         minus[np.all(columns == 0, axis=1)] = 0  # -G of plus
         return plus, minus
 
@@ -155,9 +151,8 @@ class Ewald:
     @cached_property
     def _own_images(self) -> float:
         """The short part of xi, less the long part of the charge itself."""
-        distances = np.linalg.norm(
-            _lattice(self._cell.vectors, self._reach / self.alpha)[1:], axis=1
-        )
+        images = _lattice(self._cell.vectors, self._reach / self.alpha)[1:]
+        distances = np.linalg.norm(images, axis=1)
         short = np.sum(special.erfc(self.alpha * distances) / distances)
         return float(short - 2 * self.alpha / math.sqrt(math.pi))
 
@@ -170,7 +165,7 @@ class Ewald:
     def energy(self, x: Array) -> Array:
         """Coulomb energy () of unit charges at x (n, d), 1/length."""
         n = x.shape[0]
-        # Waves of i = j in |S|^2 are those of n xi / 2.
+        # the waves of n xi / 2 are those of i = j in |S|^2
         constant = n * self._own_images / 2 - n**2 * self._background / 2
         return self._short(x) + self._long(x) + jnp.asarray(constant, x.dtype)
 
@@ -181,7 +176,7 @@ class Ewald:
         inverse = jnp.asarray(np.linalg.inv(basis), x.dtype)
         r = x[i] - x[j]  # (pairs, d)
         r = r - jnp.round(r @ inverse) @ jnp.asarray(basis, x.dtype)
-        # One axis at a time: a sum over the last axis is 1.5 times slower.
+        # one axis at a time, 1.5 times faster than a sum over the last axis
         images = jnp.asarray(self.images, x.dtype)[None, :, :]
         squares = (r[:, None, 0] + images[:, :, 0]) ** 2  # (pairs, images)
         for axis in range(1, self.box.d):
@@ -195,11 +190,8 @@ class Ewald:
 
         A wave is a product over axes, so that S(G) is a matrix product over particles.
         """
-        inverse = jnp.asarray(np.linalg.inv(self._cell.vectors), x.dtype)
-        fractions = x @ inverse
-        fractions = fractions - jnp.round(
-            fractions
-        )  # far from the origin few digits are left
+        fractions = x @ jnp.asarray(np.linalg.inv(self._cell.vectors), x.dtype)
+        fractions = fractions - jnp.round(fractions)  # multiples keep more digits so
         cos, sin = _multiples(2 * math.pi * fractions, max(self._tops))
         column = _product(cos, sin, self._columns)  # (n, k) twice
         top = self._tops[-1] + 1
@@ -250,8 +242,7 @@ def _lattice(basis: np.ndarray, cutoff: float) -> np.ndarray:
 def _distance_to_cell(points: np.ndarray, basis: np.ndarray) -> np.ndarray:
     """Distances (m,) from the cell of the basis about the origin.
 
-    The nearest point of the cell has fractions within -1/2 and 1/2, found one by one
-    until they settle: quick for short vectors, whose angles are wide.
+    The fractions of the nearest point, within -1/2 and 1/2, are improved one by one.
     """
     fractions = np.zeros_like(points)
     for _ in range(100):

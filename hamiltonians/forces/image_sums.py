@@ -19,19 +19,14 @@ class PeriodicGaussian:
     """height exp(-r^2 / range^2), summed over all images in a cube.
 
     The sum over images of a cube is a product of sums over those of a line.
-
-    Attributes:
-      height: MeV for a potential.
-      range: fm.
-      length: edge of the cube, fm.
     """
 
     height: float
     range: float
-    length: float
+    length: float  # edge of the cube
 
     def __call__(self, difference: Array) -> Array:
-        """Values (...) at differences (..., 3), fm."""
+        """Values (...) at differences (..., 3)."""
         n = math.ceil(NEGLIGIBLE_GAUSSIAN * self.range / self.length - 0.5)
         nearest = difference - self.length * jnp.round(difference / self.length)
         images = [
@@ -42,7 +37,7 @@ class PeriodicGaussian:
         return self.height * axes[..., 0] * axes[..., 1] * axes[..., 2]
 
     def transform(self, k: np.ndarray) -> np.ndarray:
-        """The integral of exp(-i k . r) times it over the cube, for k (..., 3)."""
+        """Fourier transform (...) over the cube at k (..., 3)."""
         square = np.sum(np.square(k), axis=-1) * self.range**2
         volume = math.pi**1.5 * self.range**3
         return self.height * volume * np.exp(-square / 4)
@@ -50,15 +45,10 @@ class PeriodicGaussian:
 
 @dataclasses.dataclass(frozen=True)
 class PoeschlTeller:
-    """-2 mu^2 / cosh^2(mu r), summed over all images in a cube.
+    """-2 mu^2 / cosh^2(mu r), summed over all images in a cube."""
 
-    Attributes:
-      mu: inverse range, two over the effective range.
-      length: edge of the cube.
-    """
-
-    mu: float
-    length: float
+    mu: float  # inverse range, two over the effective range
+    length: float  # edge of the cube
 
     def __call__(self, difference: Array) -> Array:
         """Values (...) at differences (..., 3)."""
@@ -71,7 +61,7 @@ class PoeschlTeller:
         return -2 * self.mu**2 * jnp.sum(1 / jnp.cosh(self.mu * r) ** 2, axis=-1)
 
     def transform(self, k: np.ndarray) -> np.ndarray:
-        """The integral of exp(-i k . r) times it over the cube, for k (..., 3).
+        """Fourier transform (...) over the cube at k (..., 3).
 
         -(2 pi^3 / mu) (y coth y - 1) / (y sinh y) with y = pi |k| / 2 mu, from the
         integral of cos(k r) / cosh^2(mu r) over a line.

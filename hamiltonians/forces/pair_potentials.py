@@ -1,32 +1,25 @@
 """Pair potentials: the energy V(r) of two particles a distance r apart.
 
-Each is called with distances of any shape, in bohr, and gives energies of that shape,
-in hartree. A pair potential of one's own is any function that does the same. `degree`
-is k where V(s r) = s^k V(r), for the virial theorem.
+A pair potential is any function from distances of any shape, bohr, to energies of the
+same shape, hartree. `degree` is k where V(s r) = s^k V(r), for the virial theorem. The
+potentials here raise a ValueError for a parameter that is not finite.
 """
 
 import dataclasses
 import math
-import numbers
 
 import jax.numpy as jnp
 from jax import Array
 
-
-def _require_finite(name: str, value: float) -> None:
-    if not (isinstance(value, numbers.Real) and math.isfinite(value)):
-        raise ValueError(f"{name} must be a finite number, got {value!r}")
+from nqs.checks import finite, positive, require
 
 
 @dataclasses.dataclass(frozen=True)
 class Coulomb:
-    """V(r) = strength / r, between equal charges; attraction if negative.
+    """V(r) = strength / r.
 
     Attributes:
-      strength: in hartree bohr; 1 between electrons in atomic units.
-
-    Raises:
-      ValueError: if strength is not finite.
+      strength: hartree bohr; 1 between electrons, negative for attraction.
     """
 
     strength: float = 1.0
@@ -34,10 +27,10 @@ class Coulomb:
     degree = -1
 
     def __post_init__(self):
-        _require_finite("strength", self.strength)
+        require(self, finite, "strength")
 
     def __call__(self, r: Array) -> Array:
-        """Energies in hartree of pairs at distances r in bohr, of the same shape."""
+        """Energies (...) at distances r (...)."""
         return self.strength / r
 
 
@@ -49,11 +42,8 @@ class Gaussian:
     contact interaction strength * delta(x) as the width goes to zero.
 
     Attributes:
-      strength: in hartree bohr; negative attracts.
-      width: standard deviation, bohr.
-
-    Raises:
-      ValueError: if strength is not finite, or width not finite and positive.
+      strength: hartree bohr; negative for attraction.
+      width: standard deviation, bohr, positive.
 
     Reference: J. W. T. Keeble et al., arXiv:2304.04725, their V_0 and sigma_0.
     """
@@ -62,13 +52,11 @@ class Gaussian:
     width: float
 
     def __post_init__(self):
-        _require_finite("strength", self.strength)
-        _require_finite("width", self.width)
-        if self.width <= 0:
-            raise ValueError(f"width must be positive, got {self.width!r}")
+        require(self, finite, "strength")
+        require(self, positive, "width")
 
     def __call__(self, r: Array) -> Array:
-        """Energies in hartree of pairs at distances r in bohr, of the same shape."""
+        """Energies (...) at distances r (...)."""
         height = self.strength / (math.sqrt(2 * math.pi) * self.width)
         return height * jnp.exp(-((r / self.width) ** 2) / 2)
 
@@ -77,14 +65,11 @@ class Gaussian:
 class InverseSquare:
     """V(r) = lam (lam - 1) / r^2 on a line, the model of Calogero.
 
-    Two particles that meet feel psi ~ r^lam, whatever their statistics.
+    psi ~ r^lam where two particles meet, for any statistics.
 
     Attributes:
-      exponent: lam, at least 1. Below 1 the potential attracts, and bosons fall into
-        it; at 1 it vanishes.
-
-    Raises:
-      ValueError: if the exponent is not finite or below 1.
+      exponent: lam, at least 1. Below 1 the potential attracts and bosons collapse; at
+        1 it vanishes.
 
     Reference: F. Calogero, J. Math. Phys. 12, 419 (1971).
     """
@@ -94,15 +79,15 @@ class InverseSquare:
     degree = -2
 
     def __post_init__(self):
-        _require_finite("exponent", self.exponent)
+        require(self, finite, "exponent")
         if self.exponent < 1:
             raise ValueError(
-                "exponent must be at least 1, because psi ~ r^exponent is the ground "
-                f"state only there, got {self.exponent!r}"
+                "exponent must be at least 1, where psi ~ r^exponent is the ground "
+                f"state, got {self.exponent!r}"
             )
 
     def __call__(self, r: Array) -> Array:
-        """Energies in hartree of pairs at distances r in bohr, of the same shape."""
+        """Energies (...) at distances r (...)."""
         return self.exponent * (self.exponent - 1) / r**2
 
 
@@ -111,11 +96,8 @@ class HarmonicPairs:
     """V(r) = kappa r^2 / 2, springs between all pairs: exactly solvable for any n.
 
     Attributes:
-      kappa: spring constant, hartree / bohr^2. A negative one repels; n particles in a
-        trap omega stay together while omega^2 + n kappa > 0.
-
-    Raises:
-      ValueError: if kappa is not finite.
+      kappa: spring constant, hartree / bohr^2; n particles in a trap omega are bound
+        while omega^2 + n kappa > 0.
 
     Reference: N. F. Johnson and M. C. Payne, Phys. Rev. Lett. 67, 1157 (1991).
     """
@@ -125,8 +107,8 @@ class HarmonicPairs:
     degree = 2
 
     def __post_init__(self):
-        _require_finite("kappa", self.kappa)
+        require(self, finite, "kappa")
 
     def __call__(self, r: Array) -> Array:
-        """Energies in hartree of pairs at distances r in bohr, of the same shape."""
+        """Energies (...) at distances r (...)."""
         return self.kappa * r**2 / 2

@@ -1,4 +1,4 @@
-"""Ground states of two rings of spins, in closed form."""
+"""Ground-state energies of two rings of spins."""
 
 import math
 
@@ -33,8 +33,7 @@ def heisenberg_ring(n: int) -> float:
     """
     if n % 2:
         raise ValueError(f"n must be even, got {n}")
-    m = n // 2
-    numbers = np.arange(m) - (m - 1) / 2
+    numbers = np.arange(n // 2) - (n // 2 - 1) / 2
 
     def equations(rapidities):
         differences = rapidities[:, None] - rapidities[None, :]

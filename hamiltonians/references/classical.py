@@ -22,32 +22,22 @@ class Thermal(NamedTuple):
 
 
 def transfer_matrix(lattice: Sites, bond: np.ndarray, t: float) -> Thermal | None:
-    """From the eigenvalues of the transfer matrix of a ring or of a square torus.
+    """Exact solution of a ring or a square torus; None for another or too wide lattice.
 
     With columns of states a, Z = tr M^l for M = sqrt(D) K sqrt(D), D the weight within
-    a column and K that between two, and -d log Z / d beta = <E> comes from dM / d beta
-    in the basis of the eigenvectors.
-
-    Args:
-      lattice: sites and bonds.
-      bond: (q, q) energy of the levels at the ends of a bond.
-      t: temperature.
-
-    Returns:
-      None for another lattice, or one too wide.
+    a column and K that between two, and -d log Z / d beta = <E> follows from dM /
+    d beta in the basis of the eigenvectors. `bond` (q, q) is the energy of the levels
+    at the ends of a bond, t the temperature.
     """
     q = len(bond)
     if not (isinstance(lattice, Lattice) and lattice.periodic):
         return None
-    width, length = min(lattice.extent), max(lattice.extent)
-    if lattice.kind == "chain":
-        width, length = 1, lattice.n
+    ring, length = lattice.kind == "chain", max(lattice.extent)
+    width = 1 if ring else min(lattice.extent)
     if lattice.kind == "triangular" or q**width > LARGEST:
         return None
     states = np.array([*itertools.product(range(q), repeat=width)])
-    within = np.zeros(len(states))
-    if lattice.kind == "square":
-        within = bond[states, np.roll(states, 1, axis=1)].sum(axis=1)
+    within = bond[states, np.roll(states, 1, axis=1)].sum(axis=1) * (not ring)
     between = bond[states[:, None], states[None]].sum(axis=-1)
     energies = between + (within[:, None] + within[None]) / 2
     least = energies.min()
@@ -63,7 +53,7 @@ def transfer_matrix(lattice: Sites, bond: np.ndarray, t: float) -> Thermal | Non
 
 
 def kaufman(rows: int, columns: int, t: float, j: float = 1.0) -> Thermal:
-    """The Ising model on a torus of any size, -J sum s s.
+    """The Ising model -J sum s s on a torus of any size.
 
     Z = (2 sinh 2K)^(mn/2) / 2 times the sum of four products, of 2 cosh and 2 sinh of
     m gamma_r / 2 over odd and over even r < 2 n, where
@@ -87,11 +77,12 @@ def kaufman(rows: int, columns: int, t: float, j: float = 1.0) -> Thermal:
             return size + jnp.log1p(small), size + jnp.log1p(-small)
 
         odd, even = logs(gamma[0::2]), logs(gamma[1::2])
-        zero = logs(first)
-        sums = [jnp.sum(odd[0]), jnp.sum(odd[1])]
-        sums += [zero[i] + jnp.sum(even[i]) for i in (0, 1)]
-        # gamma_0 is negative above the critical temperature: so is its sinh
-        signs = jnp.stack([jnp.ones(()), jnp.ones(()), jnp.ones(()), jnp.sign(first)])
+        sums = [jnp.sum(part) for part in odd]
+        sums += [
+            zero + jnp.sum(part) for zero, part in zip(logs(first), even, strict=True)
+        ]
+        # gamma_0 and its sinh are negative above the critical temperature
+        signs = jnp.ones(4).at[3].set(jnp.sign(first))
         total = jax.scipy.special.logsumexp(jnp.stack(sums), b=signs)
         return total - jnp.log(2.0) + m * n / 2 * jnp.log(2 * jnp.sinh(2 * k))
 

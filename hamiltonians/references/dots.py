@@ -1,7 +1,6 @@
-"""Published energies of closed-shell quantum dots: a table, for comparison only.
+"""Published energies of closed-shell quantum dots, by fixed-node DMC, hartree.
 
-Fixed-node diffusion Monte Carlo, hartree. The error is statistical; the fixed nodes and
-the time step add about 1e-4 of the energy, by which the two sources differ.
+The errors are statistical; fixed nodes and time step add about 1e-4 of the energy.
 """
 
 import math
@@ -41,7 +40,7 @@ DOTS = (
 
 
 def dot_references(n: int, d: int, omega: float) -> tuple[Reference, ...]:
-    """Estimates for n electrons, half of them up, in an isotropic trap omega."""
+    """Estimates for n electrons, half of them up, in an isotropic trap."""
     return tuple(
         Reference(energy, error, "estimate", source)
         for size, dimension, frequency, energy, error, source in DOTS

@@ -1,11 +1,11 @@
-"""Energies of the electron gas from elsewhere: a table, for comparison only.
+"""Lowest published energies of the electron gas in a cubic cell without twist.
 
-Cubic cell, no twist, hartree per electron with the Madelung term. The lowest published
-energy of each system; its error is statistical, the nodes of DMC are fixed.
+Hartree per electron, with the Madelung term; the errors are statistical.
 """
 
 import math
 
+from hamiltonians.references.two_in_a_cube import SOURCE
 from nqs.space.spins import Spins
 from nqs.types import Reference
 
@@ -35,7 +35,7 @@ TWO_ELECTRONS = (
 
 
 def cubic_gas_references(spins: Spins, rs: float) -> tuple[Reference, ...]:
-    """Total energies, hartree, of the gas of three dimensions in a cube."""
+    """Total energies, hartree."""
     n, counts = spins.n, sorted((spins.up, spins.down))
     published = tuple(
         Reference(n * energy, n * error, "estimate", source)
@@ -43,7 +43,7 @@ def cubic_gas_references(spins: Spins, rs: float) -> tuple[Reference, ...]:
         if counts == sorted((up, down)) and math.isclose(radius, rs)
     )
     exact = tuple(
-        Reference(energy, error, "exact", "plane waves of the relative coordinate")
+        Reference(energy, error, "exact", SOURCE)
         for radius, energy, error in TWO_ELECTRONS
         if counts == [1, 1] and math.isclose(radius, rs)
     )

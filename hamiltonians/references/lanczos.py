@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hamiltonians.lattice_model import LatticeModel
 
 LARGEST = 2**21  # configurations
-QUICK = 2**17  # as many take a second or two
+QUICK = 2**17  # configurations that take a second or two
 SOURCE = "exact diagonalization (Lanczos)"
 
 
@@ -27,27 +27,21 @@ class GroundState(NamedTuple):
 
 
 def configurations(model: "LatticeModel") -> np.ndarray:
-    """All levels (c, s) that the model allows, in the order of their digits.
+    """All allowed levels (c, s), in the order of their digits.
 
     Raises:
       ValueError: if there are more than `LARGEST`.
     """
     q, n, total = model.levels, model.n, model.total
     if n * np.log(q) > np.log(2 * LARGEST) or q**n > LARGEST:
-        raise ValueError(
-            f"{q}^{n} configurations are too many for exact diagonalization; at most "
-            f"{LARGEST}"
-        )
+        raise ValueError(f"configurations must be at most {LARGEST}, got {q}^{n}")
     codes = np.arange(q**n)
     digits = codes[:, None] // q ** np.arange(n - 1, -1, -1)[None, :] % q
     return digits if total is None else digits[digits.sum(axis=1) == total]
 
 
 def operator(model: "LatticeModel") -> tuple[np.ndarray, Callable]:
-    """The configurations (c, s), and the function psi (c,) -> H psi (c,).
-
-    It is compiled here, as Lanczos calls it many times and is no part of any run.
-    """
+    """The configurations (c, s), and the compiled function psi (c,) -> H psi (c,)."""
     x = configurations(model)
     weights = model.levels ** np.arange(model.n - 1, -1, -1)
     position = np.zeros(model.levels**model.n, np.int32)
@@ -71,31 +65,25 @@ def operator(model: "LatticeModel") -> tuple[np.ndarray, Callable]:
 
 
 def ground_state(model: "LatticeModel") -> GroundState:
-    """Energy and wave function of the ground state.
-
-    Raises:
-      ValueError: if there are too many configurations.
-    """
+    """Energy and wave function of the ground state."""
     x, times = operator(model)
     if len(x) <= 64:
         matrix = np.stack([np.asarray(times(row)) for row in np.eye(len(x))])
         energies, vectors = np.linalg.eigh(matrix)
         return GroundState(float(energies[0]), vectors[:, 0])
 
-    class Matrix(LinearOperator):
-        def __init__(self):
-            super().__init__(float, (len(x), len(x)))
+    def product(v):
+        return np.asarray(times(v.ravel()))
 
-        def _matvec(self, v):
-            return np.asarray(times(v.ravel()))
-
+    size = (len(x), len(x))
+    matrix = LinearOperator(size, product, dtype=float)  # pyright: ignore
     start = np.random.default_rng(0).normal(size=len(x))
-    energies, vectors = eigsh(Matrix(), k=1, which="SA", v0=start)
+    energies, vectors = eigsh(matrix, k=1, which="SA", v0=start)
     return GroundState(float(energies[0]), vectors[:, 0])
 
 
 def diagonalized(model: "LatticeModel") -> tuple[Reference, ...]:
-    """The exact energy where it takes no more than seconds, else nothing."""
+    """The exact energy if it takes seconds, else nothing."""
     if model.n * np.log(model.levels) > np.log(QUICK):
         return ()
     with jax.enable_x64(True):

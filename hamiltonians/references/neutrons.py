@@ -1,16 +1,15 @@
-"""Energies of dilute neutron matter from elsewhere, images of the potential summed.
+"""Energies of dilute neutron matter in plane waves, with the two-body force alone.
 
-Computed for this project by plane waves with the two-body force alone: four neutrons by
-diagonalization with |m|^2 up to 6, 6 and 5 of the wave numbers, an upper bound that
-lacks less than 0.01 MeV of its basis; fourteen by coupled cluster with doubles, which
-is no bound and good to about a tenth of the correlation energy.
+Computed for this project. Four neutrons: diagonalization with |m|^2 up to 6, 6 and 5,
+an upper bound within 0.01 MeV of the complete basis. Fourteen: coupled-cluster doubles,
+not a bound, accurate to about a tenth of the correlation energy.
 """
 
 import math
 
 from nqs.types import Reference
 
-CORRELATION = 0.1  # what coupled cluster with doubles may miss of it
+CORRELATION = 0.1  # relative error of the correlation energy of the doubles
 
 # (density in fm^-3, total energy in MeV of two up and two down at rest)
 FOUR = ((0.01, 14.92621), (0.02, 24.84161), (0.04, 39.03783))
@@ -20,7 +19,7 @@ COUPLED_CLUSTER = ((0.01, 2.8957), (0.02, 4.2897), (0.04, 6.2056), (0.08, 8.4936
 
 
 def four_neutrons(density: float) -> tuple[Reference, ...]:
-    """The bound of two up and two down at a density, without a three-body force."""
+    """Bound of two up and two down at a density, fm^-3, without a three-body force."""
     source = "diagonalization in plane waves, at rest"
     return tuple(
         Reference(energy, 0.0, "upper_bound", source)
@@ -30,12 +29,10 @@ def four_neutrons(density: float) -> tuple[Reference, ...]:
 
 
 def coupled_cluster(density: float, terms: dict[str, float]) -> tuple[Reference, ...]:
-    """Of fourteen neutrons at a density.
+    """Estimate for fourteen neutrons at a density, fm^-3.
 
-    Args:
-      density: fm^-3.
-      terms: of plane waves, total, MeV; a three-body energy among them is added, and
-        their difference is the correlation energy.
+    `terms` are the total energies of plane waves, MeV. Their three-body energy is
+    added; the difference from the others is the correlation energy.
     """
     source = "coupled-cluster doubles, no bound"
     if "three_body" in terms:

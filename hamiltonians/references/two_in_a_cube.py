@@ -5,31 +5,29 @@ of the cube, between which
 
     <k| H |k'> = (hbar^2 / m) k^2 delta_kk' + V(k - k') / L^3,
 
-with V(k) the integral of exp(-i k . r) V(r) and m the mass of one. The ground state is
-the same for all k that the cube turns into each other, so that one state for each such
-star is enough: <a| H |b> = sqrt(N_a / N_b) sum_{k' in b} <k_a| H |k'>.
+with V(k) the Fourier transform of V(r) and m the mass of one. The ground state is equal
+on all k that the symmetry of the cube relates, so that one state for each such star is
+enough: <a| H |b> = sqrt(N_a / N_b) sum_{k' in b} <k_a| H |k'>.
 """
 
-from collections.abc import Callable
+import functools
+from typing import Any
 
 import numpy as np
 
-LARGEST = 16  # wave numbers along an axis that a reference may take: about a second
+LARGEST = 16  # wave numbers along an axis, about a second
+SOURCE = "plane waves of the relative coordinate"
 
 
-def ground_state(
-    transform: Callable[[np.ndarray], np.ndarray],
-    length: float,
-    hbar_squared_over_m: float,
-    largest: int,
-) -> float:
-    """The lowest energy of the pair, from above, for a potential of cubic symmetry.
+@functools.cache
+def energy_of_two(pair: Any, hbar_squared_over_m: float, largest: int) -> float:
+    """Upper bound of the ground-state energy for a potential of cubic symmetry.
 
     Args:
-      transform: V(k) of wave vectors (k, 3) is (k,), in energy times volume.
-      length: edge of the cube.
-      hbar_squared_over_m: of one particle, in energy times length squared.
-      largest: wave vectors up to 2 pi largest / length are taken.
+      pair: potential in a cube of edge `length`; `transform` of wave vectors (m, 3) is
+        V(k) (m,), energy times volume.
+      hbar_squared_over_m: of one particle, energy times length squared.
+      largest: the wave vectors go up to 2 pi largest / length.
     """
     axis = np.arange(-largest, largest + 1)
     m = np.stack(np.meshgrid(axis, axis, axis), axis=-1).reshape(-1, 3)
@@ -38,11 +36,11 @@ def ground_state(
     stars, which, sizes = np.unique(
         members, axis=0, return_inverse=True, return_counts=True
     )
-    which, unit = which.reshape(-1), 2 * np.pi / length
+    which, unit = which.reshape(-1), 2 * np.pi / pair.length
     h = np.empty((len(stars), len(stars)))
     for a, star in enumerate(stars):
-        elements = transform(unit * (star - m))
-        h[a] = np.bincount(which, elements, len(stars)) / length**3
+        elements = pair.transform(unit * (star - m))
+        h[a] = np.bincount(which, elements, len(stars)) / pair.length**3
     h *= np.sqrt(sizes[:, None] / sizes[None, :])
     kinetic = hbar_squared_over_m * unit**2 * np.sum(stars**2, axis=1)
     return float(np.linalg.eigvalsh(h + np.diag(kinetic))[0])

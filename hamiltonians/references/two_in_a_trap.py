@@ -1,4 +1,4 @@
-"""Two particles in an isotropic trap, exactly, whatever their pair potential.
+"""Two particles in an isotropic trap with any pair potential, exactly.
 
 The center of mass stays in its ground state, d omega / 2. The relative motion, with
 psi = r^ell phi(r) times a spherical harmonic, obeys
@@ -6,8 +6,8 @@ psi = r^ell phi(r) times a spherical harmonic, obeys
     -(phi'' + (2 ell + d - 1) / r phi') + (omega^2 r^2 / 4 + V(r)) phi = E_rel phi,
 
 and is solved by Ritz's method in polynomials on [0, R] that vanish at R and are
-orthogonal with the weight r^(2 ell + d - 1). They represent cusps, the condition at
-r = 0 comes out by itself, and no potential is ever asked for its value there.
+orthogonal with the weight r^(2 ell + d - 1). They represent cusps, need no condition at
+r = 0 and no value of the potential there.
 """
 
 from collections.abc import Callable
@@ -29,17 +29,17 @@ def two_body_energy(
       potential: V(r) in hartree for an array of distances in bohr.
       d: dimensions.
       omega: trap frequency, hartree.
-      ell: relative angular momentum. 0 is the ground state of bosons and of opposite
-        spins, 1 that of equal spins; in one dimension, even and odd.
+      ell: relative angular momentum, 0 for bosons and opposite spins, 1 for equal spins
+        (in one dimension, even and odd).
 
     Returns:
-      The energy, good to 1e-8 or to the precision of the potential, or None where that
-      is too singular or too short-ranged for the basis.
+      The energy to 1e-8 or the precision of the potential; None if the potential is too
+      singular or too short-ranged for the basis.
     """
     radius = _extent(potential, omega)
     coarse = _relative_energy(potential, d, omega, ell, SIZES[0], radius)
     fine = _relative_energy(potential, d, omega, ell, SIZES[1], 1.2 * radius)
-    # A potential written in jax.numpy is only as precise as the run.
+    # a potential in jax.numpy has the precision of the run
     rounding = np.finfo(np.result_type(np.asarray(potential(radius)), 0.0)).eps
     tolerance = max(AGREEMENT, 10 * rounding) * max(omega, abs(fine))
     if not abs(fine - coarse) <= tolerance:  # or NaN
@@ -48,10 +48,10 @@ def two_body_energy(
 
 
 def _extent(potential: Callable, omega: float) -> float:
-    """A distance beyond which the relative wave function is negligible, bohr.
+    """Distance beyond which the relative wave function is negligible, bohr.
 
     13 / sqrt(omega) past the minimum of the total potential: exp(-omega r^2 / 4) is
-    1e-18 there. Repulsion moves the minimum outwards in a weak trap.
+    1e-18 there.
     """
     r = np.geomspace(1e-3, 30, 1000) / np.sqrt(omega)
     total = omega**2 * r**2 / 4 + np.asarray(potential(r), float)

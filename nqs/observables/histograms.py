@@ -24,10 +24,8 @@ def per_shell(
 def histogram(
     bins: Array, inside: Array, n_bins: int, weights: Array | float = 1
 ) -> Array:
-    """Counts (k,) of the bins, whole numbers as floats; NaN is in no bin.
-
-    Adding to one bin is ten times cheaper than comparing with all of 1600.
-    """
+    """Counts (k,) of the bins, whole numbers as floats; NaN is in no bin."""
+    # adding to one bin is ten times faster than comparing with all of 1600
     where = jnp.where(inside, bins, n_bins).astype(int)
     return jnp.zeros(n_bins, bins.dtype).at[where].add(weights, mode="drop")
 
@@ -37,7 +35,21 @@ def centers(length: float, n_bins: int) -> np.ndarray:
     return (np.arange(n_bins) + 0.5) * (length / n_bins)
 
 
-def check_bins(name: str, length: float, n_bins: int) -> None:
-    """Raise a ValueError unless the length and the number of bins are positive."""
-    positive(name, length)
-    whole("n_bins", n_bins)
+class RadialBins:
+    """Equal bins of distances from 0 to `r_max`: the grid of a profile."""
+
+    r_max: float
+    n_bins: int
+
+    def __post_init__(self):
+        positive("r_max", self.r_max)
+        whole("n_bins", self.n_bins)
+
+    @property
+    def grid(self) -> np.ndarray:
+        """Bin centers (k,)."""
+        return centers(self.r_max, self.n_bins)
+
+    def per_shell(self, r: Array, d: int, weights: Array | float = 1) -> Array:
+        """Weighted number of the distances r in each shell (k,), per volume."""
+        return per_shell(r, self.r_max, self.n_bins, d, weights)

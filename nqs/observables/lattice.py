@@ -1,8 +1,7 @@
 """Observables of a lattice: magnetization and structure factor of levels.
 
-Level x of q counts as the unit root exp(2 pi i x / q); for q = 2 that is sigma^z = 1 -
-2 x, and the average over sites is the magnetization per spin, for more levels the order
-parameter of a clock.
+Level x of q has the value exp(2 pi i x / q), sigma^z = 1 - 2 x for q = 2. Its average
+over sites is the magnetization per spin, or the order parameter of a clock model.
 """
 
 import dataclasses
@@ -20,15 +19,11 @@ from nqs.types import Ansatz, Params
 class Magnetization:
     """<|m|^power> of the order parameter m = (1/s) sum_j exp(2 pi i x_j / q).
 
-    m itself averages to zero in a state that is symmetric under the levels. Binder's
-    cumulant is 1 - <|m|^4> / 3 <|m|^2>^2.
+    Binder's cumulant is 1 - <|m|^4> / 3 <|m|^2>^2.
 
     Attributes:
-      levels: q.
-      power: of |m|.
-
-    Raises:
-      ValueError: if there are fewer than two levels, or the power is not positive.
+      levels: q, at least 2.
+      power: of |m|, at least 1.
     """
 
     levels: int = 2
@@ -57,11 +52,8 @@ class SiteStructureFactor:
     Its sum over all k is s. A ferromagnet has S(0) = s, the Neel state S(pi) = s.
 
     Attributes:
-      lattice: where the sites are.
-      levels: q of each.
-
-    Raises:
-      ValueError: if there are fewer than two levels.
+      lattice: positions of the sites.
+      levels: q, at least 2.
     """
 
     lattice: Lattice
@@ -75,18 +67,14 @@ class SiteStructureFactor:
 
     @property
     def axes(self) -> tuple[str, ...]:
-        """Texts along the axes of the figure."""
+        """Labels of the axes."""
         if len(self.lattice.extent) == 1:
             return (r"wave number k / $\pi$",)
         return r"$k_1$ / $2 \pi$", r"$k_2$ / $2 \pi$"
 
     @property
     def grid(self) -> np.ndarray:
-        """Wave numbers 0 to 1 in units of pi (k,), or both of them in 2 pi (a, b, 2).
-
-        In two dimensions k_a belongs to the reciprocal vector of axis a, and runs from
-        about -1/2 to 1/2.
-        """
+        """Wave numbers (k,) 0 to 1 in units of pi, or (a, b, 2) in 2 pi about 0."""
         if len(self.lattice.extent) == 1:
             return 2 * np.fft.rfftfreq(self.lattice.n)
         axes = [np.fft.fftshift(np.fft.fftfreq(n)) for n in self.lattice.extent]
@@ -106,8 +94,5 @@ class SiteStructureFactor:
 def roots(x: Array, levels: int) -> Array:
     """exp(2 pi i x / q) (s,) of levels x (s,), real for two of them."""
     if levels == 2:
-        values = np.array([1.0, -1.0])
-    else:
-        values = np.exp(2j * np.pi * np.arange(levels) / levels)
-    kind = jnp.result_type(float) if levels == 2 else jnp.result_type(complex)
-    return jnp.asarray(values, kind)[x]
+        return jnp.array([1.0, -1.0])[x]
+    return jnp.asarray(np.exp(2j * np.pi * np.arange(levels) / levels))[x]

@@ -10,14 +10,19 @@ import numpy as np
 from jax import Array
 
 from nqs.checks import whole
-from nqs.observables.periodic import check_positions, shell_average, waves_of_shells
+from nqs.observables.periodic import (
+    WaveShells,
+    check_positions,
+    shell_average,
+    waves_of_shells,
+)
 from nqs.space.box import Box
 from nqs.space.spins import Spins
 from nqs.types import Ansatz, Params
 
 
 @dataclasses.dataclass(frozen=True)
-class MomentumDistribution:
+class MomentumDistribution(WaveShells):
     """Occupation n(k) of the plane waves, averaged over spins and over each shell.
 
     A particle i is moved by a displacement s drawn uniformly in the cell,
@@ -25,20 +30,17 @@ class MomentumDistribution:
         n(k) = <sum_i psi(..., x_i + s, ...) / psi(x) exp(-i k . s)> / (spins present),
 
     so that an orbital which both spins occupy, or the only one, counts 1. W. L.
-    McMillan, Phys. Rev. 138, A442 (1965). The sum is over a few i, from one drawn at
-    random on, times n over their number, since one psi for each would take longer than
-    the local energy. They share s, which makes the sum no noisier and needs the
-    exponentials once. An observable has no random key: i and s are drawn with a hash of
-    the bits of x, which is independent of psi and of all that is smooth in x. A
-    walker that did not move repeats them.
+    McMillan, Phys. Rev. 138, A442 (1965). The sum is over n_moved consecutive i from a
+    random one on, with a common s, times n / n_moved. As an observable has no random
+    key, i and s are drawn with a hash of the bits of x: a walker that did not move
+    repeats them.
 
     Attributes:
       box: the periodic cell.
       spins: of the particles.
       twist: that of psi; the wave vectors are sum_a (m_a + twist_a) b_a.
-      n_shells: shells of the smallest |k|, 0 included. A twist leaves few vectors in
-        each, often one.
-      n_moved: how many of the particles are displaced, at most.
+      n_shells: shells of the smallest |k|, 0 included; often of one vector if twisted.
+      n_moved: displaced particles, at most.
 
     Raises:
       ValueError: if the twist is not d numbers, or n_shells or n_moved is not positive.
@@ -51,7 +53,6 @@ class MomentumDistribution:
     n_moved: int = 4
 
     name = "momentum_distribution"
-    axes = ("k ({length}$^{{-1}}$)",)
     label = "momentum distribution n(k)"
 
     def __post_init__(self):
@@ -59,28 +60,16 @@ class MomentumDistribution:
         whole("n_moved", self.n_moved)
         self.box.checked_twist(self.twist)
 
-    @property
-    def grid(self) -> np.ndarray:
-        """Lengths |k| of the shells (k,)."""
-        vectors, average = self._waves
-        return np.linalg.norm(vectors, axis=1) @ average
-
     @cached_property
     def _waves(self) -> tuple[np.ndarray, np.ndarray]:
-        """Wave vectors (m, d) and the average over shells (m, k)."""
+        """Those of the twist, and the average over shells."""
         twists = self.box.checked_twist(self.twist)
         numbers, shell = waves_of_shells(self.box, self.n_shells, self.twist)
         vectors = (numbers + np.asarray(twists)) @ self.box.reciprocal
         return vectors, shell_average(shell)
 
     def __call__(self, ansatz: Ansatz, params: Params, x: Array) -> Array:
-        """Values n (k,), the real part where psi is complex, for x (n, d).
-
-        Costs `n_moved` wave functions, one at a time.
-
-        Raises:
-          ValueError: if x has other particles or dimensions.
-        """
+        """Values n (k,), the real part where psi is complex, for x (n, d)."""
         check_positions(self.spins, self.box, x)
         vectors, average = (jnp.asarray(table, x.dtype) for table in self._waves)
         key_s, key_i = jax.random.split(hashed_key(x))
@@ -110,10 +99,7 @@ def displacement(box: Box, key: Array, dtype: Any) -> Array:
 
 
 def hashed_key(x: Array) -> Array:
-    """A random key from a hash of the bits of x (n, d).
-
-    Positions that differ in a single bit give independent ones.
-    """
+    """A random key from a hash of x (n, d), independent after a change of one bit."""
     words = jax.lax.bitcast_convert_type(x, jnp.uint32).reshape(-1)
     key = jax.random.key(0)
     # odd, so that no change of one word is lost

@@ -12,7 +12,7 @@ import numpy as np
 from jax import Array
 
 from nqs.checks import whole
-from nqs.observables.histograms import centers, check_bins, per_shell
+from nqs.observables.histograms import RadialBins, centers
 from nqs.space.box import Box
 from nqs.space.shells import lowest_shells
 from nqs.space.spins import Spins, check_spins
@@ -20,14 +20,8 @@ from nqs.types import Ansatz, Params
 
 
 @dataclasses.dataclass(frozen=True)
-class PairDistribution:
-    """Pair distribution g(r) by spins, up to the largest sphere that fits the cell.
-
-    g_st(r) = V / (N_s N_t) <sum_{i in s, j in t, j != i} delta(r - x_i + x_j)> for
-    spins s and t, averaged over directions: 1 for uncorrelated opposite spins, but
-    1 - 1/N_s for equal ones, whose ordered pairs are N_s (N_s - 1). "equal spins" sums
-    up-up and down-down pairs with V / (N_up^2 + N_down^2) in front, "all" sums all
-    pairs with V / n^2.
+class PairsInBox(RadialBins):
+    """Histogram of pair distances, up to the largest sphere that fits the cell.
 
     Attributes:
       box: the periodic cell.
@@ -35,27 +29,54 @@ class PairDistribution:
       n_bins: equal bins from 0 to the radius of that sphere, `box.inradius`.
 
     Raises:
-      ValueError: if there is no pair, or n_bins is not positive.
+      ValueError: if n_bins is not positive.
     """
 
     box: Box
     spins: Spins
     n_bins: int = 50
 
-    name = "pair_distribution"
     axes = ("separation r ({length})",)
     label = "pair distribution g(r)"
+
+    @property
+    def r_max(self) -> float:
+        """Radius of the largest sphere."""
+        return self.box.inradius
+
+    def distances(self, x: Array) -> tuple[np.ndarray, np.ndarray, Array]:
+        """Pairs i < j and their distances (pairs,) at x (n, d)."""
+        check_positions(self.spins, self.box, x)
+        i, j = np.triu_indices(len(x), 1)
+        r = jnp.linalg.norm(jax.vmap(self.box.nearest_image)(x[i] - x[j]), axis=-1)
+        return i, j, r
+
+    def g(self, r: Array, norm: int, weights: Array | float = 1) -> Array:
+        """V / norm times the density (k,) of pairs, both orders of each counted."""
+        counts = self.per_shell(r, self.box.d, weights)
+        return 2 * self.box.volume / norm * counts
+
+
+@dataclasses.dataclass(frozen=True)
+class PairDistribution(PairsInBox):
+    """Pair distribution g(r) by spins.
+
+    g_st(r) = V / (N_s N_t) <sum_{i in s, j in t, j != i} delta(r - x_i + x_j)> for
+    spins s and t, averaged over directions: 1 for uncorrelated opposite spins, but
+    1 - 1/N_s for equal ones, whose ordered pairs are N_s (N_s - 1). "equal spins" sums
+    up-up and down-down pairs with V / (N_up^2 + N_down^2) in front, "all" sums all
+    pairs with V / n^2.
+
+    Attributes and errors are those of `PairsInBox`.
+    """
+
+    name = "pair_distribution"
 
     def __post_init__(self):
         check_spins(self.spins)
         if self.spins.n < 2:
             raise ValueError(f"spins must be at least two particles, got {self.spins}")
-        check_bins("box.inradius", self.box.inradius, self.n_bins)
-
-    @property
-    def grid(self) -> np.ndarray:
-        """Bin centers (k,)."""
-        return centers(self.box.inradius, self.n_bins)
+        super().__post_init__()
 
     @property
     def curves(self) -> tuple[str, ...]:
@@ -67,40 +88,26 @@ class PairDistribution:
         return ("equal spins", "opposite spins", "all")
 
     def __call__(self, ansatz: Ansatz, params: Params, x: Array) -> Array:
-        """Values g (c, k), a row for each of the curves, for x (n, d).
-
-        Raises:
-          ValueError: if x has other particles or dimensions.
-        """
-        check_positions(self.spins, self.box, x)
-        i, j = np.triu_indices(len(x), 1)
+        """Values g (c, k), a row for each of the curves, for x (n, d)."""
+        i, j, r = self.distances(x)
         equal = self.spins.equal[i, j]
-        r = jnp.linalg.norm(jax.vmap(self.box.nearest_image)(x[i] - x[j]), axis=-1)
         up, down = self.spins.up, self.spins.down
-        squares = up**2 + down**2
-        pairs = {
-            "equal spins": (equal, squares),
+        rows = {
+            "equal spins": (equal, up**2 + down**2),
             "opposite spins": (~equal, 2 * up * down),
             "all": (slice(None), len(x) ** 2),
         }
-
-        def g(kind, squares):  # both orders of each pair
-            counts = per_shell(r[kind], self.box.inradius, self.n_bins, self.box.d)
-            return 2 * self.box.volume / squares * counts
-
-        return jnp.stack([g(*pairs[name]) for name in self.curves])
+        found = (rows[name] for name in self.curves)
+        return jnp.stack([self.g(r[pairs], norm) for pairs, norm in found])
 
 
 @dataclasses.dataclass(frozen=True)
 class OneBodyDensity:
-    """Density along each lattice vector, over its mean: 1 where nothing is pinned.
+    """Density along each lattice vector, over its mean: 1 for a homogeneous state.
 
     Attributes:
       box: the periodic cell.
-      n_bins: equal bins along a lattice vector.
-
-    Raises:
-      ValueError: if n_bins is not positive.
+      n_bins: equal bins along a lattice vector, positive.
     """
 
     box: Box
@@ -132,8 +139,25 @@ class OneBodyDensity:
         return self.n_bins * jnp.mean(there.astype(x.dtype), axis=0)
 
 
+class WaveShells:
+    """Averages over shells of wave vectors: the grid of a profile in k."""
+
+    axes = ("k ({length}$^{{-1}}$)",)
+
+    @cached_property
+    def _waves(self) -> tuple[np.ndarray, np.ndarray]:
+        """Wave vectors (m, d) and weights (m, k) that average over each shell."""
+        raise NotImplementedError
+
+    @property
+    def grid(self) -> np.ndarray:
+        """Lengths |k| of the shells (k,)."""
+        vectors, average = self._waves
+        return np.linalg.norm(vectors, axis=1) @ average
+
+
 @dataclasses.dataclass(frozen=True)
-class StructureFactor:
+class StructureFactor(WaveShells):
     """Static structure factor S(k), averaged over the wave vectors of each shell.
 
     S(k) = <|rho_k|^2> / n of the density rho_k = sum_i exp(i k . x_i), and where there
@@ -143,10 +167,7 @@ class StructureFactor:
     Attributes:
       box: the periodic cell.
       spins: of the particles.
-      n_shells: shells of the smallest |k| > 0.
-
-    Raises:
-      ValueError: if n_shells is not positive.
+      n_shells: shells of the smallest |k| > 0, at least 1.
     """
 
     box: Box
@@ -154,39 +175,27 @@ class StructureFactor:
     n_shells: int = 12
 
     name = "structure_factor"
-    axes = ("k ({length}$^{{-1}}$)",)
     label = "structure factor S(k)"
 
     def __post_init__(self):
         whole("n_shells", self.n_shells)
 
     @property
-    def grid(self) -> np.ndarray:
-        """Lengths |k| of the shells (k,)."""
-        vectors, average = self._waves
-        return np.linalg.norm(vectors, axis=1) @ average
-
-    @property
     def curves(self) -> tuple[str, ...]:
         """Names of the rows."""
-        return (
-            ("charge", "spin") if min(self.spins.up, self.spins.down) else ("charge",)
-        )
+        both = min(self.spins.up, self.spins.down) > 0
+        return ("charge", "spin") if both else ("charge",)
 
     @cached_property
     def _waves(self) -> tuple[np.ndarray, np.ndarray]:
-        """Wave vectors (m, d), one of k and -k, and the average over shells (m, k)."""
+        """One of k and -k, and the average over shells."""
         numbers, shell = waves_of_shells(self.box, self.n_shells + 1)
         zero = (0,) * self.box.d
         half = np.array([tuple(m) > zero for m in numbers.tolist()])
         return numbers[half] @ self.box.reciprocal, shell_average(shell[half] - 1)
 
     def __call__(self, ansatz: Ansatz, params: Params, x: Array) -> Array:
-        """Values S (c, k), a row for each of the curves, for x (n, d).
-
-        Raises:
-          ValueError: if x has other particles or dimensions.
-        """
+        """Values S (c, k), a row for each of the curves, for x (n, d)."""
         check_positions(self.spins, self.box, x)
         vectors, average = (jnp.asarray(table, x.dtype) for table in self._waves)
         phases = x @ vectors.T
@@ -199,11 +208,7 @@ class StructureFactor:
 def waves_of_shells(
     box: Box, n_shells: int, twist: tuple[float, ...] | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Integers (m, d) of the waves in the shells of smallest |k|, and their shell (m,).
-
-    Raises:
-      ValueError: if the twist is not d numbers.
-    """
+    """Integers (m, d) of the waves in the lowest shells, and their shell (m,)."""
     twists = box.checked_twist(twist)
     numbers, shell = lowest_shells(box.vectors, twists, n_shells=n_shells)
     return numbers[shell < n_shells], shell[shell < n_shells]
@@ -218,4 +223,4 @@ def shell_average(shell: np.ndarray) -> np.ndarray:
 def check_positions(spins: Spins, box: Box, x: Array) -> None:
     """Raise a ValueError unless x (n, d) has the particles and dimensions."""
     if x.shape != (spins.n, box.d):
-        raise ValueError(f"{spins} in d={box.d} does not fit positions {x.shape}")
+        raise ValueError(f"x must have shape {(spins.n, box.d)}, got {x.shape}")

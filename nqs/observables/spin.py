@@ -12,9 +12,8 @@ import numpy as np
 from jax import Array
 
 from nqs.capabilities import ExchangeRatios
-from nqs.observables.histograms import centers, check_bins, per_shell
+from nqs.observables.periodic import PairsInBox
 from nqs.ratios.exchange import exchange_ratios, total_spin
-from nqs.space.box import Box
 from nqs.space.spins import Spins, check_spins
 from nqs.types import Ansatz, Params
 
@@ -24,14 +23,13 @@ class SpinSquared:
     """<S^2>, 0 for a singlet and S (S + 1) for spin S, in units of hbar^2.
 
     S^2 = S_z (S_z + 1) + n_down - sum_{i up, j down} P_ij, where P_ij exchanges the
-    positions of i and j: an exchange of spins alone, times that of all coordinates,
-    under which the full wave function is odd. psi is odd within each spin, so every j
-    contributes alike, and one of them stands for all:
+    positions of i and j. psi is odd within each spin, so that every j contributes
+    equally:
 
         S_z (S_z + 1) + n_down (1 - sum_{i up} psi(P_i1 x) / psi(x)).
 
-    For n_down > n_up the two change roles. In a state of the smallest S, where S = S_z,
-    the bracket vanishes everywhere, which is the cyclic condition of V. Fock.
+    For n_down > n_up the two change roles. The bracket vanishes everywhere in a state
+    with S = S_z, the cyclic condition of V. Fock.
 
     Attributes:
       spins: of the particles.
@@ -45,11 +43,7 @@ class SpinSquared:
     def __call__(self, ansatz: Ansatz, params: Params, x: Array) -> Array:
         """Local value (), the real part where psi is complex, for x (n, d).
 
-        Costs max(n_up, n_down) wave functions, one at a time, unless the ansatz has
-        `ExchangeRatios`.
-
-        Raises:
-          ValueError: unless the spins add up to n.
+        Evaluates max(n_up, n_down) wave functions, or the ansatz's `ExchangeRatios`.
         """
         check_spins(self.spins, len(x))
         if isinstance(ansatz, ExchangeRatios):
@@ -70,7 +64,7 @@ class SpinSquared:
 
 
 def _exchanges(spins: Spins) -> np.ndarray:
-    """Orders (m, n) of n particles, one of the rarer spin exchanged with each other."""
+    """Orders (m, n) of n particles, one of the minority exchanged with each other."""
     up, down = np.arange(spins.up), np.arange(spins.up, spins.n)
     if len(up) < len(down):
         up, down = down, up
@@ -81,53 +75,27 @@ def _exchanges(spins: Spins) -> np.ndarray:
 
 
 @dataclasses.dataclass(frozen=True)
-class SpinPairDistribution:
+class SpinPairDistribution(PairsInBox):
     """Pair distribution g(r) of pairs in a singlet and in a triplet.
 
     g_S(r) = V / n^2 <sum_{i != j} delta(r - r_ij) Q_S>, averaged over directions, with
     the projectors Q_0 = (1 - P_ij) / 2 on singlets and Q_1 = (1 + P_ij) / 2 on
     triplets, P_ij the exchange of both spins. Their sum is that of all pairs.
 
-    Attributes:
-      box: the periodic cell.
-      spins: of the particles.
-      n_bins: equal bins from 0 to the radius of the largest sphere in the cell.
-
-    Raises:
-      ValueError: if n_bins is not positive.
+    Attributes and errors are those of `PairsInBox`.
     """
 
-    box: Box
-    spins: Spins
-    n_bins: int = 50
-
     name = "spin_pair_distribution"
-    axes = ("separation r ({length})",)
-    label = "pair distribution g(r)"
     curves = ("singlet", "triplet")
-
-    def __post_init__(self):
-        check_bins("box.inradius", self.box.inradius, self.n_bins)
-
-    @property
-    def grid(self) -> np.ndarray:
-        """Bin centers (k,)."""
-        return centers(self.box.inradius, self.n_bins)
 
     def __call__(self, ansatz: Ansatz, params: Params, x: Array) -> Array:
         """Values (2, k) for x (n, d)."""
-        n = len(x)
-        i, j = np.triu_indices(n, 1)
-        r = jnp.linalg.norm(jax.vmap(self.box.nearest_image)(x[i] - x[j]), axis=-1)
+        i, j, r = self.distances(x)
         ratios = exchange_ratios(ansatz, params, x, self.spins).real
         opposite = np.flatnonzero(~self.spins.equal[i, j])
         singlet = jnp.zeros_like(r)
         if opposite.size:
             found = ratios[i[opposite], j[opposite] - self.spins.up]
             singlet = singlet.at[opposite].set((1 + found) / 2)
-
-        def g(weights):
-            counts = per_shell(r, self.box.inradius, self.n_bins, self.box.d, weights)
-            return 2 * self.box.volume / n**2 * counts
-
-        return jnp.stack([g(singlet), g(1 - singlet)])
+        norm = len(x) ** 2
+        return jnp.stack([self.g(r, norm, singlet), self.g(r, norm, 1 - singlet)])

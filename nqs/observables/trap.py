@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from nqs.checks import whole
-from nqs.observables.histograms import centers, check_bins, histogram, per_shell
+from nqs.checks import positive, whole
+from nqs.observables.histograms import RadialBins, centers, histogram
 from nqs.space.spins import Spins, check_spins
 from nqs.types import Ansatz, Params
 
@@ -25,17 +25,14 @@ class MeanSquareRadius:
 
 
 @dataclasses.dataclass(frozen=True)
-class RadialDensity:
+class RadialDensity(RadialBins):
     """One-body density averaged over directions, rho(r), with integral n.
 
     In one dimension r is |x| and the density is that of either side.
 
     Attributes:
-      r_max: end of the last bin, in length units.
+      r_max: end of the last bin, in length units, positive.
       n_bins: equal bins from 0 to r_max.
-
-    Raises:
-      ValueError: if either is not positive.
     """
 
     r_max: float
@@ -45,18 +42,9 @@ class RadialDensity:
     axes = ("r ({length})",)
     label = "one-body density ({length}$^{{-{d}}}$)"
 
-    def __post_init__(self):
-        check_bins("r_max", self.r_max, self.n_bins)
-
-    @property
-    def grid(self) -> np.ndarray:
-        """Bin centers (k,)."""
-        return centers(self.r_max, self.n_bins)
-
     def __call__(self, ansatz: Ansatz, params: Params, x: Array) -> Array:
         """Particles per volume (k,) in shells about the origin, for x (n, d)."""
-        r = jnp.sqrt(jnp.sum(x * x, axis=-1))
-        return per_shell(r, self.r_max, self.n_bins, x.shape[-1])
+        return self.per_shell(jnp.sqrt(jnp.sum(x * x, axis=-1)), x.shape[-1])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +54,7 @@ class Density:
     In three dimensions it is integrated over z, in one it is that on the line.
 
     Attributes:
-      extent: the window reaches from -extent to extent along each axis, length units.
+      extent: the window is -extent to extent along each axis, length units.
       d: dimensions, 1 to 3.
       n_bins: equal bins along each axis.
 
@@ -82,14 +70,15 @@ class Density:
     axes = ("x ({length})", "y ({length})")
 
     def __post_init__(self):
-        check_bins("extent", self.extent, self.n_bins)
+        positive("extent", self.extent)
+        whole("n_bins", self.n_bins)
         whole("d", self.d, 1, 3)
 
     @property
     def label(self) -> str:
         """Quantity shown by the colors or the height of the curve."""
-        what = "density integrated over z" if self.d == 3 else "one-body density"
-        return f"{what} ({{length}}$^{{{{-{min(self.d, 2)}}}}}$)"
+        quantity = "density integrated over z" if self.d == 3 else "one-body density"
+        return f"{quantity} ({{length}}$^{{{{-{min(self.d, 2)}}}}}$)"
 
     @property
     def grid(self) -> np.ndarray:
@@ -100,13 +89,9 @@ class Density:
         return np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1)
 
     def __call__(self, ansatz: Ansatz, params: Params, x: Array) -> Array:
-        """Particles per length (k,) or area (k, k) in the bins, for x (n, d).
-
-        Raises:
-          ValueError: if x has other dimensions.
-        """
+        """Particles per length (k,) or area (k, k) in the bins, for x (n, d)."""
         if x.shape[-1] != self.d:
-            raise ValueError(f"d={self.d} does not fit positions {x.shape}")
+            raise ValueError(f"x must have shape (n, {self.d}), got {x.shape}")
         axes, k = min(self.d, 2), self.n_bins
         width = 2 * self.extent / k
         bins = jnp.floor((x[:, :axes] + self.extent) / width)
@@ -118,7 +103,7 @@ class Density:
 
 
 @dataclasses.dataclass(frozen=True)
-class PairCorrelation:
+class PairCorrelation(RadialBins):
     """Pairs per volume at a separation r, averaged over directions, by their spins.
 
     rho(r) = <sum_{i<j} delta(|x_i - x_j| - r)> / (area of the sphere of radius r). Its
@@ -127,12 +112,9 @@ class PairCorrelation:
     bosons. In one dimension r is |x_i - x_j|, either side counted.
 
     Attributes:
-      r_max: end of the last bin, in length units.
+      r_max: end of the last bin, in length units, positive.
       spins: of the particles; None for bosons.
       n_bins: equal bins from 0 to r_max.
-
-    Raises:
-      ValueError: if r_max or n_bins is not positive.
     """
 
     r_max: float
@@ -143,39 +125,22 @@ class PairCorrelation:
     axes = ("separation r ({length})",)
     label = "pairs per volume ({length}$^{{-{d}}}$)"
 
-    def __post_init__(self):
-        check_bins("r_max", self.r_max, self.n_bins)
-
-    @property
-    def grid(self) -> np.ndarray:
-        """Bin centers (k,)."""
-        return centers(self.r_max, self.n_bins)
-
     @property
     def curves(self) -> tuple[str, ...]:
         """Names of the rows."""
         return () if self.spins is None else ("equal spins", "opposite spins")
 
     def __call__(self, ansatz: Ansatz, params: Params, x: Array) -> Array:
-        """(k,) for bosons, else (2, k): equal and opposite spins, for x (n, d).
-
-        Raises:
-          ValueError: unless the spins add up to n.
-        """
+        """(k,) for bosons, else (2, k): equal and opposite spins, for x (n, d)."""
         n, d = x.shape
         i, j = np.triu_indices(n, 1)
-        kinds = [slice(None)]
-        if self.spins is not None:
-            check_spins(self.spins, n)
-            equal = self.spins.equal[i, j]
-            kinds = [equal, ~equal]
-        rows = [
-            per_shell(
-                jnp.linalg.norm(x[i[kind]] - x[j[kind]], axis=-1),
-                self.r_max,
-                self.n_bins,
-                d,
-            )
-            for kind in kinds
-        ]
-        return rows[0] if self.spins is None else jnp.stack(rows)
+
+        def rho(pairs):
+            r = jnp.linalg.norm(x[i[pairs]] - x[j[pairs]], axis=-1)
+            return self.per_shell(r, d)
+
+        if self.spins is None:
+            return rho(slice(None))
+        check_spins(self.spins, n)
+        equal = self.spins.equal[i, j]
+        return jnp.stack([rho(equal), rho(~equal)])

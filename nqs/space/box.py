@@ -10,14 +10,14 @@ import dataclasses
 import itertools
 import math
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from nqs.checks import finite
+from nqs.checks import finite, positive, whole
 from nqs.space.shells import lowest_shells
 
 # Cells by name; rows are lattice vectors, whose length does not matter.
@@ -50,21 +50,22 @@ class Box:
     cell: tuple[tuple[float, ...], ...]
 
     def __post_init__(self):
-        lengths = {len(row) for row in self.cell}
-        if lengths != {len(self.cell)} or len(self.cell) not in (1, 2, 3):
+        if not _is_square(self.cell):
             raise ValueError(
-                "cell must be d lattice vectors of d numbers, d = 1, 2 or 3, "
-                f"got {self.cell!r}"
+                "cell must be d lattice vectors of d numbers, d = 1, 2 or 3, got "
+                f"{self.cell!r}"
             )
+        for number in itertools.chain(*self.cell):
+            finite("cell", number)
         size = float(np.prod(np.linalg.norm(self.vectors, axis=1)))
-        if not (np.isfinite(size) and self.volume > 1e-6 * size):
+        if not self.volume > 1e-6 * size:
             raise ValueError(f"cell must span a volume, got {self.cell!r}")
 
     @classmethod
     def shaped(
         cls, shape: str | tuple[tuple[float, ...], ...], volume: float, d: int
     ) -> Self:
-        """A box of a volume, by the name of its shape or by lattice vectors to scale.
+        """A box of a volume, from the name of its shape or lattice vectors to scale.
 
         Raises:
           ValueError: for an unknown name, lattice vectors that are not d, or a volume
@@ -76,8 +77,7 @@ class Box:
                 f"cell must be d={d} lattice vectors or one of {', '.join(known)}, "
                 f"got {shape!r}"
             )
-        if not 0 < volume < math.inf:
-            raise ValueError(f"volume must be positive, got {volume!r}")
+        positive("volume", volume)
         unit = cls(known[shape] if isinstance(shape, str) else shape)
         if unit.d != d:
             raise ValueError(f"cell must be d={d} lattice vectors, got {shape!r}")
@@ -96,7 +96,7 @@ class Box:
 
     @cached_property
     def volume(self) -> float:
-        """Of the cell; an area in two dimensions."""
+        """Volume of the cell, an area in two dimensions."""
         return float(abs(np.linalg.det(self.vectors)))
 
     @cached_property
@@ -116,23 +116,18 @@ class Box:
 
     @cached_property
     def _neighbors(self) -> np.ndarray:
-        """Lattice vectors (k, d), zero first, among which the nearest image lies.
+        """Lattice vectors (k, d), zero first, that can lead to the nearest image.
 
-        A difference r within the cell of reduced vectors is no longer than half of its
-        diagonal, and so is its nearest image: no R longer than the diagonal can lead
-        to it.
+        Both r, in the cell of reduced vectors, and its nearest image are no longer than
+        half of the diagonal, so that no R between them is longer than the diagonal.
         """
         basis = self.shortest
-        steps = np.array(sorted(itertools.product((-1, 0, 1), repeat=self.d), key=norm))
-        corners = steps[np.all(steps != 0, axis=1)] @ basis / 2
-        longest = 2 * np.max(np.linalg.norm(corners, axis=1))
-        reach = np.ceil(
-            longest * np.linalg.norm(np.linalg.inv(basis), axis=0) + 1e-9
-        ).astype(int)
-        grid = itertools.product(*(range(-m, m + 1) for m in reach))
+        diagonals = np.array([*itertools.product((-1, 1), repeat=self.d)]) @ basis
+        longest = np.max(np.linalg.norm(diagonals, axis=1)) * (1 + 1e-9)
+        reach = np.ceil(longest * np.linalg.norm(np.linalg.inv(basis), axis=0))
+        grid = itertools.product(*(range(-m, m + 1) for m in reach.astype(int)))
         vectors = np.array(sorted(grid, key=norm)) @ basis
-        keep = np.linalg.norm(vectors, axis=1) <= longest * (1 + 1e-9)
-        return vectors[keep]
+        return vectors[np.linalg.norm(vectors, axis=1) <= longest]
 
     def wrap(self, x: Array) -> Array:
         """Positions (..., d) moved by lattice vectors into the cell."""
@@ -207,18 +202,21 @@ class Box:
         return tuple(float(finite("twist", t)) for t in twist)
 
 
+def _is_square(cell: Any) -> bool:
+    """Whether it is a tuple of 1 to 3 tuples of as many numbers."""
+    rows = cell if isinstance(cell, tuple) else ()
+    square = all(isinstance(row, tuple) and len(row) == len(rows) for row in rows)
+    return square and len(rows) in (1, 2, 3)
+
+
 def spread_out(box: Box, key: Array, n_walkers: int, n: int) -> Array:
     """Uniform positions (w, n, d) in the cell, no two particles close.
 
-    Each particle is somewhere in its own block of a grid that lies anywhere; the blocks
-    are chosen at random, and their walls are not entered. They keep particles of
-    different blocks apart by `CLOSEST` times the radius of the ball that each has.
-
-    Raises:
-      ValueError: if n_walkers is below 1.
+    Each particle is uniform in its own block of a grid with a random origin; the blocks
+    are chosen at random. Walls between them keep particles apart by `CLOSEST` times the
+    radius of the ball that each has.
     """
-    if n_walkers < 1:
-        raise ValueError(f"n_walkers must be at least 1, got {n_walkers}")
+    n_walkers = whole("n_walkers", n_walkers)
     ball = math.pi ** (box.d / 2) / math.gamma(box.d / 2 + 1)
     closest = CLOSEST * (box.volume / (n * ball)) ** (1 / box.d)
     basis = reduced(box.vectors)
@@ -237,10 +235,7 @@ def spread_out(box: Box, key: Array, n_walkers: int, n: int) -> Array:
 
 
 def _blocks(basis: np.ndarray, n: int, closest: float) -> tuple[np.ndarray, np.ndarray]:
-    """How many blocks (d,) divide each axis for n particles, and the room in one.
-
-    The room is in fractions of the axes, what walls of that thickness leave.
-    """
+    """Numbers of blocks (d,) along the axes, and the room between walls, fractions."""
     thickness = 1 / np.linalg.norm(np.linalg.inv(basis), axis=0)  # between faces
     blocks = np.ones(len(basis), int)
     while np.prod(blocks) < n:

@@ -7,13 +7,16 @@ q = 2 level 0 is spin up: sigma^z = 1 - 2 x.
 import dataclasses
 import itertools
 from functools import cached_property
+from typing import Literal
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-# Half of the vectors to nearest and to second neighbors, in units of the lattice
-# vectors; those of the triangular lattice stand at 60 degrees to each other.
+from nqs.checks import one_of, require, settle, whole
+
+# Half of the vectors to nearest and to second neighbors, in lattice vectors, which are
+# at 60 degrees in the triangular lattice.
 NEIGHBORS = {
     "chain": [(1,)],
     "square": [(1, 0), (0, 1)],
@@ -30,38 +33,31 @@ SECOND = {
 class Lattice:
     """A chain, or a square or triangular lattice, open or periodic.
 
-    A sum over bonds is one over all sites and half of the vectors to neighbors, so
-    that around a periodic axis of two sites every bond counts twice.
+    Bonds run over all sites and half of the vectors to neighbors: around a periodic
+    axis of two sites every bond counts twice.
 
     Attributes:
-      extent: sites along each axis.
-      kind: "chain", "square" or "triangular".
+      extent: sites along each axis, at least 2.
+      kind: shape.
       periodic: whether the last site of an axis neighbors the first.
 
     Raises:
-      ValueError: for an unknown kind, or an extent that is not two or more sites along
-        each of its axes.
+      ValueError: for an unknown kind, or an extent that does not fit it.
     """
 
     extent: tuple[int, ...]
-    kind: str = "chain"
+    kind: Literal["chain", "square", "triangular"] = "chain"
     periodic: bool = True
 
     def __post_init__(self):
-        if self.kind not in NEIGHBORS:
-            raise ValueError(
-                f"kind must be one of {', '.join(NEIGHBORS)}, got {self.kind!r}"
-            )
+        one_of("kind", self.kind, NEIGHBORS)
         d = len(NEIGHBORS[self.kind][0])
-        if not (
-            isinstance(self.extent, tuple)
-            and len(self.extent) == d
-            and all(isinstance(length, int) and length >= 2 for length in self.extent)
-        ):
+        if not (isinstance(self.extent, tuple) and len(self.extent) == d):
             raise ValueError(
-                f"extent of a {self.kind} lattice must be a tuple of {d} numbers of "
-                f"sites >= 2, got {self.extent!r}"
+                f"extent must be a tuple of {d} numbers of sites for a {self.kind} "
+                f"lattice, got {self.extent!r}"
             )
+        settle(self, extent=tuple(whole("extent", m, 2) for m in self.extent))
 
     @property
     def n(self) -> int:
@@ -70,7 +66,7 @@ class Lattice:
 
     @cached_property
     def coordinates(self) -> np.ndarray:
-        """Integers (s, d): where each site is, in lattice vectors; the last runs."""
+        """Positions (s, d) of the sites in lattice vectors, the last axis fastest."""
         return np.indices(self.extent).reshape(len(self.extent), -1).T
 
     @cached_property
@@ -85,20 +81,17 @@ class Lattice:
 
     @cached_property
     def translations(self) -> np.ndarray:
-        """Permutations (t, s): all shifts around the torus, the identity first.
-
-        Those of a lattice with open ends are the identity alone.
-        """
+        """Permutations (t, s) by shifts around the torus, the identity first."""
         if not self.periodic:
             return np.arange(self.n)[None]
         return np.stack([self._sites(self.coordinates + v) for v in self.coordinates])
 
     @cached_property
     def point_group(self) -> np.ndarray:
-        """Permutations (g, s): rotations and reflections.
+        """Permutations (g, s) by rotations and reflections.
 
-        They are the integer matrices that map neighbors to neighbors, and the lattice
-        to itself; with open ends together with the shift that this takes.
+        These are the integer matrices that map neighbors to neighbors, and the lattice
+        to itself up to a shift.
         """
         vectors = NEIGHBORS[self.kind]
         star = {tuple(s * np.array(v)) for v in vectors for s in (1, -1)}
@@ -123,7 +116,7 @@ class Lattice:
 
     @cached_property
     def symmetries(self) -> np.ndarray:
-        """Permutations (g, s): every element of the point group, then translated."""
+        """Permutations (g, s) by the point group, then by translations."""
         products = (
             tuple(turn[shift].tolist())
             for shift in self.translations
@@ -148,15 +141,10 @@ class Lattice:
 
 @dataclasses.dataclass(frozen=True)
 class Graph:
-    """Any sites and bonds.
-
-    Attributes:
-      n: number of sites.
-      pairs: the bonds, pairs of different sites.
-      second_pairs: bonds of second neighbors, where a model has them.
+    """Any sites and bonds, pairs of different sites.
 
     Raises:
-      ValueError: for a bond that does not join two of the sites.
+      ValueError: if n < 1, or a bond does not join two of the sites.
     """
 
     n: int
@@ -164,12 +152,12 @@ class Graph:
     second_pairs: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self):
-        if not (isinstance(self.n, int) and self.n >= 1):
-            raise ValueError(f"n must be a number of sites >= 1, got {self.n!r}")
+        require(self, whole, "n")
         for i, j in (*self.pairs, *self.second_pairs):
             if i == j or not (0 <= i < self.n and 0 <= j < self.n):
                 raise ValueError(
-                    f"a bond joins two different sites 0 to {self.n - 1}, got {(i, j)}"
+                    f"pairs must be of two different sites 0 to {self.n - 1}, got "
+                    f"{(i, j)}"
                 )
 
     @property
@@ -184,15 +172,20 @@ class Graph:
 
     @property
     def symmetries(self) -> np.ndarray:
-        """Permutations (1, s): the identity, as no other is known."""
+        """Permutations (1, s): the identity."""
         return np.arange(self.n)[None]
 
 
-Sites = Lattice | Graph  # what a lattice Hamiltonian lives on
+Sites = Lattice | Graph
+
+
+def is_ring(lattice: Sites) -> bool:
+    """Whether the lattice is a periodic chain."""
+    return isinstance(lattice, Lattice) and lattice.kind == "chain" and lattice.periodic
 
 
 def sublattices(n: int, edges: np.ndarray) -> np.ndarray | None:
-    """Signs (n,), opposite at the ends of every bond; None if that cannot be."""
+    """Signs (n,), opposite at the ends of every bond; None if not bipartite."""
     neighbors: list[list[int]] = [[] for _ in range(n)]
     for i, j in edges.tolist():
         neighbors[i].append(j)

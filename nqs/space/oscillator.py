@@ -11,10 +11,7 @@ Level = tuple[int, ...]  # quanta k_1, ..., k_d of each axis
 
 
 def oscillator_levels(n: int, omegas: Sequence[float]) -> list[Level]:
-    """The n lowest levels (k_1, ..., k_d), in order of sum_a k_a omega_a.
-
-    Degenerate levels stand in lexicographic order.
-    """
+    """The n lowest levels by sum_a k_a omega_a, degenerate ones lexicographically."""
 
     def energy(level: Level) -> float:  # rounded, so that degenerate levels are equal
         return round(float(np.dot(level, omegas)) / max(omegas), 9)

@@ -16,10 +16,9 @@ def lowest_shells(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Integers m (k, d) of the plane waves of lowest |k|, and the shell (k,) of each.
 
-    Complete shells, ascending, that hold at least n_waves waves and n_shells shells.
-    All waves within a cutoff are found, because |m_a + twist_a| = |k . a_a| / 2 pi is
-    at most |a_a| / 2 pi times the cutoff; the last shell may extend beyond it, and is
-    left out.
+    Complete shells, ascending, of at least n_waves waves and n_shells shells. All waves
+    within a cutoff are found, as |m_a + twist_a| = |k . a_a| / 2 pi is at most |a_a| /
+    2 pi times the cutoff; the last shell may extend beyond it and is left out.
 
     Args:
       vectors: lattice vectors a_a, rows of (d, d).

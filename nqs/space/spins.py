@@ -1,8 +1,7 @@
 """Spins of fermions: their numbers, and configurations with explicit spins.
 
-Labeled configurations, whose first particles have spin up, are enough where a force can
-be written as an exchange of positions. Tensor and spin-orbit forces require explicit
-spins.
+Labeled configurations, whose first particles have spin up, suffice for forces that are
+exchanges of positions. Tensor and spin-orbit forces require explicit spins.
 """
 
 import dataclasses
@@ -12,16 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from nqs.checks import settle, whole
+from nqs.checks import require, whole
 
 
 @dataclasses.dataclass(frozen=True)
 class Spins:
     """Numbers of fermions of each spin; the first `up` particles have spin up.
-
-    Attributes:
-      up: particles with spin up.
-      down: particles with spin down.
 
     Raises:
       ValueError: if a number is negative, or both are zero.
@@ -31,17 +26,12 @@ class Spins:
     down: int = 0
 
     def __post_init__(self):
-        settle(self, up=whole("up", self.up, 0), down=whole("down", self.down, 0))
-        if self.n == 0:
-            raise ValueError("up + down must be at least 1, got 0")
+        require(self, whole, "up", "down", least=0)
+        whole("up + down", self.n)
 
     @classmethod
     def of(cls, n: int, n_up: int | None = None) -> Self:
-        """Spins of n particles, of which n_up are up; None for (n + 1) // 2.
-
-        Raises:
-          ValueError: unless n >= 1 and 0 <= n_up <= n.
-        """
+        """Spins of n >= 1 particles, n_up of them up; None for (n + 1) // 2."""
         n = whole("n", n)
         n_up = (n + 1) // 2 if n_up is None else whole("n_up", n_up, 0, n)
         return cls(n_up, n - n_up)
@@ -68,7 +58,7 @@ class Spins:
 
     @property
     def opposite_pairs(self) -> tuple[np.ndarray, np.ndarray]:
-        """Particles i up and j down (up, down) of all such pairs."""
+        """Particles i up and j down, (up, down) each, of all such pairs."""
         up, down = np.arange(self.up), np.arange(self.up, self.n)
         i, j = np.meshgrid(up, down, indexing="ij")
         return i, j
@@ -83,15 +73,10 @@ def check_spins(spins: Any, n: int | None = None) -> None:
 
 
 class SpinPositions(NamedTuple):
-    """One configuration.
+    """One configuration."""
 
-    Attributes:
-      positions: (n, d).
-      spins: (n,) integers, 0 for up and 1 for down.
-    """
-
-    positions: Any
-    spins: Any
+    positions: Any  # (n, d)
+    spins: Any  # (n,) integers, 0 for up and 1 for down
 
 
 def sorted_by_spin(x: SpinPositions) -> tuple[Array, Array]:
