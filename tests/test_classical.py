@@ -222,10 +222,6 @@ def test_cluster_updates_require_attraction():
             lambda: ClassicalPotts(RING, levels=1),
             "levels must be an integer >= 2, got 1",
         ),
-        (
-            lambda: ClassicalIsing(RING).initial_walkers(jax.random.key(0), 0),
-            "n_walkers must",
-        ),
     ],
 )
 def test_invalid_models_raise(make, message):

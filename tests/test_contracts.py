@@ -10,6 +10,7 @@ import optax
 import pytest
 
 from hamiltonians import (
+    ClassicalIsing,
     Coulomb,
     ElectronGas,
     FermiGas,
@@ -203,6 +204,7 @@ def test_periodic_sampler_of_particles_is_refused_on_a_lattice():
 @pytest.mark.parametrize("kind", [np.float64, np.float32, jnp.asarray])
 def test_scalars_of_numpy_and_jax_are_numbers_in_every_system(kind):
     half, two = kind(0.5), np.int64(2)
+    assert HarmonicTrap(two, omega=half) == HarmonicTrap(2, omega=0.5)
     assert ElectronGas(Spins(1, 1), rs=half) == ElectronGas(Spins(1, 1), rs=0.5)
     assert FermiGas(Spins(two, two), kf_re=half) == FermiGas(Spins(2, 2), kf_re=0.5)
     assert NeutronMatter(Spins(two, two), density=half) == NeutronMatter(
@@ -213,3 +215,17 @@ def test_scalars_of_numpy_and_jax_are_numbers_in_every_system(kind):
         ring, field=0.5
     )
     assert Heisenberg(ring, j=half) == Heisenberg(ring, j=0.5)
+
+
+@pytest.mark.parametrize(
+    "system",
+    [
+        HarmonicTrap(2),
+        ElectronGas(Spins(1, 1), 1.0),
+        TransverseFieldIsing(Lattice((4,))),
+        ClassicalIsing(Lattice((4,))),
+    ],
+)
+def test_zero_walkers_raise(system):
+    with pytest.raises(ValueError, match="n_walkers must be an integer >= 1, got 0"):
+        system.initial_walkers(jax.random.key(0), 0)

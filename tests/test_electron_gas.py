@@ -262,11 +262,6 @@ def test_first_walkers_can_be_compiled():
     np.testing.assert_allclose(compiled, walkers, atol=1e-12)
 
 
-def test_zero_walkers_raise():
-    with pytest.raises(ValueError, match="n_walkers must be an integer >= 1, got 0"):
-        ElectronGas(Spins(1, 1), 1.0).initial_walkers(jax.random.key(0), 0)
-
-
 @pytest.mark.parametrize("d, n", [(3, 7), (2, 5)])
 def test_pressure_is_minus_the_volume_derivative_of_the_energy(d, n):
     """-dE / dOmega of the Hartree-Fock state, whose shape a stretch does not change."""

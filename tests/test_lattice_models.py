@@ -242,7 +242,6 @@ def test_walkers_are_drawn_from_all_allowed_levels():
         (lambda: Heisenberg(RING, n_down=5), "n_down must be .* <= 4, got 5"),
         (lambda: J1J2(RING, j2="1"), "j2 must be a finite number, got '1'"),
         (lambda: Potts(RING, levels=1), "levels must be an integer >= 2, got 1"),
-        (lambda: Potts(RING).initial_walkers(jax.random.key(0), 0), "n_walkers must"),
         (lambda: heisenberg_ring(5), "n must be even, got 5"),
     ],
 )

@@ -107,7 +107,7 @@ def test_references_depend_on_every_field_not_listed_as_irrelevant(name):
         after = dataclasses.replace(system, **{field: value}).references()
         values = {(reference.value, reference.kind) for reference in before}
         shared = [r for r in after if (r.value, r.kind) in values]
-        # a bound of every attraction, whatever its range
+        # an upper bound for an attraction of any range
         shared = [r for r in shared if not (field == "kf_re" and "free" in r.source)]
         assert not shared, (field, shared)
 

@@ -57,7 +57,7 @@ def test_explicit_and_labeled_spins_give_equal_energies(n_up, n_down):
 
 
 def test_spins_are_sampled_from_psi_squared():
-    """|psi|^2 of an arrangement of spins, whatever the positions."""
+    """|psi|^2 of an arrangement of spins, independent of the positions."""
 
     def psi(params, x):
         s = 1.0 - 2.0 * x.spins

@@ -515,11 +515,6 @@ def test_invalid_parameters_of_a_pair_potential_raise(potential, message):
         potential()
 
 
-def test_zero_walkers_raise():
-    with pytest.raises(ValueError, match="n_walkers must be an integer >= 1, got 0"):
-        HarmonicTrap(2).initial_walkers(jax.random.key(0), 0)
-
-
 @pytest.mark.parametrize("root", [False, True])
 def test_rbm_of_free_bosons_is_exact_in_an_elliptical_trap(root):
     trap = HarmonicTrap(2, 3, (1.0, 1.0, 2.8))
@@ -529,8 +524,3 @@ def test_rbm_of_free_bosons_is_exact_in_an_elliptical_trap(root):
     params = ansatz.init(jax.random.key(1), walkers[0])
     energies = jax.vmap(lambda x: trap.local_energy(ansatz, params, x))(walkers)
     np.testing.assert_allclose(energies, 4.8, rtol=1e-12)
-
-
-@pytest.mark.parametrize("number", [np.float64(1.5), np.float32(1.5), jnp.asarray(1.5)])
-def test_scalars_of_numpy_and_jax_are_numbers(number):
-    assert HarmonicTrap(np.int64(2), omega=number) == HarmonicTrap(2, omega=1.5)

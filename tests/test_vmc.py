@@ -414,7 +414,7 @@ def test_sampler_is_adapted_once_after_the_step():
 
 @dataclasses.dataclass(frozen=True)
 class Recorder:
-    """An optimizer that keeps what it is given, and does nothing."""
+    """An optimizer that stores its arguments and returns zero updates."""
 
     seen: list = dataclasses.field(default_factory=list, compare=False)
 
