@@ -134,9 +134,7 @@ class NeutronMatter(PeriodicFermions):
         def exchanged(i, j):  # P psi / psi
             both = jnp.stack([i, j])
             spins = x.spins.at[both].set(x.spins[both[::-1]])
-            there = ansatz.apply(params, SpinPositions(x.positions, spins))
-            size = jnp.exp(there.logabs - here.logabs)
-            return there.sign * jnp.conj(here.sign) * size
+            return ansatz.apply(params, SpinPositions(x.positions, spins)).over(here)
 
         ratios = jax.vmap(exchanged)(jnp.asarray(i), jnp.asarray(j))
         forces = self.pair(x.positions[i] - x.positions[j])

@@ -68,12 +68,11 @@ def check_symmetry(
         for kind, there, phase in _images(hamiltonian, x):
             found = ansatz.apply(params, there)
             if not _agree(found, psi, phase):
-                size = jnp.exp(found.logabs - psi.logabs)
-                ratio = size * found.sign * jnp.conj(psi.sign)
                 raise ValueError(
                     f"psi of {type(ansatz).__name__} must change by a factor "
                     f"{phase:.4g} under {kind}, as {type(hamiltonian).__name__} "
-                    f"requires, got {complex(ratio):.4g}; check=False skips this check"
+                    f"requires, got {complex(found.over(psi)):.4g}; check=False "
+                    "skips this check"
                 )
 
 

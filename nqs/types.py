@@ -39,6 +39,11 @@ class LogPsi(NamedTuple):
             return jax.lax.complex(self.logabs, jnp.angle(self.sign))
         return self.logabs
 
+    def over(self, other: "LogPsi") -> Array:
+        """The ratio psi / other ()."""
+        size = jnp.exp(self.logabs - other.logabs)
+        return self.sign * jnp.conj(other.sign) * size
+
     @property
     def parts(self) -> Array:
         """log|psi| (1,), or with the phase (2,) if psi is complex."""

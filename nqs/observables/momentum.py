@@ -76,18 +76,15 @@ class MomentumDistribution(WaveShells):
         s = displacement(self.box, key_s, x.dtype)
         here = ansatz.apply(params, x)
 
-        def ratio(i):  # real and imaginary part
-            there = ansatz.apply(params, x.at[i].add(s))
-            sign = there.sign * jnp.conj(here.sign)
-            size = jnp.exp(there.logabs - here.logabs)
-            return jnp.real(sign) * size, jnp.imag(sign) * size
-
         first = jax.random.randint(key_i, (), 0, len(x))
         moved = (first + jnp.arange(min(self.n_moved, len(x)))) % len(x)
-        ratios = jax.lax.map(ratio, moved)
-        real, imaginary = (len(x) * jnp.mean(part) for part in ratios)
+        ratio = len(x) * jnp.mean(
+            jax.lax.map(
+                lambda i: ansatz.apply(params, x.at[i].add(s)).over(here), moved
+            )
+        )
         phases = vectors @ s
-        occupations = real * jnp.cos(phases) + imaginary * jnp.sin(phases)
+        occupations = ratio.real * jnp.cos(phases) + ratio.imag * jnp.sin(phases)
         species = (self.spins.up > 0) + (self.spins.down > 0)
         return occupations @ average / species
 

@@ -54,12 +54,10 @@ class SpinSquared:
             return jnp.full((), s_z * (s_z + 1), x.dtype)
         here = ansatz.apply(params, x)
 
-        def ratio(exchanged):
-            there = ansatz.apply(params, x[exchanged])
-            sign = jnp.real(there.sign * jnp.conj(here.sign))
-            return sign * jnp.exp(there.logabs - here.logabs)
-
-        ratios = jax.lax.map(ratio, jnp.asarray(_exchanges(self.spins)))
+        ratios = jax.lax.map(
+            lambda order: ansatz.apply(params, x[order]).over(here).real,
+            jnp.asarray(_exchanges(self.spins)),
+        )
         return s_z * (s_z + 1) + minority * (1 - jnp.sum(ratios))
 
 
