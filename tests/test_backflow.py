@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from nqs.ansatze import Backflow, Slater
-from nqs.laplacian.kinetic import kinetic_energy
 from nqs.space.spins import Spins
 
 CASES = {
@@ -75,22 +74,6 @@ def test_psi_depends_on_every_parameter():
                                    apply(off, walkers).logabs)  # fmt: skip
         else:
             assert not np.allclose(apply(changed, walkers).logabs, slater)
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["bosons", pytest.param("open shell, two determinants", marks=pytest.mark.slow)],
-)
-def test_both_laplacians_agree(name):
-    ansatz, _, walkers, _, off = start(name)
-
-    @jax.jit
-    def both(x):
-        forward = kinetic_energy(ansatz, off, x)
-        return forward, kinetic_energy(ansatz, off, x, laplacian="loop")
-
-    forward, loop = both(walkers[0])
-    np.testing.assert_allclose(forward, loop, rtol=1e-10)
 
 
 def test_psi_has_no_cusp_where_opposite_spins_meet():

@@ -123,22 +123,6 @@ def test_plane_waves_are_eigenstates_of_the_kinetic_energy(spins, twist):
     np.testing.assert_allclose(found, expected, rtol=1e-11)
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["twist, two determinants", pytest.param("bosons, skew", marks=pytest.mark.slow)],
-)
-def test_both_laplacians_agree(name):
-    ansatz, _, walkers, _, off = start(name)
-
-    @jax.jit
-    def both(x):
-        forward = kinetic_energy(ansatz, off, x)
-        return forward, kinetic_energy(ansatz, off, x, laplacian="loop")
-
-    forward, loop = both(walkers[0])
-    np.testing.assert_allclose(forward, loop, rtol=1e-10)
-
-
 @pytest.mark.parametrize("spins, cusp", [(Spins(1, 1), 2.0 / 2), (Spins(2), 2.0 / 4)])
 def test_jastrow_factor_has_the_cusp_of_its_spins(spins, cusp):
     jastrow = PadeJastrow(spins, 2.0, 0.9, SKEW)

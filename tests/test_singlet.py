@@ -122,21 +122,6 @@ def test_total_spin_is_minimal_without_the_spin_factor(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["pairs", pytest.param("orbitals", marks=pytest.mark.slow)]
-)
-def test_both_laplacians_agree(name):
-    ansatz, _, walkers, _, off = start(name)
-
-    @jax.jit
-    def both(x):
-        forward = kinetic_energy(ansatz, off, x)
-        return forward, kinetic_energy(ansatz, off, x, laplacian="loop")
-
-    forward, loop = both(walkers[0])
-    np.testing.assert_allclose(forward, loop, rtol=1e-9)
-
-
-@pytest.mark.parametrize(
     "name", [pytest.param("pairs", marks=pytest.mark.slow), "orbitals in a plane"]
 )
 def test_psi_is_smooth_where_its_first_determinant_vanishes(name):

@@ -93,7 +93,7 @@ def squared_distance(box: Box, waves: Waves) -> Array:
     for a, b in itertools.combinations_with_replacement(range(box.d), 2):
         if abs(metric[a, b]) < 1e-14 * np.max(metric):
             continue
-        term = metric[a, b] * sin[..., a] * sin[..., b]
+        term = float(metric[a, b]) * sin[..., a] * sin[..., b]
         if a != b:
             overlap = cos[..., a] * cos[..., b] + sin[..., a] * sin[..., b]
             term = 2 * term * overlap
