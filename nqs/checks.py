@@ -48,6 +48,12 @@ def positive(name: str, value: Any, zero: bool = False) -> float:
     return found
 
 
+def positives(name: str, value: Any) -> None:
+    """Raise a ValueError unless one number, or each of a tuple, is positive."""
+    for number in value if isinstance(value, tuple) else (value,):
+        positive(name, number)
+
+
 def one_of(name: str, value: Any, choices: Iterable[Any]) -> Any:
     """One of the choices."""
     if value not in (known := list(choices)):

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from nqs.batching import chunked_map
+from nqs.checks import whole
 from nqs.ratios.sites import site_ratios_of
 from nqs.space.lattice import Sites
 from nqs.types import Ansatz, Params
@@ -64,6 +65,9 @@ class Recolor(OneSite):
     """
 
     levels: int = 3
+
+    def __post_init__(self):
+        whole("levels", self.levels, 2)
 
     def __call__(self, u: Array, x: Array, sites: Array) -> tuple[Array, Array]:
         """Any other level, all equally likely."""

@@ -86,6 +86,24 @@ def test_a_part_is_built_or_refused_for_any_number(name, data):
         assert str(error)
 
 
+UNUSED = {("Schedule", "steps")}  # by a constant schedule
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_number_that_is_not_finite_is_refused(name):
+    part = PARTS[name]
+    hints = typing.get_type_hints(part)
+    for field in dataclasses.fields(part):
+        hint = hints.get(field.name)
+        known = field.name in ("parent", "name") or (name, field.name) in UNUSED
+        if known or not _is_number(hint):
+            continue
+        for value in (math.nan, math.inf, -math.inf):
+            arguments = required(part) | {field.name: fitting(hint, value)}
+            with pytest.raises(ValueError, match=f"{field.name}.* must"):
+                part(**arguments)
+
+
 def _is_number(hint):
     """Whether a field takes numbers, or a tuple of them."""
     options = typing.get_args(hint) or (hint,)

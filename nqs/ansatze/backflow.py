@@ -30,7 +30,7 @@ from nqs.ansatze.layers import (
 from nqs.ansatze.log_derivatives import LayerwiseDerivatives
 from nqs.ansatze.plane_waves import plane_waves
 from nqs.ansatze.slater import log_determinants, oscillator_orbitals
-from nqs.checks import positive
+from nqs.checks import positives
 from nqs.laplacian.messages import message_sum
 from nqs.laplacian.pairs import relative_features
 from nqs.laplacian.waves import pair_waves, squared_distance
@@ -53,6 +53,10 @@ class MessagePassing(nn.Module):
     width: int = 32
     activation: str | Callable = "silu"
     relative: bool = False
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_integers(self, layers=1, width=1)
 
     @nn.compact
     def __call__(self, particles: Array, pairs: Array) -> Array:
@@ -107,6 +111,7 @@ class Backflow(LayerwiseDerivatives, nn.Module):
     def __post_init__(self):
         super().__post_init__()
         check_backflow(self, "determinants")
+        positives("omega", self.omega)
         if self.twist is not None and (self.box is None or self.spins is None):
             raise ValueError(
                 f"twist must be None without a box or spins, got {self.twist!r}"
@@ -144,8 +149,7 @@ class Backflow(LayerwiseDerivatives, nn.Module):
 def check_backflow(ansatz: Any, *sizes: str) -> None:
     """Check the settings of message passing, and further positive integers."""
     check_integers(ansatz, **dict.fromkeys(("layers", "width", *sizes), 1))
-    for length in ansatz.ranges:
-        positive("ranges", length)
+    positives("ranges", ansatz.ranges)
     check_elementwise(ansatz.activation)
 
 

@@ -13,6 +13,7 @@ from nqs.ansatze.layers import check_integers, log_psi
 from nqs.ansatze.log_derivatives import of_layer, of_parameter
 from nqs.ansatze.site_features import n_features, permutations, product, site_features
 from nqs.capabilities import OuterProducts
+from nqs.checks import positive
 from nqs.space.lattice import Lattice
 from nqs.types import LogPsi, Params
 
@@ -78,6 +79,7 @@ class BinaryRBM(nn.Module):
     def __post_init__(self):
         super().__post_init__()
         check_integers(self, alpha=1, levels=2)
+        positive("stddev", self.stddev, zero=True)
         if self.point_group and self.lattice is None:
             raise ValueError("point_group must be False without a lattice, got True")
 

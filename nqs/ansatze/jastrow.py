@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 
 from nqs.ansatze.log_derivatives import LayerwiseDerivatives
-from nqs.checks import positive
+from nqs.checks import finite, positive
 from nqs.laplacian.pairs import relative_features
 from nqs.laplacian.waves import pair_waves, squared_distance, waves
 from nqs.space.box import Box
@@ -43,6 +43,7 @@ class PadeJastrow(nn.Module):
     def __post_init__(self):
         super().__post_init__()
         positive("beta", self.beta)
+        finite("strength", self.strength)
 
     @nn.compact
     def __call__(self, x: Array) -> LogPsi:
@@ -77,6 +78,10 @@ class PowerJastrow(nn.Module):
 
     exponent: float
     spins: Spins | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        finite("exponent", self.exponent)
 
     @nn.compact
     def __call__(self, x: Array) -> LogPsi:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from nqs.checks import one_of, whole
+from nqs.checks import one_of, positives, whole
 from nqs.types import LogPsi
 
 # The sampled kinetic energy lacks the delta functions of their second derivatives.
@@ -61,6 +61,10 @@ class Envelope(nn.Module):
     """
 
     omega: float | tuple[float, ...] = 1.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        positives("omega", self.omega)
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -178,6 +182,8 @@ def check_network(ansatz: Any) -> None:
                 f"{field} must be a tuple of positive integers such as (32, 32), got "
                 f"{widths!r}"
             )
+    positives("omega", getattr(ansatz, "omega", 1.0))
+    whole("levels", getattr(ansatz, "levels", 2), 2)
     named_activation(ansatz.activation)
     named_initializer(ansatz.kernel_init)
     name = getattr(ansatz.activation, "__name__", ansatz.activation)

@@ -7,7 +7,7 @@ from jax import Array
 
 from nqs.ansatze.log_derivatives import of_layer, of_parameter
 from nqs.capabilities import OuterProducts
-from nqs.checks import positive, whole
+from nqs.checks import positive, positives, whole
 from nqs.types import LogPsi, Params
 
 
@@ -49,8 +49,8 @@ class GaussianBinaryRBM(nn.Module):
     def __post_init__(self):
         super().__post_init__()
         whole("n_hidden", self.n_hidden)
-        for value in self.sigma if isinstance(self.sigma, tuple) else (self.sigma,):
-            positive("sigma", value)
+        positives("sigma", self.sigma)
+        positive("stddev", self.stddev, zero=True)
 
     @nn.compact
     def __call__(self, x: Array) -> LogPsi:

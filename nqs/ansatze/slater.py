@@ -11,6 +11,7 @@ from jax import Array
 
 from nqs.ansatze.jastrow import PadeJastrow, Product
 from nqs.ansatze.layers import log_sum, oscillator_lengths
+from nqs.checks import positives
 from nqs.space.oscillator import oscillator_levels
 from nqs.space.spins import Spins, check_spins
 from nqs.types import LogPsi
@@ -30,6 +31,10 @@ class Slater(nn.Module):
 
     spins: Spins
     omega: float | tuple[float, ...] = 1.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        positives("omega", self.omega)
 
     @nn.compact
     def __call__(self, x: Array) -> LogPsi:

@@ -10,6 +10,7 @@ from nqs.ansatze.layers import check_integers
 from nqs.ansatze.log_derivatives import of_parameter
 from nqs.ansatze.site_features import n_features, site_features
 from nqs.capabilities import OuterProducts
+from nqs.checks import positive
 from nqs.ratios.sites import RatiosOfMoves
 from nqs.types import LogPsi, Params
 
@@ -42,6 +43,7 @@ class SpinJastrow(RatiosOfMoves, nn.Module):
     def __post_init__(self):
         super().__post_init__()
         check_integers(self, levels=2)
+        positive("stddev", self.stddev, zero=True)
 
     @nn.compact
     def __call__(self, x: Array) -> LogPsi:
