@@ -17,6 +17,7 @@ from hamiltonians import Coulomb, HarmonicTrap
 from nqs.ansatze import FeedForward, GaussianBinaryRBM
 from nqs.optimizers import FirstOrder, Schedule
 from nqs.runs.config import NotImportable, differences, from_json, to_json
+from nqs.space.spins import Spins
 from nqs.types import Function
 from samplers import Gibbs, Langevin, Metropolis, OneParticle
 from tests.tiny import ROOT, Well, experiment, gaussian, narrow
@@ -29,7 +30,7 @@ def there_and_back(value):
 @pytest.mark.parametrize(
     "part",
     [
-        HarmonicTrap(3, 2, (0.5, 1.0), Coulomb(), 2),
+        HarmonicTrap(3, 2, (0.5, 1.0), Coulomb(), Spins(2, 1)),
         FeedForward((8, 4), "silu", residual=True),
         FeedForward(activation=jnp.tanh, kernel_init=nn.initializers.zeros),
         GaussianBinaryRBM(n_hidden=3, root=True),
