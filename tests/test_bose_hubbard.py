@@ -138,5 +138,7 @@ def test_more_bosons_than_fit_are_refused():
         def total(self):
             return 13
 
-    with pytest.raises(ValueError, match="total must be 0 to 12, got 13"):
+    with pytest.raises(
+        ValueError, match="total must be an integer >= 0 and <= 12, got 13"
+    ):
         Overfull().initial_walkers(jax.random.key(0), 16)

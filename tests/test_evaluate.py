@@ -16,6 +16,7 @@ from hamiltonians import (
 )
 from nqs.batching import chunked_map
 from nqs.observables import Density, MeanSquareRadius, RadialDensity
+from nqs.space.spins import Spins
 from nqs.statistics import (
     Evaluation,
     Measurements,
@@ -349,7 +350,7 @@ def test_the_virial_ratio_counts_the_interaction_by_its_degree(trap, means):
 
 def test_the_exact_two_electron_dot_obeys_the_virial_theorem():
     """M. Taut's state (1 + r) exp(-(x_1^2 + x_2^2) / 2) of omega = 1."""
-    trap = HarmonicTrap(2, 2, 1.0, Coulomb(), 1)
+    trap = HarmonicTrap(2, 2, 1.0, Coulomb(), Spins(1, 1))
 
     def psi(params, x):
         r = jnp.linalg.norm(x[0] - x[1])
