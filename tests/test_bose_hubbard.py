@@ -138,7 +138,5 @@ def test_more_bosons_than_fit_are_refused():
         def total(self):
             return 13
 
-    with pytest.raises(
-        ValueError, match="total must be an integer >= 0 and <= 12, got 13"
-    ):
+    with pytest.raises(ValueError, match="total must be .* <= 12, got 13"):
         Overfull().initial_walkers(jax.random.key(0), 16)

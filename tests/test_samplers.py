@@ -601,9 +601,7 @@ def test_impossible_settings_are_refused_by_name(sampler_type, field, value):
 
 
 def test_gibbs_is_refused_for_an_ansatz_without_hidden_layer():
-    with pytest.raises(
-        ValueError, match="GaussianBinaryRBM, for Gibbs, got FeedForward"
-    ):
+    with pytest.raises(ValueError, match="GaussianBinaryRBM, for Gibbs, got Feed"):
         VMC(FeedForward(), None, Gibbs(), FirstOrder())
     with pytest.raises(ValueError, match="GaussianBinaryRBM.*got Product"):
         VMC(SlaterJastrow(Spins(1, 1)), None, Gibbs(), FirstOrder())
@@ -623,9 +621,7 @@ def test_a_capability_of_ones_own_is_asked_for_too():
     class Medium(Metropolis):
         requires = Telepathy
 
-    with pytest.raises(
-        ValueError, match="must have a Telepathy.*one of your own, for Medium"
-    ):
+    with pytest.raises(ValueError, match="a Telepathy.*one of your own, for Medium"):
         VMC(FeedForward(), None, Medium(), FirstOrder())
 
 
