@@ -123,9 +123,7 @@ class SiteMetropolis:
         ratios = site_ratios_of(ansatz)
         tables = ratios.site_tables(params)
         key_order, key_walkers = jax.random.split(key)
-        keys = jax.random.split(key_order, self.sweeps)
-        orders = jax.vmap(lambda key: self.move.sweep(key, walkers[0]))(keys)
-        sites = orders.reshape(-1, orders.shape[-1])  # (moves, k)
+        sites = self._order(key_order, walkers[0])
 
         def walk(chain):
             key, x = chain
@@ -158,6 +156,12 @@ class SiteMetropolis:
             "non_finite": jnp.sum(n_broken),
         }
         return WalkersState(walkers), info
+
+    def _order(self, key: Array, x: Array) -> Array:
+        """Sites (moves, k) of all moves of the sweeps."""
+        keys = jax.random.split(key, self.sweeps)
+        orders = jax.vmap(lambda key: self.move.sweep(key, x))(keys)
+        return orders.reshape(-1, orders.shape[-1])
 
     def adapt(self, state: WalkersState, info: dict[str, Array], /) -> WalkersState:
         """Unchanged state: there is no width."""

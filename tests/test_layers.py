@@ -1,6 +1,8 @@
 """Who imports whom: parts never import each other, and the arrows never turn."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -87,3 +89,23 @@ def test_the_check_would_notice_a_wrong_arrow(tmp_path):
     wrong.write_text("from nqs.vmc import VMC\nimport samplers.gibbs\n")
     assert {room(name) for name in imports(wrong)} == {"nqs.vmc", "samplers"}
     assert LAYERS["nqs.vmc"] > LAYERS["samplers"]
+
+
+def test_files_and_functions_are_short():
+    for path in FILES:
+        text = path.read_text()
+        assert len(text.splitlines()) <= 300, path
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                lines = node.end_lineno - node.lineno + 1
+                assert lines <= 40, (path, node.name, lines)
+
+
+def test_every_room_is_imported_alone():
+    imports = {
+        name: subprocess.Popen([sys.executable, "-c", f"import {name}"], cwd=ROOT)
+        for name in LAYERS
+    }
+    assert {name: process.wait() for name, process in imports.items()} == dict.fromkeys(
+        LAYERS, 0
+    )

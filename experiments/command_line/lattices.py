@@ -131,14 +131,7 @@ def lattice_ansatz(
     cyclic: bool = False,
     fixed: tuple[int, ...] | None = None,
 ) -> Any:
-    """Build the ansatz that was named.
-
-    Args:
-      part: name and settings.
-      lattice: its sites.
-      levels: q of each site.
-      cyclic: default of the field of gru.
-      fixed: default of the field of gru.
+    """Build the ansatz that was named; `cyclic` and `fixed` are defaults of gru.
 
     Raises:
       ValueError: for an unknown name or field.
