@@ -195,10 +195,10 @@ def energy_gradient(
 ) -> Params:
     """Gradient of the energy with respect to real parameters.
 
-    dE/dtheta = 2 Re <(E_L - <E_L>) conj(d log psi / d theta)>, psi real or complex,
-    computed as the gradient of 2 Re sum_w weight_w conj(E_w - <E>) log psi_w.
+    dE/dtheta = 2 Re <(E_L - <E_L>) conj(d log psi / d theta)>, psi real or complex.
 
     Args:
+      ansatz: the wave function.
       params: a pytree of real arrays.
       walkers: (w, ...) drawn from |psi|^2, or the nodes of a quadrature.
       local_energy: (w,) real or complex.
