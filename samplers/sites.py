@@ -136,8 +136,7 @@ class SiteMetropolis:
                 ratio, moved = ratios.site_move(tables, cache, x, sites, values)
                 density = jnp.abs(ratio) ** 2 * jnp.exp(log_q_ratio)
                 accept = 1 - u[1] < density  # in (0, 1]: a node is never entered
-                # Fused into all that depends on it, XLA's code for a move of two sites
-                # calls itself without end, see tests/test_jax.py.
+                # XLA's fused code may call itself without end, see tests/test_jax.py.
                 accept = jax.lax.optimization_barrier(accept)
                 new = x.at[sites].set(values), moved
                 changed = accept & jnp.any(values != x[sites])
