@@ -107,7 +107,7 @@ class Series:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SeriesOptions(Options):
-    """Options of an experiment of which one option may have several values."""
+    """Options of an experiment with one option that may have several values."""
 
     along: ClassVar[str]  # the option with several values
     axis: ClassVar[str]  # its label in the figure

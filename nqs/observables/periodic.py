@@ -5,6 +5,7 @@ Wave vectors are those that fit the box, grouped in shells of equal length.
 
 import dataclasses
 from functools import cached_property
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -143,11 +144,8 @@ class WaveShells:
     """Averages over shells of wave vectors: the grid of a profile in k."""
 
     axes = ("k ({length}$^{{-1}}$)",)
-
-    @cached_property
-    def _waves(self) -> tuple[np.ndarray, np.ndarray]:
-        """Wave vectors (m, d) and weights (m, k) that average over each shell."""
-        raise NotImplementedError
+    # wave vectors (m, d), and weights (m, k) that average over each shell
+    _waves: Any  # a cached_property of each profile
 
     @property
     def grid(self) -> np.ndarray:

@@ -104,7 +104,7 @@ def evaluate(
       evaluation: the step.
       params: of the ansatz.
       state: of the sampler.
-      key: of which step i uses fold_in(key, i).
+      key: random key; step i uses fold_in(key, i).
       steps: sampler steps.
     """
     step = jax.jit(evaluation.step)
