@@ -82,7 +82,7 @@ def _cluster(key_seed: Array, key_bonds: Array, x: Array, bonds: Bonds) -> Array
     # the bond of site i to its m-th neighbor in the list of that neighbor.
     sites, back = jnp.arange(n)[:, None], jnp.asarray(_reverse(bonds.neighbors))
     together = jnp.where(sites < neighbors, drawn, drawn[neighbors, back])
-    together &= (sites != neighbors) & (x[:, None] == x[neighbors])
+    together &= x[:, None] == x[neighbors]
 
     def grow(grown):
         _, cluster = grown
