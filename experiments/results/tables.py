@@ -2,9 +2,10 @@
 
     python -m experiments.results.tables
 
-A line of NAME.jsonl is one row of the table NAME: `columns`, the text of each column,
-and the numbers that can be read from it: `energy` and `error` in the unit of the table,
-`seed`, `commit`, `command`. The README marks its tables by comments with their names.
+A line of NAME.jsonl is a row of the table NAME. `columns` are its cells, in which names
+in braces stand for fields of the row; `{energy}` is the energy with its error, as in
+3.00012(34). A row with an energy has all of `FIELDS`, null where nothing was recorded.
+The README marks its tables by comments with their names.
 """
 
 import json
@@ -12,31 +13,24 @@ import re
 from pathlib import Path
 from typing import Any
 
+from nqs.statistics import uncertain
+
 FOLDER = Path(__file__).parent
 PAGE = FOLDER.parent / "README.md"
 TABLE = re.compile(r"<!-- table (\w+) -->\n(.*?)\n<!-- end -->", re.DOTALL)
-UNCERTAIN = re.compile(r"(-?\d+\.?(\d*))\((\d+)\)")
 
-
-def cells(line: str) -> list[str]:
-    """The cells of a row of a Markdown table."""
-    return [cell.strip() for cell in line.strip().strip("|").split("|")]
-
-
-def record(columns: dict[str, str]) -> dict[str, Any]:
-    """A row with the numbers that can be read from its columns."""
-    found: dict[str, Any] = {}
-    if match := UNCERTAIN.match(columns.get("energy", "")):
-        error = float(f"{match[3]}e-{len(match[2])}")
-        found |= {"energy": float(match[1]), "error": error}
-    if columns.get("seed", "").isdigit():
-        found["seed"] = int(columns["seed"])
-    for name, text in columns.items():
-        if name.startswith("command"):
-            found["command"] = text.strip("`")
-        elif name == "commit":
-            found["commit"] = text
-    return found | {"columns": columns}
+FIELDS = {
+    "system": str,
+    "command": str,  # after `nqs run`
+    "seed": int,
+    "energy": float,  # in the unit of the table
+    "error": float,  # one standard error
+    "reference": float,  # the energy that the table compares with
+    "seconds": int,  # wall time of the command
+    "cpu_seconds": int,
+    "hardware": str,
+    "commit": str,
+}
 
 
 def load(name: str) -> list[dict[str, Any]]:
@@ -45,18 +39,22 @@ def load(name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
+def cells(row: dict[str, Any]) -> dict[str, str]:
+    """The text of each column of a row."""
+    values = dict(row)
+    if "energy" in row:
+        values["energy"] = uncertain(row["energy"], row["error"])
+    return {name: text.format_map(values) for name, text in row["columns"].items()}
+
+
 def markdown(rows: list[dict[str, Any]]) -> str:
     """The rows as a Markdown table."""
     names = [*rows[0]["columns"]]
-    body = [[row["columns"][name] for name in names] for row in rows]
-    lines = [names, ["---"] * len(names), *body]
-    return "\n".join(_line(line) for line in lines)
-
-
-def _line(line: list[str]) -> str:
-    if set(line) == {"---"}:
-        return "|" + "|".join(line) + "|"
-    return "| " + " | ".join(line) + " |"
+    lines = [f"| {' | '.join(names)} |", "|" + "---|" * len(names)]
+    for row in rows:
+        text = cells(row)
+        lines.append(f"| {' | '.join(text[name] for name in names)} |")
+    return "\n".join(lines)
 
 
 def filled(page: str) -> str:
