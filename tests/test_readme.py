@@ -52,5 +52,8 @@ def test_blocks_of_other_pages_run(tmp_path, monkeypatch):
     run_blocks(blocks("docs/method/statistics.md"), tmp_path, monkeypatch)
 
 
-def test_readme_is_a_landing_page():
+def test_readme_and_its_scripts_are_short():
     assert len((ROOT / "README.md").read_bytes()) <= 6000
+    first, ansatz = blocks("README.md")
+    assert len(first.splitlines()) <= 12
+    assert len(ansatz.splitlines()) <= 15
