@@ -37,7 +37,7 @@ def call(command: list[str], folder: Path) -> str:
     return done.stdout
 
 
-# what a page would load from elsewhere
+# resources of a page at another address
 EXTERNAL = re.compile(r"<(?:script|link|img)\b[^>]*?(?:src|href)=[\"']?(?:https?:)?//")
 
 
@@ -56,7 +56,7 @@ def check_energies(folder: Path) -> None:
 
 
 def check_wheel(folder: Path) -> None:
-    """Build and install the wheel; it runs anywhere, and names what hides it."""
+    """Install the wheel and run it; a folder that hides a package raises an error."""
     call([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(folder),
           str(ROOT)], folder)  # fmt: skip
     (wheel,) = folder.glob("nqs-*.whl")
@@ -77,8 +77,8 @@ def check_wheel(folder: Path) -> None:
 
 
 def check_docs(folder: Path) -> None:
-    """Build the documentation without warnings; its pages load nothing from outside."""
-    os.environ["NO_MKDOCS_2_WARNING"] = "1"  # an advertisement
+    """Build the documentation; no warnings, no resources at other addresses."""
+    os.environ["NO_MKDOCS_2_WARNING"] = "1"  # hides an advertisement
     site = folder / "site"
     call([sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet",
           "--site-dir", str(site)], ROOT)  # fmt: skip

@@ -5,11 +5,11 @@ import scipy.stats
 
 
 def p_value(samples, x, p):
-    """Of the chi-square test, configurations that are rare taken together.
+    """p-value of the chi-square test, with rare configurations merged.
 
     Args:
       samples: (n, s) levels.
-      x: (c, s) all levels that there may be.
+      x: (c, s) all possible levels.
       p: (c,) their probabilities.
     """
     n, q = len(samples), int(x.max()) + 1

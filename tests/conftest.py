@@ -16,10 +16,10 @@ CARELESS = "jax_disable_most_optimizations"
 
 
 def pytest_configure(config):
-    """Most tests compile for longer than they run: they do it with little care.
+    """Compile most tests with few optimizations, as they compile longer than they run.
 
-    That takes a third off their time. Slow tests and benchmarks, in a run of their
-    own, compile as a user's run does, and so do those with `optimized`.
+    This saves a third of the time. Slow tests, benchmarks and tests with `optimized`
+    compile as a user's run does.
     """
     careless = "not slow" in config.option.markexpr
     jax.config.update(CARELESS, careless)
@@ -39,7 +39,7 @@ def optimized():
 
 @pytest.fixture(scope="session")
 def compiled(tmp_path_factory):
-    """What one test compiles, the next one finds, in its subprocesses as well."""
+    """Share compiled programs between tests, subprocesses included."""
     folder = tmp_path_factory.mktemp("compiled")
     settings = {
         "jax_compilation_cache_dir": str(folder),
@@ -51,7 +51,7 @@ def compiled(tmp_path_factory):
             jax.config.update(name, value)
             patch.setenv(name.upper(), str(value))
         compilation_cache.reset_cache()  # JAX looks for a folder only once
-        jax.devices()  # four of them: `nqs.configure` would ask for all cores
+        jax.devices()  # four, before `nqs.configure` takes all cores
         yield
     jax.config.update("jax_compilation_cache_dir", None)
     compilation_cache.reset_cache()
@@ -59,7 +59,7 @@ def compiled(tmp_path_factory):
 
 @pytest.fixture
 def without_figures(monkeypatch):
-    """Drawing takes longer than all the rest of a tiny run."""
+    """Draw no figures, which would take longer than the rest of a tiny run."""
 
     def draw_nothing(directory, *arguments):
         directory.mkdir(exist_ok=True)

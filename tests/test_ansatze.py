@@ -190,13 +190,13 @@ def test_psi_is_a_finite_log_psi_of_scalars(name):
     assert all(np.all(np.isfinite(values)) for values in found.values())
     assert np.all(np.any(found["slopes"], axis=0))
     if not case.is_complex:  # some parameters move the phase alone
-        assert np.all(np.any(found["parameter_slopes"], axis=0))  # none is idle
+        assert np.all(np.any(found["parameter_slopes"], axis=0))  # each matters
 
 
 def test_both_laplacians_agree(name):
     found = evaluate(name, start(name)[0])
     assert np.iscomplexobj(found["forward"]) == ANSATZE[name].is_complex
-    assert np.std(found["forward"]) > 1e-3  # not by being trivial
+    assert np.std(found["forward"]) > 1e-3  # not constant
     scale = np.max(np.abs(found["loop"]))
     np.testing.assert_allclose(
         found["forward"], found["loop"], rtol=1e-10, atol=1e-10 * scale
@@ -208,7 +208,7 @@ def test_psi_decays_far_away(name):
     unit = walkers / np.linalg.norm(walkers, axis=(1, 2), keepdims=True)
     near, far, further = (evaluate(name, r * unit)["logabs"] for r in (1, 20, 40))
     assert np.all(far < near - 20)
-    # A Gaussian falls by three times as much again, a polynomial takes little back.
+    # From r = 20 to 40 a Gaussian falls by three times as much as up to 20.
     assert np.all(further - far < 2 * (far - near))
 
 
@@ -236,7 +236,7 @@ def test_exchange_of_equal_particles_has_the_sign_of_the_statistics(name):
     assert parities == {1, -1}
 
 
-def test_ansatz_is_its_own_configuration(name):
+def test_ansatz_is_restored_from_its_configuration(name):
     ansatz = ANSATZE[name].ansatz
     again = settings.from_json(settings.to_json(ansatz))
     assert again == ansatz and hash(again) == hash(ansatz)
@@ -528,7 +528,7 @@ def test_coulomb_cusp_keeps_the_local_energy_finite(name, pair):
     r = np.geomspace(1e-2, 1e-5, W)
     kinetic = evaluate(name, approach(name, pair, r))["forward"]
     found = kinetic + 1 / r
-    # It tends to a limit linearly in r; at r = 1e-5 rounding is 1e-16 / r^2 = 1e-6.
+    # The limit is approached linearly in r; at r = 1e-5 rounding is 1e-16 / r^2 = 1e-6.
     np.testing.assert_allclose(found[4:], found[-1], rtol=0, atol=0.05)
     assert np.max(np.abs(found)) < 100
     for wrong in (0.5, 2.0):
@@ -555,7 +555,7 @@ def test_power_factor_cancels_the_inverse_square(name, pair, exponent):
     potential = exponent * (exponent - 1) / r**2
     kinetic = evaluate(name, approach(name, pair, r))["forward"].real
     found = kinetic + potential
-    # It tends to a limit, which the other pairs decide; rounding is 1e-16 / r^2.
+    # The limit depends on the other pairs; rounding is 1e-16 / r^2.
     np.testing.assert_allclose(found[-2:], found[-1], rtol=0.01, atol=0.1)
     assert abs(found[-1]) < 1e-3 * potential[-1]
 

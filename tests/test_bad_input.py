@@ -1,4 +1,4 @@
-"""Every mistake and every damage gets one clear sentence, and costs nothing else."""
+"""Invalid input and damaged files give one sentence and change no file."""
 
 import contextlib
 import dataclasses
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("compiled", "without_figures")
 
 
 def experiment(**changes):
-    """A run whose walkers stand still, since it is not about them."""
+    """A run whose walkers do not move, which is fast."""
     return tiny.experiment(**{"sampler": Still()} | changes)
 
 
@@ -124,7 +124,7 @@ def refused(monkeypatch, capsys):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_mistyped_option_is_one_sentence(
+def test_mistyped_option_prints_one_sentence(
     refused, tmp_path, monkeypatch, arguments, sentence
 ):
     monkeypatch.chdir(tmp_path)
@@ -133,7 +133,7 @@ def test_a_mistyped_option_is_one_sentence(
     assert [path.name for path in tmp_path.iterdir()] == ["pyproject.toml"]
 
 
-def test_gibbs_with_a_network_names_both(refused):
+def test_error_for_gibbs_with_a_network_names_sampler_and_ansatz(refused):
     sentence = refused("--ansatz", "ffnn(hidden=(4,))", "--sampler", "gibbs")
     assert "Gibbs" in sentence and "got FeedForward" in sentence
     assert "GaussianBinaryRBM" in sentence
@@ -152,7 +152,7 @@ def test_gibbs_with_a_network_names_both(refused):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_impossible_system_is_one_sentence(refused, arguments, sentence):
+def test_impossible_system_prints_one_sentence(refused, arguments, sentence):
     def command():
         options.main(HarmonicOscillatorOptions)
 
@@ -163,7 +163,7 @@ def test_impossible_system_is_one_sentence(refused, arguments, sentence):
     "text",
     ["ffnn", "ffnn(hidden=(32, 32))", "a(b='c, d', e=None, f=-1.5, g=((1,), 2))"],
 )
-def test_a_part_prints_as_it_is_written(text):
+def test_part_prints_in_the_syntax_it_is_parsed_from(text):
     assert str(Part.parse(text)) == text
     assert Part.parse(str(Part.parse(text))) == Part.parse(text)
     assert Part.parse("a(b=[1, [2]])").settings == (("b", (1, (2,))),)
@@ -206,9 +206,9 @@ def test_ansatz_without_log_psi_is_refused(tmp_path, function, sentence):
     assert not (tmp_path / "a").exists()
 
 
-def test_a_mistake_in_a_hamiltonian_leaves_no_trace(tmp_path):
+def test_error_in_a_hamiltonian_leaves_no_directory(tmp_path):
     ansatz = Function(lambda params, x: gaussian({"a": 1.0}, x))
-    with pytest.raises(KeyError, match="a"):  # a Well needs the width of its Gaussian
+    with pytest.raises(KeyError, match="a"):  # Well reads params["a"]
         run(experiment(ansatz=ansatz, directory=str(tmp_path / "a")))
     assert not (tmp_path / "a").exists()
 
@@ -304,7 +304,7 @@ def test_evaluation_of_unfinished_run_has_a_warning(crashed):
     assert not (crashed / "result.json").exists()
 
 
-def test_with_every_checkpoint_damaged_the_run_is_refused(crashed, refused):
+def test_run_with_only_damaged_checkpoints_is_refused(crashed, refused):
     for path in saved(crashed):
         flip_a_byte(path)
     before = snapshot(crashed)
@@ -370,13 +370,13 @@ def test_a_changed_configuration_is_refused_by_its_field(
     before = snapshot(directory)
     with pytest.raises(RunError, match=sentence):
         resume(directory, **{"checkpoint_every": 60.0} | changes)
-    experiment().vmc()  # and float64 again
+    experiment().vmc()  # back to float64
     run_in_double = experiment(directory=str(directory), resume=True)
     assert snapshot(directory) == before
     assert run(run_in_double)["energy"] == read_json(finished / "result.json")["energy"]
 
 
-def test_only_the_steps_of_the_run_may_be_raised_not_those_of_a_part(tmp_path):
+def test_resume_may_raise_the_steps_of_the_run_but_not_of_a_part(tmp_path):
     @dataclasses.dataclass(frozen=True)
     class Iterative(FirstOrder):
         iterations: int = 3
@@ -424,7 +424,7 @@ def test_a_directory_that_cannot_be_made_is_refused(tmp_path, refused):
         ("file", "cannot read {path}/config.json: Not a directory"),
     ],
 )
-def test_there_is_no_run_to_resume(tmp_path, refused, content, sentence):
+def test_resume_without_a_run_is_refused(tmp_path, refused, content, sentence):
     path = tmp_path / "a"
     if content == "file":
         path.write_text("mine")
@@ -438,7 +438,7 @@ def test_there_is_no_run_to_resume(tmp_path, refused, content, sentence):
 
 
 def configured(directory, config):
-    """A directory as a run of these options leaves it when it is killed at once."""
+    """The directory of a run with these options that was killed at its start."""
     directory.mkdir()
     write_json(directory / "config.json", config.experiment().config())
     return directory
@@ -447,7 +447,7 @@ def configured(directory, config):
 SMALL = QuantumDotOptions(n=1, n_up=1, ansatz=Part("ffnn", (("hidden", (4,)),)))
 
 
-def test_options_left_out_are_those_of_the_run_others_are_refused(tmp_path, refused):
+def test_resume_refuses_options_that_differ_from_the_run(tmp_path, refused):
     directory = configured(tmp_path / "a", SMALL)
     before = snapshot(tmp_path)
     again = ["--directory", directory, "--resume"]
@@ -462,7 +462,7 @@ def test_options_left_out_are_those_of_the_run_others_are_refused(tmp_path, refu
     assert snapshot(tmp_path) == before
 
 
-def test_the_run_of_another_experiment_is_not_resumed(tmp_path, finished, refused):
+def test_run_of_another_experiment_is_not_resumed(tmp_path, finished, refused):
     dot = configured(tmp_path / "a", SMALL)
 
     def oscillator():
@@ -555,7 +555,7 @@ def test_energies_that_are_not_finite_stop_the_run(tmp_path):
     assert f"at step {len(lines) + 1} of train" in str(refusal.value)
     assert all(json.loads(line)["energy"] is not None for line in lines)
     assert not (directory / "result.json").exists()
-    # the last good parameters are those whose energies were still finite
+    # the last checkpoint has parameters with finite energies
     assert 0.7 <= load(directory).params["a"] <= 0.8
     assert len(saved(directory)) == 1
     with pytest.raises(RunError, match=sentence) as again:
@@ -608,7 +608,7 @@ def broken_terms(self, ansatz, params, x):
 
 @contextlib.contextmanager
 def full_disk():
-    """No file can grow beyond 100 bytes, which writing one notices as a full disk."""
+    """Limit files to 100 bytes, so that writing fails as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
     try:
@@ -661,7 +661,7 @@ def test_full_disk_stops_a_run_that_can_resume(
 
 
 @pytest.mark.parametrize("name", ["draw_figures", "write_json"])
-def test_a_full_disk_leaves_an_earlier_result_as_it_was(tmp_path, monkeypatch, name):
+def test_full_disk_leaves_an_earlier_result_unchanged(tmp_path, monkeypatch, name):
     directory = tmp_path / "a"
     walking = {"sampler": SAMPLERS["metropolis"], "checkpoint_every": 60.0}
     run(experiment(directory=str(directory), **walking))

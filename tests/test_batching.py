@@ -1,4 +1,4 @@
-"""Chunked maps and sums against their unchunked selves."""
+"""Chunked maps and sums against those without chunks."""
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ def walkers():
 
 
 def features(x):
-    """A pytree again: a matrix, a scalar and an integer."""
+    """A pytree of results: a matrix, a scalar and an integer."""
     position, spin = x["position"], x["spin"]
     return position @ position.T, (jnp.sum(position) * spin, spin)
 
@@ -111,14 +111,14 @@ def steps_of_the_loop(f, walkers):
     return max((e.params.get("length", 1) for e in equations), default=1)
 
 
-def test_chunks_are_chosen_by_what_grows_with_the_walkers():
+def test_chunk_size_depends_on_the_memory_per_walker():
     n_devices, side = jax.device_count(), int((CACHE / 8) ** 0.5)
     walkers, table = jnp.ones((8 * n_devices, 2)), jnp.ones((2 * side, 2 * side))
 
     def large(x):  # as much as the cache of a device holds
         return jnp.sum(jnp.full((side, side), x[0]) * x[1])
 
-    def small(x):  # however large the matrices that every walker shares
+    def small(x):  # independent of matrices that all walkers share
         return jnp.sum((table @ table)[:2] * x[:, None])
 
     def total(f):

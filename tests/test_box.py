@@ -84,7 +84,7 @@ def test_the_smooth_distance_is_the_distance_of_close_particles(box, strict_dtyp
 
 
 @pytest.mark.parametrize("box", BOXES, ids=str)
-def test_the_smooth_distance_is_periodic_and_vanishes_at_lattice_points_alone(box):
+def test_smooth_distance_is_periodic_and_vanishes_only_at_lattice_points(box):
     def square(r):
         return np.asarray(squared_distance(box, waves(box, r)))
 
@@ -122,7 +122,7 @@ def test_closed_shells_are_those_of_free_electrons(shape, closed):
 
 @pytest.mark.parametrize("box", [SKEW, SLANTED], ids=str)
 @pytest.mark.parametrize("twist", [0.0, 0.3])
-def test_the_lowest_waves_are_those_of_a_far_larger_list(box, twist):
+def test_lowest_waves_equal_those_of_a_larger_list(box, twist):
     twists = (twist, -0.7 * twist, 0.21 * twist)[: box.d]
     m = np.array(list(itertools.product(range(-12, 13), repeat=box.d)))
     squares = np.sort(np.sum(((m + twists) @ box.reciprocal) ** 2, axis=1))
@@ -169,7 +169,7 @@ def test_error_for_an_open_shell_names_the_nearest_closed_shells():
         ("fcc", np.sqrt(2) / 4 * 4 ** (1 / 3)),  # and one of volume 4, four
     ],
 )
-def test_the_inradius_is_half_of_the_nearest_distance(shape, inradius):
+def test_inradius_is_half_of_the_shortest_lattice_vector(shape, inradius):
     assert box_of(shape).inradius == pytest.approx(inradius, rel=1e-12)
     assert box_of(shape, 8.0).volume == pytest.approx(8.0, rel=1e-12)
 
@@ -188,7 +188,7 @@ def test_reduced_vectors_are_shortest_and_span_the_same_lattice(box):
     assert 2 * box.inradius == pytest.approx(lengths[0], rel=1e-12)
 
 
-def test_boxes_with_equal_cells_are_equal_and_hash_alike():
+def test_boxes_with_equal_cells_are_equal_and_have_equal_hashes():
     assert Box(SKEW.cell) == SKEW
     assert hash(Box(SKEW.cell)) == hash(SKEW)
     stretched = Box.shaped(

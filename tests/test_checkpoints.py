@@ -46,7 +46,7 @@ def state():
     walkers = jax.random.normal(jax.random.key(0), (8, 3, 2))
     payloads = np.array([0x7FF8000000000123, 0xFFF0000000000001, 1 << 63], np.uint64)
     extras = [
-        payloads.view(np.float64),  # NaNs that carry bits, a negative zero
+        payloads.view(np.float64),  # NaNs with payloads, a negative zero
         np.zeros((0,)),
         jnp.zeros((0, 3), jnp.int32),
         np.array([True, False]),
@@ -80,7 +80,7 @@ def save(directory, *steps):
 
 
 def restore(directory, like=None, identity="dot"):
-    """The newest checkpoint, and the sentences about damaged ones."""
+    """The newest checkpoint, and the warnings about damaged checkpoints."""
     warnings = []
     like = small(0) if like is None else like
     step, tree = checkpoint.restore(
@@ -200,12 +200,12 @@ def test_saving_continues_after_a_fallback(tmp_path):
     save(tmp_path, 1, 20)
     flip_a_byte(tmp_path / "000000020.npz")
     assert restore(tmp_path)[0] == 1
-    save(tmp_path, 10)  # the damaged one neither hides this nor costs us step 1
+    save(tmp_path, 10)  # the damaged file is not used and step 1 is kept
     assert restore(tmp_path)[0] == 10
     assert names(tmp_path) == ["000000001.npz", "000000010.npz"]
 
 
-def test_the_damaged_step_can_be_saved_again(tmp_path):
+def test_damaged_step_can_be_saved_again(tmp_path):
     save(tmp_path, 1, 2)
     flip_a_byte(tmp_path / "000000002.npz")
     save(tmp_path, 2)
@@ -214,7 +214,7 @@ def test_the_damaged_step_can_be_saved_again(tmp_path):
     assert_identical(tree, small(2))
 
 
-def test_an_intact_step_can_be_saved_again_and_again(tmp_path):
+def test_an_intact_step_can_be_saved_repeatedly(tmp_path):
     for value in (5, 6, 7):
         checkpoint.save(tmp_path, 1, small(value), identity="dot")
         assert_identical(restore(tmp_path)[1], small(value))
@@ -289,17 +289,17 @@ def test_folder_that_cannot_be_created_is_an_error(tmp_path):
         save(tmp_path / "file" / "checkpoints", 3)
 
 
-def test_a_leaf_that_is_no_array_is_an_error(tmp_path):
+def test_leaf_that_is_not_an_array_is_an_error(tmp_path):
     with pytest.raises(CheckpointError, match="PRNGKey"):
         checkpoint.save(tmp_path, 1, {"key": jax.random.key(0)}, identity="dot")
 
 
 class Killed(BaseException):
-    """As final as a signal: handlers of Exception do not catch it."""
+    """Like a signal, not caught by handlers of Exception."""
 
 
 @pytest.mark.parametrize("step", [3, 2])  # a new one; one that is there
-def test_death_between_any_two_system_calls_is_survived(tmp_path, monkeypatch, step):
+def test_kill_between_system_calls_keeps_a_checkpoint(tmp_path, monkeypatch, step):
     def mortal(call, calls):
         def call_or_die(*arguments, **options):
             if next(calls) == moment:

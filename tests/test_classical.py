@@ -73,7 +73,7 @@ def test_kaufman_agrees_with_the_transfer_matrix(extent, t):
     assert found.energy == pytest.approx(known.energy, rel=1e-9)
 
 
-def test_references_of_the_reference_file():
+def test_references_equal_the_values_of_the_reference_file():
     potts = ClassicalPotts(Lattice((4, 4), "square"), 0.994972861071817)
     found = potts.thermal()
     assert -found.free_energy / potts.temperature == pytest.approx(34.172608137824206)
@@ -166,7 +166,7 @@ SAMPLED = {
 
 @functools.cache
 def last_states(name, factor):
-    """Of many chains that start alike, at a temperature too high by the factor."""
+    """Last states of chains at a temperature that is too high by the factor."""
     sampler, model = SAMPLED[name]
     wrong = type(model)(model.lattice, factor * model.temperature)
     walkers = jnp.zeros((4096, model.n), int)

@@ -64,7 +64,7 @@ def test_unknown_names_suggest_the_nearest(refusal):
     assert "has no field 'lr'" in message and "learning_rate" in message
 
 
-def test_field_that_is_mistyped_lists_the_nearest_first():
+def test_error_for_a_mistyped_field_lists_the_fields():
     with pytest.raises(ValueError, match="it has hidden"):
         Part.parse("f(hiden=1)").build("ansatz", {"f": lambda depth=1, hidden=2: None})
 
@@ -83,7 +83,7 @@ def test_run_resume_and_evaluate(nqs_command, tmp_path, without_figures):
     assert (tmp_path / "a" / "evaluations" / "0001" / "result.json").exists()
 
 
-def test_resume_of_something_else_is_refused(refusal, tmp_path):
+def test_resume_without_a_run_directory_is_refused(refusal, tmp_path):
     assert "must be followed by a run directory" in refusal("resume")
     assert "does not exist" in refusal("resume", str(tmp_path / "nowhere"))
 
@@ -94,7 +94,7 @@ def test_broken_pipe_ends_quietly():
     assert done.stdout.strip() == "ansätze" and done.stderr == ""
 
 
-def test_public_names_are_real_and_the_version_is_that_of_the_package():
+def test_public_names_are_those_of_their_objects_and_the_version_is_set():
     for name in nqs.__all__:
         assert getattr(nqs, name).__name__ == name
     assert nqs.__version__.count(".") == 2
@@ -132,7 +132,7 @@ def test_nnx_module_with_random_state_is_refused():
 
 
 def test_function_of_a_partitioned_module_is_an_ansatz():
-    """The way for Equinox: parameters apart from the static rest."""
+    """As for Equinox modules: parameters and static part are separate."""
     params, static = {"w": jnp.ones(3)}, jnp.tanh
 
     def combined(params, x):

@@ -202,7 +202,7 @@ def test_periodic_sampler_of_particles_is_refused_on_a_lattice():
 
 
 @pytest.mark.parametrize("kind", [np.float64, np.float32, jnp.asarray])
-def test_scalars_of_numpy_and_jax_are_numbers_in_every_system(kind):
+def test_numpy_and_jax_scalars_equal_python_numbers_in_every_system(kind):
     half, two = kind(0.5), np.int64(2)
     assert HarmonicTrap(two, omega=half) == HarmonicTrap(2, omega=0.5)
     assert ElectronGas(Spins(1, 1), rs=half) == ElectronGas(Spins(1, 1), rs=0.5)

@@ -101,12 +101,12 @@ def test_hartree_fock_energies_equal_published_values(n_up, n_down, d, rs, energ
     "gas", [ElectronGas(Spins(1, 1), 2.0), ElectronGas(Spins(1, 1), 2.0, 2)]
 )
 def test_the_mean_interaction_of_two_free_electrons_is_their_hartree_fock_energy(gas):
-    # psi is constant: the mean over the cell, by a grid of differences off the cusp
+    # psi is constant: the mean over the cell, from a grid that avoids the cusp
     m = {2: 64, 3: 32}[gas.d]
     grid = (np.array(list(itertools.product(range(m), repeat=gas.d))) + 0.5) / m
     x = np.zeros((len(grid), 2, gas.d))
     x[:, 1] = grid @ gas.box.vectors
-    ewald = Ewald(gas.box, 4 / gas.box.volume ** (1 / gas.d))  # soft, and quick
+    ewald = Ewald(gas.box, 4 / gas.box.volume ** (1 / gas.d))  # a fast splitting
     mean = np.mean(jax.jit(jax.vmap(ewald.energy))(x)) / gas.rs
     # a midpoint rule leaves about m^(1 - d) of the cusp
     assert mean == pytest.approx(gas.hartree_fock_energy, rel=2 / m ** (gas.d - 1))
@@ -198,7 +198,7 @@ def test_two_electrons_in_a_cube_have_an_exact_reference(rs, energy):
     ],
     ids=str,
 )
-def test_other_gases_have_the_hartree_fock_energy_alone(gas):
+def test_other_gases_have_only_the_hartree_fock_reference(gas):
     (upper,) = gas.references()
     assert upper.kind == "upper_bound"
     assert upper.value == gas.hartree_fock_energy
@@ -280,7 +280,7 @@ def test_pressure_is_minus_the_volume_derivative_of_the_energy(d, n):
     assert pressure(mean) == pytest.approx(-slope, rel=1e-6)
 
 
-def test_gases_with_equal_fields_are_equal_and_hash_alike():
+def test_gases_with_equal_fields_are_equal_and_have_equal_hashes():
     gas = ElectronGas(Spins(7, 7), 2.0)
     assert gas == ElectronGas(spins=Spins(7, 7), rs=2.0, d=3, cell=None, twist=None)
     assert hash(gas) == hash(ElectronGas(Spins(7, 7), 2.0))

@@ -1,4 +1,4 @@
-"""Runs of the electron gas from its command line: alone, in a chain, over twists."""
+"""Runs of the electron gas from its command line: single, series, twist average."""
 
 import dataclasses
 import json
@@ -27,7 +27,7 @@ def tiny(directory, **fields):
     return dataclasses.replace(TINY, directory=str(directory), **fields)
 
 
-def test_a_scan_has_a_member_for_every_rs():
+def test_series_over_rs_has_a_run_for_every_rs():
     members = dataclasses.replace(TINY, rs=(2.0, 5.0, 5.000001)).members()
     assert {name: member.rs for name, member in members.items()} == {
         "rs_2": (2.0,),
@@ -37,7 +37,7 @@ def test_a_scan_has_a_member_for_every_rs():
 
 
 @pytest.mark.slow
-def test_a_scan_over_rs(tmp_path, compiled, without_figures):
+def test_series_over_rs_reports_every_run(tmp_path, compiled, without_figures):
     options = tiny(tmp_path / "scan", rs=(2.0, 5.0), series_iterations=1)
     result = options.start()()
     assert [run["directory"] for run in result["runs"]] == ["rs_2", "rs_5"]
@@ -49,7 +49,7 @@ def test_a_scan_over_rs(tmp_path, compiled, without_figures):
 
 
 @pytest.mark.slow
-def test_an_average_over_twists(tmp_path, compiled, without_figures):
+def test_twist_average_is_the_mean_over_its_runs(tmp_path, compiled, without_figures):
     options = tiny(tmp_path / "twists", twist="average", twists=2, series_iterations=1)
     result = options.start()()
     energies = [run["energy"] for run in result["runs"]]
@@ -87,7 +87,7 @@ def test_impossible_options_are_refused_before_anything_runs(tmp_path, fields, m
     assert not (tmp_path / "never").exists()
 
 
-def test_a_chain_is_a_part_of_the_options():
-    assert isinstance(TINY.start().func, type(load))  # one run needs no chain
-    chain = dataclasses.replace(TINY, rs=(1.0, 2.0)).start().__self__
-    assert isinstance(chain, Series)
+def test_several_rs_make_a_series():
+    assert isinstance(TINY.start().func, type(load))  # a single run
+    series = dataclasses.replace(TINY, rs=(1.0, 2.0)).start().__self__
+    assert isinstance(series, Series)

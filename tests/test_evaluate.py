@@ -79,8 +79,8 @@ def test_energy_error_contains_the_correlation_of_terms():
     assert found["terms"]["potential"][1] > 1e-3
 
 
-def test_walkers_of_constant_energy_are_one_sample_each():
-    """Walkers of constant energy are as many samples as there are walkers."""
+def test_walkers_of_constant_energy_count_as_one_sample_each():
+    """The number of effective samples is about the number of walkers."""
     still = np.repeat(RANDOM.normal(size=(1, WALKERS)), STEPS, axis=0)
     found = summary(only(kinetic=still))
     assert found["energy_error"] is None
@@ -111,7 +111,7 @@ def test_heavy_tails_raise_a_warning(freedom, heavy):
     assert len(warnings) == heavy
 
 
-def test_carriers_of_known_distributions():
+def test_share_of_samples_with_half_of_the_variance_of_known_distributions():
     values = np.random.default_rng(5).normal(size=200_000)
     assert carriers(values) == pytest.approx(0.1240, abs=2e-3)  # 2 (1 - Phi(1.538))
     assert carriers(np.array([3.0, 3.0])) == 1
@@ -121,9 +121,9 @@ def test_carriers_of_known_distributions():
 
 
 def test_heavy_tails_of_rounding_raise_no_warning():
-    """That of an exact eigenstate goes as 1 / x^2 with the distance from its nodes.
+    """The rounding of an exact eigenstate is 1 / x^2 at a distance x from its nodes.
 
-    |psi|^2 itself is as x^2 there, which makes the tail that of E^-5/2.
+    |psi|^2 is x^2 there, so that the tail of the density is E^-5/2.
     """
     random = np.random.default_rng(6)
     noise = random.normal(size=200_000) / random.uniform(size=200_000) ** (2 / 3)
@@ -134,7 +134,7 @@ def test_heavy_tails_of_rounding_raise_no_warning():
 
 
 def test_stuck_chains_have_no_error_bars():
-    """Equal or different starting points are no samples of |psi|^2."""
+    """Immobile walkers do not sample |psi|^2, whether they are equal or not."""
     for spread in (0.0, 1.0):
         start = np.random.default_rng(3).normal(size=(1, 1024))
         still = np.repeat(spread * start, STEPS, axis=0) - 2
@@ -235,7 +235,7 @@ def test_one_step_measures_every_walker(chunk_size):
 
 
 @pytest.mark.parametrize("n_walkers, groups", [(11, 1), (10, 2), (24, 8), (48, 16)])
-def test_groups_are_equally_large(n_walkers, groups):
+def test_groups_have_equal_numbers_of_walkers(n_walkers, groups):
     walkers = positions(n_walkers)
     profile = RadialDensity(4.0, 5)
     means = jax.jit(lambda w: group_means(lambda x: profile(None, None, x), w))(walkers)
@@ -245,7 +245,7 @@ def test_groups_are_equally_large(n_walkers, groups):
 
 
 def test_large_profiles_have_few_groups_and_little_memory():
-    """40 x 40 bins of 4096 walkers: all of them at once would be 52 MB, and a copy."""
+    """All 40 x 40 bins of 4096 walkers would take twice 52 MB."""
     walkers = jax.random.normal(jax.random.key(0), (4096, 3, 2))
 
     def profile(x):
@@ -264,7 +264,7 @@ def test_large_profiles_have_few_groups_and_little_memory():
 
 @pytest.mark.parametrize("shape", [(2, 3), (2, 2, 2)])
 def test_profile_errors_contain_autocorrelation(shape):
-    """Every number repeated 5 times is worth one."""
+    """A number repeated 5 times is one sample."""
     values = RANDOM.normal(size=(STEPS, *shape)).repeat(5, axis=0)
     profiles = {"map": values}
     found = summary(only(profiles=profiles, a=values.reshape(5 * STEPS, -1)))
@@ -282,7 +282,7 @@ def test_the_relative_variance_has_the_error_of_both_averages():
     expected = exact * np.sqrt((2 + 4 * exact) / N)
     assert abs(mean - exact) < 4 * expected
     assert error == pytest.approx(expected, rel=0.25)
-    # E_L = 1 + chi^2: skewed to where E is large, which makes Var / E^2 surer
+    # E_L = 1 + chi^2: Var and E are correlated, which reduces the error of Var / E^2
     skewed = 1 + RANDOM.normal(size=(STEPS, WALKERS)) ** 2
     mean, error = summary(only(a=skewed))["relative_variance"]
     # the third and fourth central moments of chi^2 are 8 and 60
@@ -301,7 +301,7 @@ def test_relative_variance_of_eigenstate_and_of_zero_energy():
 
 def virial(trap, psi, width, params=None):
     """The ratio and its error, from walkers drawn as Gaussians of a width."""
-    random = np.random.default_rng(1)  # its own: whichever tests ran before
+    random = np.random.default_rng(1)  # independent of other tests
     drawn = random.normal(scale=width, size=(STEPS, WALKERS, trap.n, trap.d))
     evaluation = Evaluation(Function(psi), trap, Still())
     step = jax.jit(lambda walkers: evaluation.step(None, params, StillState(walkers)))
@@ -485,15 +485,15 @@ def test_profiles_are_merged_until_their_bins_are_precise():
 
 
 def test_merged_errors_contain_the_correlation_of_neighboring_bins():
-    """Walkers that stay in a pair of bins make the two bins exclude each other."""
+    """A walker is in one bin of a pair, which anticorrelates the two bins."""
     random = np.random.default_rng(9)
     side = random.integers(2, size=(400, 16, 10))
     pairs = np.stack([side, 1 - side], axis=-1).reshape(400, 16, 20)
     noise = 1 + 10 * random.normal(size=(400, 16, 10)).repeat(2, axis=-1)
-    profiles = {"apart": pairs.astype(float), "alike": noise}
+    profiles = {"apart": pairs.astype(float), "equal": noise}
     drawn = only(profiles=profiles, a=side.reshape(400, -1).astype(float))
     assert merged(drawn, "apart")[0] == 1  # already precise
-    width, _, error = merged(drawn, "alike")
+    width, _, error = merged(drawn, "equal")
     assert width == 2
     np.testing.assert_allclose(error, 10 / np.sqrt(6400), rtol=0.4)
 

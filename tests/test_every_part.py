@@ -101,7 +101,7 @@ PAIRS = SingletBackflow(MATTER.spins, MATTER.box, True, **SMALL, channels=2)
 EXPLICIT_PAIRS = SingletBackflow(EXPLICIT.spins, EXPLICIT.box, True, 1, 4, 2)
 GRU = RecurrentGRU(RING.n, window=3, hidden=3)
 
-# An ansatz by name, with a system that it suits.
+# An ansatz by name, with a system for it.
 ANSATZE = {
     "rbm": (GaussianBinaryRBM(4), BOSONS),
     "root of an rbm": (GaussianBinaryRBM(4, root=True), BOSONS),
@@ -192,7 +192,7 @@ for label, (_, described) in ANSATZE.items():
 
 @functools.cache
 def start(name):
-    """Ansatz, system, parameters off their start, and four walkers."""
+    """Ansatz, system, perturbed parameters, and four walkers."""
     ansatz, system = ANSATZE[name]
     walkers = system.initial_walkers(jax.random.key(1), 4)
     params = ansatz.init(jax.random.key(2), jax.tree.map(lambda a: a[0], walkers))
@@ -254,7 +254,7 @@ EVERY = {
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_a_part_is_its_own_configuration(name):
+def test_part_is_restored_from_its_configuration(name):
     again = from_json(to_json(EVERY[name]))
     assert again == EVERY[name] and hash(again) == hash(EVERY[name])
 
@@ -325,7 +325,7 @@ def test_first_walkers_are_finite_and_reproducible(name):
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_a_step_keeps_the_form_of_the_walkers(name):
+def test_step_keeps_shapes_and_dtypes_of_the_walkers(name):
     sampler, ansatz = SAMPLERS[name]
     ansatz, _, params, walkers = start(ansatz)
     step = jax.jit(lambda key, state: sampler.step(key, ansatz, params, state))

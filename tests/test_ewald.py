@@ -29,7 +29,7 @@ def lattice(vectors, cutoff):
 
 
 def brute_force(box, x, alpha):
-    """Energy of charges x (n, d) by the sums as they stand, with wide cutoffs."""
+    """Energy of charges x (n, d) by direct summation with wide cutoffs."""
     d, volume, n = box.d, box.volume, len(x)
     reciprocal = 2 * np.pi * np.linalg.inv(box.vectors).T
     size = np.max(np.linalg.norm(x[:, None] - x[None], axis=-1))
@@ -111,7 +111,7 @@ def test_energy_of_many_charges_is_independent_of_the_splitting(shape, d):
         assert abs(other - energy) < 1e-9 * abs(7 * ewald.madelung)
 
 
-def test_energy_of_a_transposed_reciprocal_lattice_differs(monkeypatch):
+def test_transposed_reciprocal_lattice_gives_another_energy(monkeypatch):
     box = Box(SKEW)
     x = charges(box)
     expected = brute_force(box, x, 3.1)
@@ -220,6 +220,6 @@ def test_invalid_settings_raise(arguments, message):
         Ewald(*arguments)
 
 
-def test_ewald_sums_with_equal_fields_are_equal_and_hash_alike():
+def test_ewald_sums_with_equal_fields_are_equal_and_have_equal_hashes():
     assert Ewald(Box(SKEW)) == Ewald(Box(SKEW))
     assert hash(Ewald(Box(SKEW), 3.0)) == hash(Ewald(Box(SKEW), 3.0))

@@ -1,4 +1,4 @@
-"""The line through energy and variance: found where it is, refused where it is not."""
+"""Extrapolation of the energy to zero variance, and when it is refused."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def history(seed, steps=1000, slope=0.4, final=0.1, noise=1.0, tau=0):
 
 
 def pulls(**settings):
-    """Distances from the truth in standard errors, of many histories."""
+    """Deviations from the exact energy in standard errors, of many histories."""
     found = [extrapolate(blocks(history(seed, **settings))) for seed in range(100)]
     return np.array([(line.energy - 3) / line.error for line in found])
 
@@ -94,12 +94,12 @@ def test_the_beginning_and_outliers_are_left_out():
     ],
     ids=["none", "no variance", "empty", "short", "NaN"],
 )
-def test_too_short_a_history_has_no_blocks_and_no_line(metrics):
+def test_too_short_history_has_no_blocks_and_no_extrapolation(metrics):
     assert blocks(metrics) is None
     assert extrapolate(None) is None
 
 
-def test_a_short_history_may_be_enough():
+def test_short_history_with_little_noise_is_extrapolated():
     line = extrapolate(blocks(history(3, steps=40, noise=0.2)))
     assert abs(line.energy - 3) < 5 * line.error
 
@@ -109,15 +109,15 @@ def test_a_short_history_may_be_enough():
     [{"slope": 0.0}, {"slope": -0.4}, {"final": 1e-9, "slope": 1e-6}],
     ids=["flat", "falling", "lost in noise"],
 )
-def test_insignificant_slope_is_no_line(settings):
+def test_insignificant_slope_gives_no_extrapolation(settings):
     for seed in range(10):
         found = blocks(history(seed, **settings))
         assert found is not None
         assert extrapolate(found) is None
 
 
-def test_a_variance_that_only_scatters_is_no_line():
-    """As much as it scatters, a slope would be too flat."""
+def test_scattered_variance_gives_no_extrapolation():
+    """Scatter of the variance would make the slope too small."""
     rng = np.random.default_rng(4)
     variance = 0.1 * (1 + 0.1 * rng.normal(size=1000))
     metrics = {"energy": 3 + 0.4 * variance, "variance": variance}

@@ -56,7 +56,7 @@ def test_transform_of_the_potential_is_its_integral_over_the_cube():
         values = np.asarray(potential(jnp.asarray(grid)))
         expected = np.mean(values * np.cos(grid @ k)) * 5.0**3
         np.testing.assert_allclose(potential.transform(k), expected, rtol=1e-6)
-    # where the series for small k ends, y = 0.01, both ways are the same
+    # the series for small k agrees with the formula at its limit y = 0.01
     k = np.array([[0.04 / math.pi * (1 + step), 0, 0] for step in (-1e-6, 1e-6)])
     below, above = potential.transform(k)
     np.testing.assert_allclose(below, above, rtol=1e-9)
@@ -104,7 +104,7 @@ def test_only_opposite_spins_interact():
         *(("pairing", n, n) for n in (1, 7)),
     ],
 )
-def test_without_a_pair_the_first_state_is_of_free_particles(name, n, n_up):
+def test_initial_psi_without_a_pair_is_that_of_free_particles(name, n, n_up):
     options = dataclasses.replace(TINY, n=n, n_up=n_up, ansatz=Part(name))
     experiment = options.experiment()
     gas, ansatz = experiment.hamiltonian, experiment.ansatz

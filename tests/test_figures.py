@@ -65,7 +65,7 @@ def test_a_run_gives_its_four_figures(tmp_path):
     assert share_of(images["local_energy"], BLUE) > 0.1  # a filled histogram
 
 
-def test_without_a_reference_there_is_no_line(tmp_path):
+def test_figure_without_a_reference_has_no_line(tmp_path):
     images = drawn(
         tmp_path, metrics([3.0, 2.9, 3.1]), RANDOM.normal(3, 1, 50), None, ()
     )
@@ -90,7 +90,7 @@ def test_unusual_energies_are_drawn(tmp_path, energy):
     assert set(images) == {"energy", "acceptance", "local_energy"}
 
 
-def test_without_training_there_is_no_figure_of_it(tmp_path):
+def test_run_without_training_has_no_figure_of_training(tmp_path):
     assert set(drawn(tmp_path, {}, RANDOM.normal(3, 1, 50))) == {"local_energy"}
 
 

@@ -19,7 +19,7 @@ def seconds(module):
 
 
 def test_importing_nqs_costs_little_more_than_importing_jax():
-    # alternating, and the fastest of each: other processes only ever slow one down
+    # the fastest of alternating runs, because other processes only slow them down
     times = [(seconds("jax"), seconds("nqs")) for _ in range(5)]
     jax_seconds, nqs_seconds = (min(column) for column in zip(*times, strict=True))
     assert nqs_seconds <= 1.3 * jax_seconds
@@ -37,7 +37,7 @@ assert not heavy, heavy
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_the_lazy_names_of_nqs_are_the_real_ones():
+def test_lazy_names_of_nqs_are_those_of_its_modules():
     import nqs
     import nqs.vmc
 

@@ -1,4 +1,4 @@
-"""What we need of JAX itself."""
+"""Requirements on JAX and its known bugs."""
 
 import signal
 import subprocess
@@ -67,7 +67,7 @@ print(np.asarray(out[0]).sum())
 """
 
 
-def test_a_barrier_keeps_two_site_moves_from_crashing(optimized):
+def test_barrier_prevents_the_crash_of_two_site_moves(optimized):
     """jaxlib 0.12 on the CPU: a function that calls itself, without the barrier.
 
     The crash needs the acceptance fused into the selection of two sites, the value of

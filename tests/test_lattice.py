@@ -1,4 +1,4 @@
-"""Lattices: bonds that can be counted, and symmetries that leave them alone."""
+"""Lattices: bonds, sublattices, and symmetries that map bonds to bonds."""
 
 import itertools
 
@@ -22,7 +22,7 @@ def multiset(edges):
 
 
 def distances(lattice):
-    """Smallest lengths between all sites, in the plane that the lattice is drawn in."""
+    """Shortest distances between all sites in the plane of the lattice."""
     slanted = lattice.kind == "triangular"
     basis = np.array([[1, 0], [0.5, 0.75**0.5]]) if slanted else np.eye(2)
     d = len(lattice.extent)

@@ -133,7 +133,7 @@ def test_ratios_and_moves_match_values_of_psi(name):
             cache = way.site_cache(tables, x)
             single = way.site_ratios(tables, cache, x, sites[:, :1], new[:, :1])
             pairs = way.site_ratios(tables, cache, x, sites, new)
-            # two moves in a row, the second with what the first has left behind
+            # two successive moves, the second with the cache of the first
             first, cache = way.site_move(tables, cache, x, sites[0], new[0])
             x_new = x.at[sites[0]].set(new[0])
             second, _ = way.site_move(tables, cache, x_new, sites[1], new[1])
@@ -414,7 +414,7 @@ def test_cyclic_state_is_invariant_under_a_shift_of_levels():
 
 
 def test_gated_unit_matches_flax():
-    """K. Cho et al. as `flax.linen.GRUCell` has it, with the same weights."""
+    """The unit of K. Cho et al. as in `flax.linen.GRUCell`, with the same weights."""
     rng = np.random.default_rng(0)
     x, state = rng.normal(size=5), rng.normal(size=3)
     w, u = rng.normal(size=(5, 9)), rng.normal(size=(3, 9))

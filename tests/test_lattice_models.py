@@ -42,7 +42,7 @@ def ising_matrix(model):
     z, x = PAULI["z"], PAULI["x"]
     coupling = sum(pair(n, 2, i, j, z, z) for i, j in edges)
     field = sum(product(n, 2, **{f"site_{i}": x}) for i in range(n))
-    # a rotation by pi about z, the basis of the model, changes the sign of the field
+    # the basis of the model is rotated by pi about z, which changes the field's sign
     return -model.j * coupling - abs(model.field) * field
 
 
@@ -98,7 +98,7 @@ def matrix(name):
 
 
 def table(model, x, psi):
-    """Any wave function, looked up."""
+    """Any wave function, as a table of its values."""
     weights = model.levels ** np.arange(model.n - 1, -1, -1)
     values = np.ones(model.levels**model.n, complex)
     values[x @ weights] = psi
@@ -193,7 +193,7 @@ def test_ising_energy_on_an_even_ring_is_independent_of_signs():
     assert frustrated.references()[0].value > ising_ring(5, 0.8, 1.2)
 
 
-def test_energies_of_the_reference_file():
+def test_energies_equal_the_values_of_the_reference_file():
     critical = TransverseFieldIsing(Lattice((32,))).references()[0].value
     np.testing.assert_allclose(critical, -40.76003249419223, rtol=1e-12)
     for n, energy in {4: -2, 10: -4.515446354492047, 200: -88.6335532522416}.items():

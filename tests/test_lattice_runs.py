@@ -1,4 +1,4 @@
-"""Lattices through the loop: nothing compiles twice, and the command line fits."""
+"""Runs on lattices: compilation, resume, training, and options."""
 
 import dataclasses
 
@@ -44,10 +44,10 @@ def test_steps_compile_once(name):
 
 
 @pytest.mark.slow
-def test_a_resumed_lattice_is_one_that_was_never_stopped(
+def test_resumed_lattice_run_equals_an_uninterrupted_one(
     tmp_path, compiled, without_figures
 ):
-    """Two steps and then four, against four; the sampler's cache is not saved."""
+    """Two steps, resumed to four, against four; the cache is not saved."""
     ring = dataclasses.replace(CASES["ising"], burn_in=1, evaluation_steps=3)
 
     def run_to(iterations, name, resume=False):
@@ -72,7 +72,7 @@ def test_a_resumed_lattice_is_one_that_was_never_stopped(
 
 
 def test_a_trained_ring_has_the_exact_energy():
-    """Four spins and a machine that can be exact, from random weights."""
+    """An RBM of four spins that can be exact, from random weights."""
     options = IsingOptions(length=(4,), n_walkers=256, field=1.5)
     experiment = options.experiment()
     vmc = experiment.vmc()
@@ -95,7 +95,7 @@ def test_a_trained_ring_has_the_exact_energy():
     assert measured["energy"] > exact.value - 4 * measured["energy_error"]
 
 
-def test_options_choose_lattice_and_parts():
+def test_options_set_lattice_and_parts():
     ising = IsingOptions(length=(6,), lattice="square", open_ends=True).experiment()
     assert ising.hamiltonian.lattice == Lattice((6, 6), "square", False)
     assert ising.sampler.move == Flip() and ising.ansatz.alpha == 1
@@ -143,20 +143,20 @@ def test_options_choose_lattice_and_parts():
         ),
     ],
 )
-def test_mistakes_are_explained(options, message):
+def test_invalid_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         options.experiment()
 
 
-def test_several_temperatures_are_a_chain():
+def test_several_temperatures_make_a_series():
     spins = dataclasses.replace(CASES["classical"], temperature=(3.0, 2.0))
     members = spins.members()
     assert {name: member.temperature for name, member in members.items()} == {
         "temperature_3": (3.0,),
         "temperature_2": (2.0,),
     }
-    chain = spins.start().__self__
-    assert isinstance(chain, Series) and chain.name == "classical_ising"
+    series = spins.start().__self__
+    assert isinstance(series, Series) and series.name == "classical_ising"
     with pytest.raises(ValueError, match="temperature must be one or several"):
         dataclasses.replace(spins, temperature=(2.0, 2.0)).start()
 

@@ -1,4 +1,4 @@
-"""Who imports whom: parts never import each other, and the arrows never turn."""
+"""Layers: a module imports lower layers only, and parts do not import other parts."""
 
 import ast
 import subprocess
@@ -84,7 +84,7 @@ def test_only_ansatze_import_flax(path):
         assert room(module_name(path)) == "nqs.ansatze"
 
 
-def test_the_check_would_notice_a_wrong_arrow(tmp_path):
+def test_import_of_a_higher_layer_is_detected(tmp_path):
     wrong = tmp_path / "wrong.py"
     wrong.write_text("from nqs.vmc import VMC\nimport samplers.gibbs\n")
     assert {room(name) for name in imports(wrong)} == {"nqs.vmc", "samplers"}

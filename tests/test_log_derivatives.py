@@ -180,7 +180,7 @@ def test_layers_with_one_row_have_one_outer_product():
     items = jax.eval_shape(ANSATZE["phase"].log_derivatives, params, walkers[0])
     shapes = [(item.inputs.shape, item.signals.shape) for item in items]
     layers = [((1, 7), (2, 1, 4)), ((1, 5), (2, 1, 3)), ((1, 3), (2, 1, 2))]
-    assert shapes == [*layers, ((1, 1), (2, 1, 1))]  # and log_alpha of the envelope
+    assert shapes == [*layers, ((1, 1), (2, 1, 1))]  # log_alpha
 
 
 @pytest.mark.parametrize("name", ["normalized", "mapped", "scanned"])
@@ -192,7 +192,7 @@ def test_a_layer_within_a_transformation_is_differentiated_as_leaves(name):
 
 
 def test_gram_matrix_is_accurate_for_large_mean_derivatives():
-    """In float32, a mean that is subtracted late would leave noise."""
+    """In float32, subtracting the mean at the end would leave rounding errors."""
     ansatz, w, k, a, b = FFNN, 40, 1, 6, 5
     rng = np.random.default_rng(0)
     inputs = 100 + rng.normal(size=(w, a))

@@ -45,7 +45,7 @@ def test_transform_of_a_gaussian_is_its_integral_over_the_cube():
 
 def test_the_force_is_30_mev_deep():
     matter = NeutronMatter(Spins(1, 1), 0.001)
-    # the sum over images in a large cube is the nearest one alone
+    # in a large cube the nearest image dominates the sum
     assert float(matter.pair(jnp.zeros(3))) == pytest.approx(-30.48, abs=0.01)
     assert matter.pair.height == pytest.approx(
         HBAR_C * -5.27518671 / (math.pi**1.5 * 1.83039397**3), rel=1e-12
@@ -118,7 +118,7 @@ def test_published_references_of_four_and_fourteen_neutrons(density, four, fourt
 
 
 def antisymmetric(n_up, n_down, density=0.02):
-    """A matter, a psi without symmetries but antisymmetry, and a configuration."""
+    """Neutron matter, a psi with antisymmetry alone, and a configuration."""
     matter = NeutronMatter(Spins(n_up, n_down), density)
     sizes = [m for m in (n_up, n_down) if m > 1]
 
@@ -179,7 +179,7 @@ def two_body_in_spin_space(matter, psi, x):
 
 
 @pytest.mark.parametrize("n_up, n_down", [(1, 1), (1, 2), (2, 2)])
-def test_the_force_on_spins_is_that_of_pauli_matrices(n_up, n_down):
+def test_two_body_force_matches_pauli_matrices(n_up, n_down):
     matter, psi, x = antisymmetric(n_up, n_down)
     terms = jax.jit(lambda x: matter.terms(log_psi(psi), {}, x))(x)
     np.testing.assert_allclose(

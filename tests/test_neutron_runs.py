@@ -21,16 +21,16 @@ TINY = NeutronMatterOptions(
 
 
 @pytest.mark.slow
-def test_densities_make_a_chain(tmp_path, compiled, without_figures):
+def test_several_densities_make_a_series(tmp_path, compiled, without_figures):
     options = dataclasses.replace(
-        TINY, density=(0.02, 0.04), directory=str(tmp_path / "chain")
+        TINY, density=(0.02, 0.04), directory=str(tmp_path / "series")
     )
     result = options.start()()
     assert [run["directory"] for run in result["runs"]] == [
         "density_0.02",
         "density_0.04",
     ]
-    assert (tmp_path / "chain/figures/equation_of_state.png").stat().st_size > 1000
+    assert (tmp_path / "series/figures/equation_of_state.png").stat().st_size > 1000
     for run in result["runs"]:
         assert set(run["terms"]) == {"kinetic", "two_body", "three_body"}
         assert "spin_squared" in run["observables"]
@@ -43,7 +43,7 @@ def test_half_of_the_neutrons_have_spin_up_or_one_more():
         assert options.experiment().hamiltonian.spins.up == expected
 
 
-def test_ansatze_by_name():
+def test_ansatze_are_built_by_name():
     def built(name):
         fourteen = dataclasses.replace(TINY, n=14, ansatz=Part(name))
         return fourteen.experiment().ansatz

@@ -28,7 +28,7 @@ BALL = {1: 2.0, 2: np.pi, 3: 4 * np.pi / 3}  # volume at radius 1
 
 
 def averaged(observable, walkers):
-    """Mean over walkers of an observable that does not look at psi."""
+    """Mean over walkers of an observable that is independent of psi."""
     at = jax.jit(jax.vmap(lambda x: observable(None, {}, x)))
     return np.mean(np.asarray(at(jnp.asarray(walkers))), axis=0)
 
@@ -58,7 +58,7 @@ def test_density_of_the_oscillator_is_its_gaussian(d):
     inside = np.diff(scipy.stats.chi(d, scale=(2 * omega) ** -0.5).cdf(edges))
     error = np.sqrt(n * inside / n_walkers) / volumes  # of counts
     np.testing.assert_allclose((found - n * inside / volumes) / error, 0, atol=4.5)
-    # |psi|^2 itself at the centers, as far as it is straight within a bin.
+    # |psi|^2 at the centers, which is nearly linear within a bin.
     exact = n * (omega / np.pi) ** (d / 2) * np.exp(-omega * density.grid**2)
     np.testing.assert_allclose(found[:6], exact[:6], rtol=0.1)
 
@@ -190,7 +190,7 @@ def agree(counts, expected, n_walkers):
 def test_density_map_of_the_oscillator_is_its_gaussian(d):
     n, omega, n_walkers = 2, 0.7, 20000
     walkers = gaussian_walkers(n_walkers, n, d, omega, 4)
-    walkers[:, :, 0] += 0.5  # x and y, left and right, are not the same
+    walkers[:, :, 0] += 0.5  # distinguishes x from y and left from right
     density = Density(extent=1.5, d=d, n_bins=6)
     found = averaged(density, walkers)
     edges = np.linspace(-1.5, 1.5, 7)
@@ -205,7 +205,7 @@ def test_density_map_of_the_oscillator_is_its_gaussian(d):
         * (omega / np.pi) ** (min(d, 2) / 2)
         * np.exp(-omega * np.sum(at**2, axis=-1) if d > 1 else -omega * at**2)
     )
-    np.testing.assert_allclose(found, exact, rtol=0.2)  # straight within a bin
+    np.testing.assert_allclose(found, exact, rtol=0.2)  # linear within a bin
 
 
 def test_density_map_counts_particles_inside_the_window():
@@ -310,7 +310,7 @@ def odd(params, x):
 
 
 def turned(params, x):
-    """The odd one times a phase that depends on where the electrons are."""
+    """The odd psi times a phase that depends on the positions."""
     psi = odd(params, x)
     return LogPsi(psi.sign * jnp.exp(1j * jnp.sum(x**2)), psi.logabs)
 

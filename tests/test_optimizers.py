@@ -54,12 +54,12 @@ def test_every_method_matches_optax_on_a_quadratic(method):
     function = {"momentum": lambda rate: optax.sgd(rate, momentum=0.9)}.get(
         method, getattr(optax, method, None)
     )
-    # The learning rate multiplies last here and earlier there: rounding.
+    # optax multiplies by the learning rate in another order, which rounds differently.
     assert_trees_close(found, descend(function(0.02), 30), rtol=1e-9)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_is_its_own_configuration(method):
+def test_every_method_is_restored_from_its_configuration(method):
     optimizer = FirstOrder(method, 0.02, Schedule("cosine", 100), max_norm=1.0)
     assert method in repr(optimizer)
     again = settings.from_json(settings.to_json(optimizer))
@@ -68,7 +68,7 @@ def test_every_method_is_its_own_configuration(method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_weight_decay_is_decoupled_from_the_gradient(method):
-    """Its contribution is -rate * decay * params at each step, whatever the history."""
+    """Its contribution is -rate * decay * params, independent of earlier gradients."""
     gradients = [jax.tree.map(lambda p, c=c: c * jnp.sin(p), PARAMS) for c in (1, -3)]
     plain, decayed = (
         updates_of(FirstOrder(method, 0.02, weight_decay=decay), gradients)

@@ -67,7 +67,7 @@ def test_translation_by_a_lattice_vector_adds_the_phase_of_the_twist(name):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_common_translation_changes_the_phase_alone(name):
+def test_common_translation_changes_only_the_phase(name):
     ansatz, apply, walkers, _, off = start(name)
     box = ansatz.factors[0].box
     shift = jnp.linspace(0.3, -0.7, box.d)

@@ -1,7 +1,7 @@
-"""Periodic observables against the exact ones of free fermions, and of simple pairs.
+"""Periodic observables against exact values of free fermions and of simple pairs.
 
 Free fermions are drawn without a Markov chain, one after the other, so that walkers are
-independent and errors known: `agree` compares the means of all bins at once.
+independent with known errors. `agree` compares the means of all bins together.
 """
 
 import itertools
@@ -30,9 +30,9 @@ CLOSED[7] = (*CLOSED[1], *map(tuple, np.vstack([np.eye(3), -np.eye(3)]).astype(i
 def free_fermions(box, numbers, n_walkers, seed):
     """Walkers (w, n, d) of one determinant of plane waves, exactly distributed.
 
-    Given the first ones, the density of the next particle is the part of its vector of
-    orbitals that is orthogonal to theirs. J. B. Hough, M. Krishnapur, Y. Peres and
-    B. Virag, Probability Surveys 3, 206 (2006).
+    The density of the next particle is the part of its vector of orbitals that is
+    orthogonal to the vectors of the earlier particles. J. B. Hough, M. Krishnapur,
+    Y. Peres and B. Virag, Probability Surveys 3, 206 (2006).
     """
     rng = np.random.default_rng(seed)
     n, numbers = len(numbers), np.asarray(numbers)
@@ -80,7 +80,7 @@ def p_value(values, expected):
 
 
 def agree(values, expected, strict=0.03):
-    """Whether means agree, while a deviation of 3 % in all of them would be seen."""
+    """Whether means agree; a deviation of 3 % in all bins must be significant."""
     values = np.asarray(values)
     assert p_value(values, expected * (1 + strict) + strict) < 1e-6
     return p_value(values, expected) > 1e-3
@@ -151,7 +151,7 @@ def test_every_pair_is_counted_at_its_nearest_image(box):
         np.testing.assert_allclose(found, g, atol=1e-12)
 
 
-def test_rows_are_those_of_pairs_that_exist():
+def test_rows_are_those_of_existing_pairs():
     x = uniform(CUBE, 2, 1)
     for up, down, curves in [
         (2, 0, ("equal spins",)),
@@ -166,7 +166,7 @@ def test_rows_are_those_of_pairs_that_exist():
 
 
 def shells_of(box, n_shells, twist=None):
-    """Integers of the shells of smallest |k|, each its own list, without shortcuts."""
+    """Integers of the shells of smallest |k|, a list for each, by brute force."""
     every = np.array(list(itertools.product(range(-14, 15), repeat=box.d)))
     shift = np.zeros(box.d) if twist is None else np.asarray(twist)
     lengths = np.linalg.norm((every + shift) @ box.reciprocal, axis=1)
@@ -189,7 +189,7 @@ def test_structure_factor_of_free_fermions_counts_their_holes(up, down):
     factor = StructureFactor(CUBE, Spins(up, down), n_shells=8)
     found = measured(factor, both_spins(CUBE, CLOSED[up], CLOSED[down]))
     assert found.shape == (4000, len(factor.curves), 8)
-    for row, name in enumerate(factor.curves):  # spins are independent of each other
+    for row, name in enumerate(factor.curves):  # the spins are independent
         assert agree(found[:, row], np.array(exact)), name
     assert factor.curves == (("charge", "spin") if down else ("charge",))
 
@@ -200,7 +200,7 @@ def test_structure_factor_without_correlation_is_one():
 
 
 @pytest.mark.parametrize("box", [CUBE, SKEW, SHEAR], ids=["cube", "two", "three"])
-def test_structure_factor_is_the_mean_over_all_vectors_of_a_shell(box):
+def test_structure_factor_is_the_mean_over_the_vectors_of_a_shell(box):
     factor = StructureFactor(box, Spins(2, 3), n_shells=7)
     walkers, signs = uniform(box, 5, 4), np.array([1, 1, -1, -1, -1])
     shells = [numbers @ box.reciprocal for numbers in shells_of(box, 8)[1:]]
@@ -270,7 +270,7 @@ def test_momentum_distribution_of_free_fermions_is_a_step(up, down):
 
 @pytest.mark.parametrize("box", [CUBE, SHEAR], ids=["cube", "skew"])
 def test_momentum_distribution_of_twisted_fermions_is_a_step(box):
-    """Each k is a shell of its own here: signs of k and of the twist matter."""
+    """With a twist every k is a separate shell, so that its sign matters."""
     up, down = (box.wave_numbers(n, TWIST).tolist() for n in (4, 3))
     ansatz = complex_determinants(box, (up, down), TWIST)
     momenta = MomentumDistribution(box, Spins(4, 3), TWIST, n_shells=7)
@@ -282,7 +282,7 @@ def test_momentum_distribution_of_twisted_fermions_is_a_step(box):
 
 
 def test_momentum_distribution_averages_over_its_shells():
-    """A twist along one axis leaves shells of one and two, one of which is occupied."""
+    """A twist along one axis gives shells of one and two k, one of them occupied."""
     box, twist = Box.shaped("square", 4.0, 2), (0.2, 0.0)
     shells = shells_of(box, 4, twist)
     assert [len(shell) for shell in shells] == [1, 1, 2, 1]
@@ -322,7 +322,7 @@ def test_displacements_are_uniform_however_close_the_walkers(dtype):
     walkers = np.tile(x, (4096, 1, 1))
     start = walkers[0, 2, 1:2].view(f"u{x.itemsize}")[0]
     bits = (start + np.arange(4096, dtype=start.dtype)).astype(start.dtype)
-    walkers[:, 2, 1] = bits.view(dtype)  # neighbors among all numbers
+    walkers[:, 2, 1] = bits.view(dtype)  # successive floating-point numbers
     s = jax.vmap(lambda x: displacement(SHEAR, hashed_key(x), x.dtype))(
         jnp.asarray(walkers)
     )

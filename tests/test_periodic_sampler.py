@@ -1,4 +1,4 @@
-"""Sampling in a periodic box changes no density, and keeps the walkers in the cell."""
+"""Periodic sampling: the density is invariant and walkers stay in the cell."""
 
 import functools
 
@@ -65,7 +65,7 @@ def p_values(walkers):
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_the_density_of_a_periodic_psi_stays_as_it_is(name):
+def test_periodic_sampler_leaves_the_density_invariant(name):
     path = trajectory(Periodic(SAMPLERS[name], BOX))
     inside = fractions(path)
     assert inside.min() > -1e-12 and inside.max() < 1 + 1e-12
@@ -73,7 +73,7 @@ def test_the_density_of_a_periodic_psi_stays_as_it_is(name):
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_moves_grow_no_longer_than_half_of_the_cell(name):
+def test_width_of_moves_is_at_most_half_of_the_cell(name):
     inner = SAMPLERS[name]
     sampler = Periodic(inner, BOX)
     state = sampler.init(jnp.full((4, 2, 2), 0.4))
@@ -89,7 +89,7 @@ def test_moves_grow_no_longer_than_half_of_the_cell(name):
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_the_walkers_move_as_without_a_box_but_for_lattice_vectors(name):
+def test_walkers_differ_from_those_without_a_box_by_lattice_vectors(name):
     bare = trajectory(SAMPLERS[name])
     kept = trajectory(Periodic(SAMPLERS[name], BOX))
     jumps = fractions(bare - kept)
@@ -97,7 +97,7 @@ def test_the_walkers_move_as_without_a_box_but_for_lattice_vectors(name):
     assert np.any(np.round(jumps) != 0, axis=(0, 1, 2)).all()
 
 
-def test_a_box_that_is_not_the_one_of_psi_would_be_noticed():
+def test_sampler_in_another_box_than_psi_has_a_wrong_density():
     wrong = Box(((0.8, 0.0), (0.6, 0.9)))
     path = trajectory(Periodic(SAMPLERS["all particles"], wrong))
     assert min(p_values(path[-1])) < 1e-4
@@ -115,7 +115,7 @@ def test_walkers_start_in_the_cell():
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_all_else_is_left_to_the_inner_sampler(name):
+def test_settings_and_info_are_those_of_the_inner_sampler(name):
     sampler = SAMPLERS[name]
     periodic = Periodic(sampler, BOX)
     assert periodic.sweeps == sampler.sweeps
@@ -143,7 +143,7 @@ def test_precision_follows_the_walkers(strict_dtypes):
         assert moved.walkers.dtype == state.walkers.dtype == jnp.float32
 
 
-def test_what_the_inner_sampler_requires_is_required():
+def test_requirement_is_that_of_the_inner_sampler():
     periodic = Periodic(Gibbs(), BOX)
     assert periodic.requires is HiddenLayer
     with pytest.raises(ValueError, match="HiddenLayer"):
@@ -152,7 +152,7 @@ def test_what_the_inner_sampler_requires_is_required():
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_the_nested_parts_survive_being_saved(name):
+def test_nested_parts_are_restored(name):
     periodic = Periodic(SAMPLERS[name], Box.shaped("bcc", 3.7, 3))
     again = settings.from_json(settings.to_json(periodic))
     assert again == periodic and hash(again) == hash(periodic)

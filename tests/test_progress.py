@@ -70,7 +70,7 @@ def test_without_a_terminal_there_are_plain_lines_of_the_first_and_last_step(cap
     assert "\x1b" not in first + last
 
 
-def test_lines_come_every_few_seconds(capsys, monkeypatch):
+def test_a_line_is_printed_at_every_interval(capsys, monkeypatch):
     monkeypatch.setattr(progress, "LINE_EVERY", 0.0)
     assert len(lines_of(capsys, 10, INFO)) == 10
 

@@ -1,4 +1,4 @@
-"""Any value of any setting is accepted or refused with a ValueError, never worse."""
+"""Any value of any setting is accepted or refused with a ValueError."""
 
 import dataclasses
 import importlib
@@ -111,7 +111,7 @@ def _is_number(hint):
 
 
 def fitting(hint, value):
-    """The value, in a tuple where the field takes several."""
+    """The value, in a tuple for fields that are tuples."""
     return (value,) if typing.get_origin(hint) is tuple else value
 
 
@@ -141,7 +141,7 @@ def test_an_experiment_is_built_or_refused_for_any_number(name, data):
 
 @quickly
 @hypothesis.given(text=st.text(max_size=30))
-def test_any_text_is_a_part_or_refused(text):
+def test_any_text_is_parsed_or_refused(text):
     try:
         Part.parse(text)
     except ValueError as error:

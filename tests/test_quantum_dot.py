@@ -1,4 +1,4 @@
-"""What a dot is when nobody says how to solve it."""
+"""Defaults of the quantum dot."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def test_a_dot_needs_only_its_size_and_frequency(n, d, omega):
     assert SpinSquared(Spins.of(n)) in experiment.observables
 
 
-def test_a_learning_rate_that_is_given_is_not_scaled():
+def test_given_learning_rate_is_not_scaled():
     optimizer = Part("spring", (("learning_rate", 0.02),))
     experiment = QuantumDotOptions(omega=0.1, optimizer=optimizer).experiment()
     assert experiment.optimizer == Spring(0.02, Schedule("inverse_time", 100))

@@ -1,4 +1,4 @@
-"""Every Python block of the README and of docs/extending.md runs as it stands."""
+"""Every Python block of the README and of docs/extending.md runs."""
 
 import re
 import warnings
@@ -36,7 +36,7 @@ def test_first_script_finds_the_two_electron_dot(tmp_path, monkeypatch, optimize
     assert quartic.apply(params, x).logabs == -4
 
 
-def test_parts_of_ones_own_reach_exact_energies(tmp_path, monkeypatch, optimized):
+def test_parts_of_the_docs_reach_exact_energies(tmp_path, monkeypatch, optimized):
     names = run_blocks(blocks("docs/extending.md"), tmp_path, monkeypatch)
     for name, tolerance in (("result", 2e-3), ("bosons", 2e-2)):
         found = names[name]

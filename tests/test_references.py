@@ -1,4 +1,4 @@
-"""References hold for the very system that reports them."""
+"""References hold for the system that reports them, with all of its fields."""
 
 import dataclasses
 
@@ -48,7 +48,7 @@ CASES = {
     "calogero": (
         HarmonicTrap(4, 1, 1.0, InverseSquare(2.0)),
         {"n": 5, "omega": 2.0, "interaction": InverseSquare(3.0)},
-        {"d", "spins"},  # a model on a line, whose particles cannot pass each other
+        {"d", "spins"},  # particles on a line cannot exchange
     ),
     "gas": (
         ElectronGas(Spins(1, 1), 2.0),

@@ -60,7 +60,7 @@ def test_energy_without_error_or_reference_has_no_sigma():
 
 
 @pytest.mark.parametrize("changes", [{"j": -1.0}, {"n_down": 3}, {"j": 2.0}])
-def test_published_ground_state_is_that_of_its_own_couplings(changes):
+def test_published_energy_is_used_only_for_its_own_couplings(changes):
     settings = {"lattice": Lattice((6, 6), "square")} | changes
     found = Heisenberg(**settings).references()
     if changes == {"j": 2.0}:
@@ -70,7 +70,7 @@ def test_published_ground_state_is_that_of_its_own_couplings(changes):
 
 
 def test_systems_without_cpu_affinity_use_all_cores(monkeypatch):
-    jax.devices()  # later tests rely on these devices, which `configure` then keeps
+    jax.devices()  # later tests need these devices, which `configure` keeps
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     assert usable_cores() == os.cpu_count()
     configure()

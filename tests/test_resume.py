@@ -1,4 +1,4 @@
-"""A run that was killed, at any moment, any number of times, ends bit for bit alike."""
+"""Runs that were killed at any moment resume bit-identically."""
 
 import shutil
 import signal
@@ -48,7 +48,7 @@ MOMENTS = [
     ("result.json", 3),  # result.json is complete, but not yet in its place
 ]
 
-# A request to stop that comes while a step is saved takes effect after the next one.
+# A signal while a step is saved takes effect after the next step.
 STOPS = [
     ("000000000", 1),
     ("000000002", 1),
@@ -61,7 +61,7 @@ STOPS = [
 
 
 def outcome(directory, experiment):
-    """All that must not depend on kills: metrics, results, and the last checkpoint."""
+    """Output that is independent of kills: metrics, result, and last checkpoint."""
     fingerprint = identity(experiment.config())
     tree = last_checkpoint(directory, experiment, fingerprint, pytest.fail)
     del tree["seconds"]
@@ -79,7 +79,7 @@ def outcome(directory, experiment):
     }
 
 
-def assert_alike(one, other):
+def assert_equal(one, other):
     assert one["metrics"] == other["metrics"]
     assert one["result"] == other["result"]
     assert one["observables"] == other["observables"]
@@ -95,12 +95,12 @@ def in_the_end(directory, **settings):
 
 
 def interrupted_at_every(moments, number, directory, **settings):
-    """The outcome of a run that gets a signal at every moment, and is resumed."""
+    """The outcome of a run that is interrupted at each moment and resumed."""
     settings |= {"directory": str(directory), "checkpoint_every": 0.0}
     for name, count in moments:
         resume = {"resume": (directory / "config.json").exists()}
         code = forked(settings | resume, number, name, count)
-        # a request to stop that comes when the steps are over stops nothing
+        # a signal after the last step has no effect
         over = number == signal.SIGTERM and (name, count) in MOMENTS[-2:]
         expected = {signal.SIGKILL: -9, signal.SIGTERM: 0 if over else 143}[number]
         assert code == expected, (name, count)
@@ -126,13 +126,13 @@ def test_killed_run_resumes_bit_identically(tmp_path, sampler, optimizer, moment
     parts = {"sampler": sampler, "optimizer": optimizer, "observe_every": 2}
     undisturbed = in_the_end(tmp_path / "a", **parts, checkpoint_every=0.0)
     killed = interrupted_at_every(moments, signal.SIGKILL, tmp_path / "b", **parts)
-    assert_alike(killed, undisturbed)
+    assert_equal(killed, undisturbed)
 
 
-def test_a_checkpoint_made_in_training_holds_the_sampler_of_training(
+def test_checkpoint_of_training_has_the_sampler_state_of_training(
     tmp_path, monkeypatch
 ):
-    """So that `load` and `start_from` find walkers of the parameters beside them."""
+    """`load` and `start_from` need walkers that belong to the parameters."""
     save, kept = checkpoint.save, []
 
     def watched(folder, step, tree, **settings):
@@ -162,7 +162,7 @@ def test_kills_and_stops_resume_bit_identically_with_all_parts(
     for number, moments in ((signal.SIGKILL, MOMENTS), (signal.SIGTERM, STOPS)):
         directory = tmp_path / number.name
         again = interrupted_at_every(moments, number, directory, **parts)
-        assert_alike(again, undisturbed)
+        assert_equal(again, undisturbed)
 
 
 @pytest.mark.slow
@@ -179,14 +179,14 @@ def test_kills_at_random_times_resume_bit_identically(tmp_path):
         killed.kill()
         killed.communicate()
     run(machine(**settings, resume=True))
-    assert_alike(outcome(directory, machine(**lengths)), undisturbed)
+    assert_equal(outcome(directory, machine(**lengths)), undisturbed)
 
 
 @pytest.mark.parametrize(
     ("number", "phase"), [(signal.SIGTERM, "train"), (signal.SIGINT, "evaluation")]
 )
 def test_stop_signal_saves_and_prints_the_resume_command(tmp_path, number, phase):
-    # half a second of every phase, in which the signal arrives from outside
+    # every phase takes half a second, during which the signal is sent
     settings = {"iterations": 500, "evaluation_steps": 500}
     directory = tmp_path / "it's here"
     child = process(settings | {"directory": str(directory)})
@@ -207,7 +207,7 @@ def test_stop_signal_saves_and_prints_the_resume_command(tmp_path, number, phase
     assert not (directory / "result.json").exists()
     run(machine(**settings, directory=str(directory), resume=True))
     undisturbed = in_the_end(tmp_path / "b", **settings)
-    assert_alike(outcome(directory, machine(**settings)), undisturbed)
+    assert_equal(outcome(directory, machine(**settings)), undisturbed)
 
 
 @pytest.fixture(scope="module")
@@ -227,7 +227,7 @@ def resumed(finished, directory, **changes):
 def test_a_finished_run_resumes_to_the_same_result(finished, tmp_path):
     resumed(finished, tmp_path / "a")
     same = outcome(tmp_path / "a", experiment())
-    assert_alike(same, outcome(finished, experiment()))
+    assert_equal(same, outcome(finished, experiment()))
 
 
 @pytest.mark.parametrize(
@@ -237,11 +237,11 @@ def test_extended_run_equals_longer_run(finished, tmp_path, longer):
     resumed(finished, tmp_path / "a", **longer)
     run(experiment(directory=str(tmp_path / "b"), **longer))
     one, other = (outcome(tmp_path / k, experiment(**longer)) for k in "ab")
-    assert_alike(one, other)
+    assert_equal(one, other)
     assert read_json(tmp_path / "a" / "config.json") == experiment(**longer).config()
 
 
-def test_a_run_resumes_on_another_number_of_devices_and_prints_it(
+def test_run_resumes_on_another_number_of_devices_and_prints_the_number(
     finished, tmp_path, monkeypatch, capsys
 ):
     longer = {"iterations": 9}
@@ -257,7 +257,7 @@ def test_a_run_resumes_on_another_number_of_devices_and_prints_it(
         capsys.readouterr().out
     )
     assert other["device"] == "2 x cpu"
-    # the same moves are accepted; sums are done in another order
+    # the same moves are accepted; the order of summation differs
     assert other["energy"] == pytest.approx(same["energy"], rel=1e-10)
 
 
@@ -265,7 +265,7 @@ def test_a_run_resumes_on_another_number_of_devices_and_prints_it(
 def test_a_run_cannot_be_made_shorter(finished, tmp_path, field):
     with pytest.raises(RunError, match=f"{field} may only be raised.* got 2"):
         resumed(finished, tmp_path / "a", **{field: 2})
-    assert_alike(outcome(tmp_path / "a", experiment()), outcome(finished, experiment()))
+    assert_equal(outcome(tmp_path / "a", experiment()), outcome(finished, experiment()))
 
 
 def test_extended_training_continues_from_training_walkers(finished, tmp_path):
@@ -274,7 +274,7 @@ def test_extended_training_continues_from_training_walkers(finished, tmp_path):
     run(experiment(directory=str(tmp_path / "a"), resume=True, **longest))
     run(experiment(directory=str(tmp_path / "b"), **longest))
     one, other = (outcome(tmp_path / k, experiment(**longest)) for k in "ab")
-    assert_alike(one, other)
+    assert_equal(one, other)
 
 
 def test_a_run_killed_before_its_first_checkpoint_starts_again(
@@ -285,7 +285,7 @@ def test_a_run_killed_before_its_first_checkpoint_starts_again(
     run(experiment(directory=str(tmp_path / "a"), resume=True))
     assert "warning: no checkpoint is left" in capsys.readouterr().err
     again = outcome(tmp_path / "a", experiment())
-    assert_alike(again, outcome(finished, experiment()))
+    assert_equal(again, outcome(finished, experiment()))
 
 
 def test_restart_without_checkpoint_uses_start_from(finished, tmp_path):
@@ -296,7 +296,7 @@ def test_restart_without_checkpoint_uses_start_from(finished, tmp_path):
     shutil.rmtree(tmp_path / "b" / "checkpoints")
     run(experiment(directory=str(tmp_path / "b"), resume=True, **start))
     one, other = (outcome(tmp_path / k, experiment(**start)) for k in "ab")
-    assert_alike(one, other)
+    assert_equal(one, other)
 
 
 def test_resume_does_not_need_start_from(finished, tmp_path):

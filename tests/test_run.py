@@ -76,7 +76,7 @@ def float64_again():
     jax.config.update("jax_enable_x64", True)
 
 
-def test_result_json_keeps_its_contract(finished):
+def test_result_json_has_the_documented_fields(finished):
     result = read_json(finished / "result.json")
     assert set(result) == set(CONTRACT)
     for key, kind in CONTRACT.items():
@@ -201,7 +201,7 @@ def test_load_requires_an_ansatz_defined_in_a_script(tmp_path):
         load(directory)
     found = load(directory, ansatz=ansatz)
     assert found.ansatz is ansatz
-    # the same function of another script, or another session, has another address
+    # the same function in another script has another address
     again = load(directory, ansatz=Function(lambda p, x: gaussian(p, x), narrow))
     assert again.params == found.params
 
@@ -272,7 +272,7 @@ class Position(MeanSquareRadius):
 
 
 def positions(directory, burn_in, iterations, sampler):
-    """Where the walkers are in two steps of an evaluation, (2, w)."""
+    """Positions (2, w) of the walkers in two steps of an evaluation."""
     lengths = {"burn_in": burn_in, "iterations": iterations, "evaluation_steps": 2}
     walking = experiment(sampler=sampler, observables=(Position(),), **lengths)
     run(dataclasses.replace(walking, directory=str(directory)))
@@ -325,7 +325,7 @@ def test_start_from_takes_parameters_and_rescales_walkers(finished, tmp_path):
     assert found.params == source.params
     config = read_json(tmp_path / "a" / "config.json")
     assert config["start_from"] == str(finished)
-    # before the first step: lengths double when omega falls to a quarter
+    # before the first step: lengths double if omega is divided by four
     state = prepare(dataclasses.replace(start, directory=None)).state.vmc
     np.testing.assert_array_equal(state.sampler.walkers, 2 * source.walkers)
     more = dataclasses.replace(start, directory=None, n_walkers=40)
@@ -350,7 +350,7 @@ def one_and_two_numbers(key, x):
     return {"a": jnp.ones((), x.dtype), "c": jnp.ones(2, x.dtype)}
 
 
-def test_start_from_names_parameters_that_start_anew(finished, tmp_path, capsys):
+def test_start_from_names_newly_initialized_parameters(finished, tmp_path, capsys):
     ansatz = Function(wider, one_and_two_numbers)
     directory = str(tmp_path / "a")
     result = run(
@@ -362,7 +362,7 @@ def test_start_from_names_parameters_that_start_anew(finished, tmp_path, capsys)
     assert message in capsys.readouterr().err
 
 
-def test_start_from_draws_walkers_of_another_shape_anew(finished, tmp_path):
+def test_start_from_draws_new_walkers_of_another_shape(finished, tmp_path):
     started = experiment(
         hamiltonian=Well(n=3), start_from=str(finished), directory=str(tmp_path / "a")
     )
@@ -372,7 +372,7 @@ def test_start_from_draws_walkers_of_another_shape_anew(finished, tmp_path):
     assert "walkers start anew" in start.warnings[-1]
 
 
-def test_single_precision_stays_in_its_own_run(tmp_path, float64_again):
+def test_single_precision_of_a_run_does_not_affect_later_runs(tmp_path, float64_again):
     single, double = str(tmp_path / "single"), str(tmp_path / "double")
     result = run(experiment(precision="float32", directory=single))
     assert result["precision"] == "float32"
@@ -440,7 +440,7 @@ def test_warnings_of_the_ansatz_and_the_devices_are_in_the_result(tmp_path):
 
     changes = {"ansatz": Function(gaussian, kinked), "n_walkers": 13}
     changes |= {"sampler": Still(), "iterations": 0, "burn_in": 0}
-    with pytest.warns(UserWarning, match="this ansatz has kinks"):  # now, and later
+    with pytest.warns(UserWarning, match="this ansatz has kinks"):  # during the run
         result = run(experiment(**changes, directory=str(tmp_path / "a")))
     assert "this ansatz has kinks" in result["warnings"]
     assert "13 walkers are no multiple of 4 devices; 1 used" in result["warnings"]
@@ -498,8 +498,8 @@ def test_an_infinite_setting_is_saved_and_resumed(tmp_path):
     assert load(tmp_path / "a").params["a"] != 0.7
 
 
-def test_observables_are_logged_in_training_when_asked(tmp_path):
-    """Of walkers of a step of their own: nothing else of the run changes."""
+def test_observe_every_logs_observables_in_training(tmp_path):
+    """They are measured on separate walkers, which leaves the run unchanged."""
     quiet = run(experiment(directory=str(tmp_path / "a")))
     assert not (tmp_path / "a" / "observables.jsonl").exists()
     found = run(experiment(directory=str(tmp_path / "b"), observe_every=2))
@@ -518,7 +518,7 @@ def test_observables_are_logged_in_training_when_asked(tmp_path):
     assert rows[0]["r_squared"] != rows[1]["r_squared"]
 
 
-def test_lapack_has_one_thread_in_a_run_and_all_of_them_after_it(tmp_path):
+def test_lapack_has_one_thread_in_a_run_and_all_threads_afterwards(tmp_path):
     def threads():
         return [pool["num_threads"] for pool in threadpool_info()]
 
@@ -536,7 +536,7 @@ def test_lapack_has_one_thread_in_a_run_and_all_of_them_after_it(tmp_path):
 
 def test_run_without_directory_creates_one(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    for _ in range(2):  # in the same second, more likely than not
+    for _ in range(2):  # probably in the same second
         run(experiment(sampler=Still(), iterations=0, burn_in=0))
     one, other = (tmp_path / "runs").iterdir()
     assert one.name.startswith("tiny_2") and other.name.startswith("tiny_2")
@@ -548,7 +548,7 @@ def test_run_without_directory_creates_one(tmp_path, monkeypatch, capsys):
 
 
 def test_an_empty_directory_may_be_used(tmp_path):
-    (tmp_path / "config.json.tmp").write_text("{")  # a run killed at its birth
+    (tmp_path / "config.json.tmp").write_text("{")  # of a killed run
     run(experiment(sampler=Still(), iterations=0, burn_in=0, directory=str(tmp_path)))
     assert (tmp_path / "result.json").exists()
 
@@ -639,7 +639,7 @@ def test_chunks_of_walkers_change_nothing_but_rounding(tmp_path):
     idle = {"iterations": 0, "burn_in": 0}
     chunked = run(experiment(chunk_size=5, directory=str(tmp_path / "a"), **idle))
     whole = run(experiment(directory=str(tmp_path / "b"), **idle))
-    # the accepted moves are the same, the sums are done in another order
+    # the accepted moves are the same; the order of summation differs
     assert chunked["energy"] == pytest.approx(whole["energy"], rel=1e-10)
     assert chunked["acceptance"] == whole["acceptance"]
 

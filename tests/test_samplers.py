@@ -1,7 +1,7 @@
-"""Samplers against densities with known moments, and what every sampler promises.
+"""Samplers against densities with known moments, and their contracts.
 
 `agrees` compares the last states of thousands of independent chains, which start from a
-wrong distribution, with a known marginal. Samplers made wrong on purpose must fail it.
+wrong distribution, with a known marginal. Deliberately wrong samplers must fail.
 """
 
 import dataclasses
@@ -43,7 +43,7 @@ class Marginal(NamedTuple):
 
 
 def p_values(samples, marginal):
-    """Probabilities of mean, variance and shape at least as odd, if all is right."""
+    """p-values of mean, variance and shape for samples of the marginal."""
     n = len(samples)
     mean_error = np.sqrt(marginal.variance / n)
     variance_error = np.sqrt((marginal.fourth - marginal.variance**2) / n)
@@ -65,7 +65,7 @@ def agrees(walkers, density):
 
 
 def last_states(sampler, ansatz, params, shape, steps):
-    """Where chains of independent walkers end that start in the wrong place."""
+    """Last states of independent chains that start from a wrong distribution."""
     key_start, key = jax.random.split(jax.random.key(0))
     cloud = 1.5 + 0.3 * jax.random.normal(key_start, (N_CHAINS, *shape))
     sides = jnp.where(jnp.arange(N_CHAINS) % 2, 1, -1)  # of a node
@@ -92,8 +92,8 @@ def first_excited_cdf(x):
 FIRST_EXCITED = [(np.ones(1), Marginal(0, 3 / 2, 15 / 4, first_excited_cdf))]
 
 
-# A Gaussian of two particles in two dimensions, every coordinate correlated with every
-# other one and of its own width.
+# A Gaussian of two particles in two dimensions; all coordinates are correlated and have
+# different widths.
 
 WIDTHS = np.array([0.6, 1.0, 1.3, 0.8])
 COVARIANCE = 0.4 * np.outer(WIDTHS, WIDTHS) + 0.6 * np.diag(WIDTHS**2)
@@ -118,8 +118,8 @@ TARGETS = {
     "correlated Gaussian": (Function(correlated_gaussian), (2, 2), CORRELATED),
 }
 
-# Wide moves and long time steps, so that the acceptance has something to correct, and
-# several sweeps a step, so that what one leaves to the next counts.
+# Wide moves and long time steps, so that the acceptance matters, and several sweeps a
+# step, so that the state between sweeps matters.
 DENSITY_SAMPLERS = {
     "all particles": (Metropolis(sweeps=10, width=1.0), 10),
     "one particle": (Metropolis(sweeps=6, width=1.5, move=OneParticle()), 10),
@@ -159,7 +159,7 @@ def test_sampler_has_the_moments_and_shape_of_its_density(name, target):
     assert agrees(ends(name, target)(1.0, 1.0), TARGETS[target][2])
 
 
-# |psi| for |psi|^2, its reverse, everything accepted, and upside down
+# |psi|, |psi|^4, every move accepted, and 1 / |psi|^2 instead of |psi|^2
 @pytest.mark.parametrize("power", [0.5, 2.0, 0.0, -1.0])
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("name", DENSITY_SAMPLERS)
@@ -167,7 +167,7 @@ def test_sampler_with_a_wrong_acceptance_ratio_fails(name, target, power):
     assert not agrees(ends(name, target)(power, 1.0), TARGETS[target][2])
 
 
-# dropped, of flipped sign, and with half of it
+# omitted, with the opposite sign, and halved
 @pytest.mark.parametrize("green_power", [0.0, -1.0, 0.5])
 @pytest.mark.parametrize("target", TARGETS)
 def test_langevin_with_a_wrong_green_ratio_fails(target, green_power):
@@ -175,7 +175,7 @@ def test_langevin_with_a_wrong_green_ratio_fails(target, green_power):
 
 
 @pytest.mark.parametrize("name", DENSITY_SAMPLERS)
-def test_sampler_is_right_in_single_precision(name):
+def test_sampler_has_the_density_in_single_precision(name):
     sampler, steps = DENSITY_SAMPLERS[name]
     ansatz, shape, density = TARGETS["correlated Gaussian"]
     with jax.enable_x64(False):
@@ -188,7 +188,7 @@ def test_sampler_is_right_in_single_precision(name):
 class Stretch:
     """x' = x exp(width xi), which proposes longer moves outwards than inwards."""
 
-    heeded: float = 1.0  # how much of the ratio of the proposals is reported
+    heeded: float = 1.0  # power of the ratio of the proposals
 
     def moves_per_sweep(self, x):
         return 1
@@ -212,7 +212,7 @@ def test_asymmetric_move_is_right_only_with_the_ratio_of_its_proposals():
 
 
 @pytest.mark.parametrize("name", DENSITY_SAMPLERS)
-def test_no_walker_stays_at_a_node(name):
+def test_walkers_leave_the_vicinity_of_a_node(name):
     sampler, _ = DENSITY_SAMPLERS[name]
     ansatz, _, density = TARGETS["first excited state"]
     sides = np.where(np.arange(N_CHAINS) % 2, 1.0, -1.0)
@@ -227,8 +227,8 @@ def test_no_walker_stays_at_a_node(name):
     assert agrees(state.walkers, density)
 
 
-def test_drift_goes_uphill_with_the_right_strength():
-    """Only then the rejection falls like tau^(3/2), not like tau^(1/2).
+def test_rejection_of_langevin_moves_scales_as_tau_to_three_halves():
+    """A wrong drift would give tau^(1/2).
 
     G. O. Roberts and J. S. Rosenthal, J. R. Stat. Soc. B 60, 255 (1998).
     """
@@ -241,7 +241,7 @@ def test_drift_goes_uphill_with_the_right_strength():
     for tau in (0.16, 0.04):
         _, info = step(LangevinState(walkers, jnp.asarray(tau)))
         rejected.append(1 - float(info["acceptance"]))
-    # 4^(3/2) = 8, against 2; some 200 rejections for the shorter step are 7 %.
+    # 4^(3/2) = 8 against 4^(1/2) = 2; about 200 rejections give 7 %.
     assert rejected[0] / rejected[1] > 6
 
 
@@ -270,7 +270,7 @@ def grid_density(root):
         p = density.sum(axis=1 - axis) / density.sum()
         mean = p @ GRID
         second, fourth = (p @ (GRID - mean) ** k for k in (2, 4))
-        cumulative = np.cumsum(p) - p / 2  # up to the point, not to the end of its cell
+        cumulative = np.cumsum(p) - p / 2  # up to the center of the cell
         marginals.append(Marginal(mean, second, fourth, cdf_on_grid(cumulative)))
     return [*zip(np.eye(2), marginals, strict=True)]
 
@@ -319,8 +319,8 @@ def test_gibbs_samples_the_density_of_the_machine(root):
 
 
 @pytest.mark.parametrize("root", [True, False])
-def test_the_machine_is_no_gaussian(root):
-    """Or else wrong conditionals might pass."""
+def test_density_of_the_machine_differs_from_a_gaussian(root):
+    """A Gaussian density would not detect wrong conditionals."""
     for _, marginal in grid_density(root):
         normal = scipy.stats.norm(marginal.mean, np.sqrt(marginal.variance))
         # A KS test of 4096 samples has p = 1e-4 at a distance of 2.2 / 64 = 0.035.
@@ -342,7 +342,7 @@ BURN_IN = {
 
 
 @pytest.mark.parametrize("name", BURN_IN)
-def test_burn_in_mends_a_width_wrong_by_ten_times(name):
+def test_burn_in_adapts_a_width_wrong_by_a_factor_of_ten(name):
     sampler, (lowest, highest) = BURN_IN[name]
     walkers = jax.random.normal(jax.random.key(0), (128, 4, 2))
     ground_state = Function(
@@ -361,7 +361,7 @@ def test_burn_in_mends_a_width_wrong_by_ten_times(name):
     for factor in (10, 0.1):
         start = type(settled)(walkers, settled[1] * factor)
         state, acceptance = burn_in(jax.random.key(3), start)
-        assert abs(acceptance[0] - sampler.acceptance) > 0.2  # it starts wrong
+        assert abs(acceptance[0] - sampler.acceptance) > 0.2  # a wrong width
         assert lowest < np.mean(acceptance[-10:]) < highest
         np.testing.assert_allclose(state[1], settled[1], rtol=0.2)  # 1000 moves a step
 
@@ -384,7 +384,7 @@ def sampler(request):
 
 @functools.partial(jax.jit, static_argnums=0)
 def advance(sampler, key, params, state):
-    """A step, what is seen of it, and the adapted state."""
+    """The state after a step, its info, and the adapted state."""
     state, info = sampler.step(key, RBM, params, state)
     return state, info, sampler.adapt(state, info)
 
@@ -400,7 +400,7 @@ def described(tree):
     return jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype, leaf.weak_type), tree)
 
 
-def test_step_keeps_the_form_of_the_state(sampler):
+def test_step_keeps_shapes_and_dtypes_of_the_state(sampler):
     params, walkers = start()
     state = sampler.init(walkers)
     new, info, adapted = advance(sampler, jax.random.key(2), params, state)
@@ -432,7 +432,7 @@ def test_precision_follows_the_walkers(sampler):
         assert leaf.dtype == jnp.float32 or jnp.issubdtype(leaf.dtype, jnp.integer)
 
 
-def test_step_never_adapts(sampler):
+def test_step_does_not_adapt_the_width(sampler):
     params, walkers = start()
     state = sampler.init(walkers)
     new, info, _ = advance(sampler, jax.random.key(2), params, state)
@@ -453,7 +453,7 @@ def test_width_grows_with_the_acceptance(name):
         assert np.sign(new[1] - state[1]) == sign
 
 
-def test_same_key_gives_the_same_walkers_and_another_key_others(sampler):
+def test_walkers_are_a_function_of_the_key(sampler):
     params, walkers = start()
     one, again, other = (
         advance(sampler, jax.random.key(seed), params, sampler.init(walkers))[0].walkers
@@ -464,7 +464,7 @@ def test_same_key_gives_the_same_walkers_and_another_key_others(sampler):
 
 
 def test_walkers_are_independent(sampler):
-    """From one place they go to as many places as there are walkers."""
+    """Walkers at one position move to different positions."""
     params, walkers = start()
     state = sampler.init(jnp.zeros_like(walkers))
     state, *_ = advance(sampler, jax.random.key(2), params, state)
@@ -474,7 +474,7 @@ def test_walkers_are_independent(sampler):
     assert len(np.unique(numbers)) == len(numbers)
 
 
-def test_second_step_compiles_nothing(sampler):
+def test_second_step_does_not_recompile(sampler):
     params, walkers = start()
     *_, state = advance(sampler, jax.random.key(2), params, sampler.init(walkers))
     compiled = advance._cache_size()
@@ -482,13 +482,13 @@ def test_second_step_compiles_nothing(sampler):
     assert advance._cache_size() == compiled
 
 
-def test_sampler_is_its_own_configuration(sampler):
+def test_sampler_is_restored_from_its_configuration(sampler):
     again = settings.from_json(settings.to_json(sampler))
     assert again == sampler and hash(again) == hash(sampler)
     assert f"sweeps={sampler.sweeps}" in repr(sampler)
 
 
-def test_moves_have_the_width_they_are_told():
+def test_moves_have_the_given_width():
     x, width = jnp.arange(6.0).reshape(3, 2), jnp.asarray(0.3)
     keys = jax.random.split(jax.random.key(0), 3000)
     for move, expected in ((AllParticles(), 1.0), (OneParticle(), 1 / 3)):
@@ -505,7 +505,7 @@ def test_moves_have_the_width_they_are_told():
 
 
 @pytest.mark.parametrize("move, moves", [(AllParticles(), 1), (OneParticle(), 5)])
-def test_a_sweep_gives_every_particle_one_chance(move, moves):
+def test_a_sweep_proposes_one_move_per_particle_on_average(move, moves):
     assert move.moves_per_sweep(jnp.zeros((5, 2))) == moves
     # With a flat psi all moves are accepted, and displacements add up.
     flat = Function(lambda params, x: LogPsi(jnp.ones(()), jnp.zeros(())))
@@ -517,7 +517,7 @@ def test_a_sweep_gives_every_particle_one_chance(move, moves):
     np.testing.assert_allclose(np.mean(state.walkers**2), 4 * 0.25, rtol=0.06)
 
 
-def test_acceptance_is_the_ratio():
+def test_acceptance_probability_is_the_ratio():
     keys = jax.random.split(jax.random.key(0), 10000)
     rates = jax.jit(jax.vmap(lambda key, r: accepted(key, jnp.asarray(r)), (0, None)))
     for log_ratio, expected in (
@@ -533,8 +533,8 @@ def test_acceptance_is_the_ratio():
         np.testing.assert_allclose(rate, expected, rtol=0, atol=4 * error)
 
 
-def test_nothing_is_accepted_against_all_odds_in_single_precision():
-    """A uniform float32 is exactly zero once in 2^23 draws, as with this key."""
+def test_a_uniform_draw_of_zero_accepts_no_impossible_move():
+    """A uniform float32 is zero once in 2^23 draws, as with this key."""
     key = jax.random.key(780233)
     assert jax.random.uniform(key, (), jnp.float32) == 0
     assert not accepted(key, jnp.asarray(-1000, jnp.float32))
@@ -544,14 +544,14 @@ def test_nothing_is_accepted_against_all_odds_in_single_precision():
 
 
 def half_space(params, x):
-    """exp(-sum x) where all coordinates exceed the edge, else a broken value."""
+    """exp(-sum x) where all coordinates exceed the edge, else `beyond`."""
     inside = jnp.all(x > params["edge"])
     return LogPsi(jnp.ones(()), jnp.where(inside, -jnp.sum(x), params["beyond"]))
 
 
 @pytest.mark.parametrize("name", DENSITY_SAMPLERS)
-def test_broken_psi_is_counted_and_never_entered(name):
-    """NaN and infinity are broken; log 0 = -inf is a node."""
+def test_moves_to_a_psi_that_is_not_finite_are_counted_and_rejected(name):
+    """NaN and infinity are not finite; log 0 = -inf is a node."""
     sampler = dataclasses.replace(DENSITY_SAMPLERS[name][0], sweeps=3)
     start = sampler.init(jnp.full((50, 2, 1), 0.2))
 
@@ -568,7 +568,7 @@ def test_broken_psi_is_counted_and_never_entered(name):
     state, info = step(0.0, -np.inf)
     assert info["non_finite"] == 0
     assert np.all(state.walkers > 0) and np.any(state.walkers != 0.2)
-    state, info = step(np.inf, np.nan)  # broken everywhere
+    state, info = step(np.inf, np.nan)  # not finite everywhere
     moves = 2 if name == "one particle" else 1
     assert info["non_finite"] == 50 * 3 * moves
     assert info["acceptance"] == 0
@@ -613,16 +613,16 @@ def test_gibbs_is_refused_for_an_ansatz_without_hidden_layer():
         Gibbs().step(jax.random.key(0), FeedForward(), params, Gibbs().init(walkers))
 
 
-def test_a_capability_of_ones_own_is_asked_for_too():
-    class Telepathy:
+def test_user_defined_capability_is_required():
+    class Curvature:
         pass
 
     @dataclasses.dataclass(frozen=True)
-    class Medium(Metropolis):
-        requires = Telepathy
+    class Curved(Metropolis):
+        requires = Curvature
 
-    with pytest.raises(ValueError, match="a Telepathy.*one of your own, for Medium"):
-        VMC(FeedForward(), None, Medium(), FirstOrder())
+    with pytest.raises(ValueError, match="a Curvature.*one of your own, for Curved"):
+        VMC(FeedForward(), None, Curved(), FirstOrder())
 
 
 def test_error_messages_list_the_ansatze_with_a_capability():

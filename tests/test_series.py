@@ -1,4 +1,4 @@
-"""Chains: each run starts from the one before, and a stopped chain goes on."""
+"""Series of runs: each starts from the previous one; a stopped series resumes."""
 
 import dataclasses
 import json
@@ -41,7 +41,7 @@ def draw(parent, results):
     return {"drawn": len(results)}
 
 
-def chain(directory, **fields):
+def series(directory, **fields):
     options = Wells(directory=str(directory), **fields)
     members = {
         f"omega_{omega:g}": dataclasses.replace(options, omega=(omega,))
@@ -54,11 +54,11 @@ def result_of(directory):
     return json.loads((directory / "result.json").read_text())
 
 
-def test_a_chain_starts_each_run_from_the_one_before(
+def test_each_run_of_a_series_starts_from_the_previous_one(
     tmp_path, compiled, without_figures
 ):
     parent = tmp_path / "wells"
-    result = chain(parent).run()
+    result = series(parent).run()
     assert result_of(parent) == json.loads(json.dumps(result))
     assert [run["directory"] for run in result["runs"]] == ["omega_1", "omega_4"]
     assert result["drawn"] == 2 and result["energy_unit"] == "hartree"
@@ -70,18 +70,18 @@ def test_a_chain_starts_each_run_from_the_one_before(
     assert load(parent / "omega_4").walkers.shape == (16, 1, 1)
 
     with pytest.raises(RunError, match="exists already"):
-        chain(parent).run()
-    for name in ("result.json", "omega_4/result.json"):  # as if it had been stopped
+        series(parent).run()
+    for name in ("result.json", "omega_4/result.json"):  # as after an interruption
         (parent / name).unlink()
     written = (parent / "omega_1/result.json").stat().st_mtime_ns
-    again = chain(parent, resume=True).run()
+    again = series(parent, resume=True).run()
     for before, after in zip(result["runs"], again["runs"], strict=True):
         assert before["energy"] == after["energy"]
-    # what was finished is not run twice
+    # finished runs are not repeated
     assert (parent / "omega_1/result.json").stat().st_mtime_ns == written
 
 
-def test_a_chain_with_an_impossible_run_does_not_start(tmp_path):
+def test_series_with_an_impossible_run_does_not_start(tmp_path):
     with pytest.raises(ValueError, match="n_walkers must be"):
-        chain(tmp_path / "never", n_walkers=0)
+        series(tmp_path / "never", n_walkers=0)
     assert not (tmp_path / "never").exists()

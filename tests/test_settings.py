@@ -1,4 +1,4 @@
-"""Parts as JSON and back: nothing lost, and nothing found that is not there."""
+"""Parts are saved as JSON and restored."""
 
 import dataclasses
 import functools
@@ -67,7 +67,7 @@ def test_infinity_and_nan_are_restored():
 
 @dataclasses.dataclass(frozen=True)
 class Confusing:
-    """A part whose fields have the names that JSON uses for other things."""
+    """A part with field names that have another meaning in the JSON."""
 
     function: int = 1
     number: int = 2
@@ -77,7 +77,7 @@ def test_part_may_have_a_field_named_function():
     assert there_and_back(Confusing()) == Confusing()
 
 
-def test_value_that_is_no_setting_is_refused():
+def test_value_that_is_not_a_setting_is_refused():
     for value in (np.arange(3), {1, 2}, jnp.ones(2)):
         with pytest.raises(ValueError, match="must be a number, text, tuple, function"):
             to_json(value)
@@ -92,7 +92,7 @@ def test_value_that_is_no_setting_is_refused():
         jax.jit(lambda x: x),
     ],
 )
-def test_a_function_that_has_no_address_is_not_found_as_another(function):
+def test_function_without_an_address_is_not_importable(function):
     saved = json.loads(json.dumps(to_json({"f": function})))
     with pytest.raises(NotImportable, match="cannot be imported here"):
         from_json(saved)
@@ -108,7 +108,7 @@ def test_missing_class_is_named():
             from_json({"part": address})
 
 
-def test_a_module_run_as_a_program_is_found_under_its_name():
+def test_class_of_an_imported_module_has_the_address_of_the_module():
     program = """
 from nqs.runs.config import to_json
 from tests.tiny import Well
@@ -137,7 +137,7 @@ def test_differences_distinguish_integer_and_float():
     assert differences({"flag": 1}, {"flag": True}) == [("flag", 1, True)]
 
 
-def test_the_configuration_of_an_experiment_is_the_experiment():
+def test_experiment_is_restored_from_its_configuration():
     config = json.loads(json.dumps(experiment(seed=3).config()))
     assert list(config)[0] == "options"
     assert not {"directory", "resume"} & set(config)

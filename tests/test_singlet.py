@@ -102,7 +102,7 @@ def test_initial_psi_is_the_determinant_of_plane_waves(name):
 def test_total_spin_is_minimal_without_the_spin_factor(name):
     ansatz, _, walkers, _, off = start(name)
     blind = jax.tree.map(lambda p: p, off)
-    # the only layer that gives one number a pair: spins enter through nothing else
+    # psi depends on the spins only through the layer with one number a pair
     names = [
         name
         for name, leaf in blind["params"].items()
@@ -128,7 +128,7 @@ def test_psi_is_smooth_where_its_first_determinant_vanishes(name):
     ansatz, _, walkers, _, off = start(name)
 
     @jax.jit
-    def first(t):  # a determinant alone, to which the operator adds
+    def first(t):  # a determinant without the operator
         tables = ansatz.apply(off, at(t), method="_tables")
         return jnp.linalg.det(tables.matrices(ansatz.spins.up)[0])
 

@@ -51,13 +51,13 @@ CASES = {
 
 @functools.cache
 def ends(name):
-    """A function of a power of the ratio, to the last states of many chains."""
+    """A function from a power of the ratio to the last states of many chains."""
     sampler, ansatz, q = CASES[name]
     x = jnp.zeros(8, int)
     flat, unravel = ravel_pytree(jax.jit(ansatz.init)(jax.random.key(1), x))
-    # biases as well: what is even under a flip of all spins hides mistakes
+    # with biases, because symmetry under a flip of all spins could hide errors
     params = unravel(flat + 0.15 * jax.random.normal(jax.random.key(2), flat.shape))
-    # all start alike, far from |psi|^2
+    # equal initial states, far from |psi|^2
     first = jnp.arange(8) % 2 if "exchange" in name else x
     walkers = jnp.tile(first, (N_CHAINS, 1))
 
@@ -90,7 +90,7 @@ def density_p_value(name, power):
 
 
 def cases(*left_out):
-    """Names, of which those that differ least from others are slow."""
+    """Names of cases; those similar to others are marked slow."""
     slowly = ("flip, complex rbm", "flip, feed-forward", "flip, average")
     return [
         pytest.param(name, marks=pytest.mark.slow) if name in slowly else name
@@ -107,12 +107,12 @@ def test_last_states_have_the_density(name):
 @pytest.mark.parametrize(
     "name", cases("direct, gru", "direct, cyclic gru", "direct, fixed gru")
 )
-def test_a_wrong_ratio_does_not(name):
+def test_sampler_with_a_wrong_ratio_has_another_density(name):
     assert density_p_value(name, 0.8) < 1e-4
 
 
 @pytest.mark.parametrize("name", cases())
-def test_a_step_reports_and_keeps_shapes(name):
+def test_step_keeps_shapes_and_reports_the_acceptance(name):
     sampler, ansatz, _ = CASES[name]
     _, params = ends(name)
     walkers = jnp.tile(jnp.arange(8) % 2, (16, 1))
@@ -126,7 +126,7 @@ def test_a_step_reports_and_keeps_shapes(name):
     assert info["acceptance"].shape == () and sampler.adapt(state, info) is state
 
 
-def test_acceptance_counts_the_moves():
+def test_acceptance_is_one_if_every_move_is_accepted():
     always = SiteMetropolis(Flip())
     ansatz = SpinJastrow()
     params = jax.tree.map(
@@ -139,10 +139,10 @@ def test_acceptance_counts_the_moves():
     assert info["acceptance"] == 1 and np.all(state.walkers == 1)  # every site once
 
 
-def test_exchange_of_equal_levels_is_no_accepted_move():
+def test_exchange_of_equal_levels_is_not_an_accepted_move():
     sampler, ansatz = SiteMetropolis(Exchange(RING), 2), BinaryRBM(1)
     params = ansatz.init(jax.random.key(0), jnp.zeros(8, int))
-    state = sampler.init(jnp.zeros((16, 8), int))  # no exchange changes anything
+    state = sampler.init(jnp.zeros((16, 8), int))  # exchanges change nothing
     _, info = jax.jit(lambda key: sampler.step(key, ansatz, params, state))(
         jax.random.key(1)
     )
@@ -168,7 +168,7 @@ def test_rbm_with_large_weights_is_sampled_exactly(precision):
         x = np.array([*itertools.product((0, 1), repeat=3)])
         log = jax.vmap(lambda x: ansatz.apply(params, x).logabs)(jnp.asarray(x))
         log = np.asarray(log, float)
-        # divide |psi|^2 out but for a mild part: only the ratios matter here
+        # exact probabilities of the eight configurations
         p = np.exp(2 * (log - log.max()))
         start = jnp.asarray(x)[jnp.arange(4096) % 8]
         state = sampler.init(start)

@@ -1,4 +1,4 @@
-"""Configurations that name all spins: the same energies, and their sampling."""
+"""Configurations with explicit spins: equal energies, and sampling."""
 
 import itertools
 

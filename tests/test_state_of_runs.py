@@ -13,17 +13,17 @@ from nqs.runs.watch import Watch
 from tests.tiny import experiment
 
 
-def test_untrained_run_is_evaluated_only_when_asked(tmp_path, without_figures):
+def test_untrained_run_is_evaluated_only_with_untrained_true(tmp_path, without_figures):
     run(experiment(iterations=0, directory=str(tmp_path / "a")))
     path = tmp_path / "a" / "config.json"
-    write_json(path, read_json(path) | {"iterations": 5})  # as if killed in burn-in
+    write_json(path, read_json(path) | {"iterations": 5})  # as after a kill in burn-in
     with pytest.raises(RunError, match="must hold trained parameters"):
         evaluate_again(tmp_path / "a", 5, 0)
     result = evaluate_again(tmp_path / "a", 5, 0, untrained=True)
     assert "training had come to step 0 of 5" in result["warnings"]
 
 
-def test_interrupted_member_of_a_series_names_the_series(tmp_path, monkeypatch, capsys):
+def test_resume_hint_of_a_series_names_the_series(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(Watch, "save", lambda self, run: None)
     start = types.SimpleNamespace(experiment=experiment())
     watch = Watch(start, tmp_path / "rs_2.0", [15], parent=tmp_path)

@@ -18,13 +18,13 @@ def autoregressive(rng, rho, shape):
 
 
 def variance_of_the_mean(rho, chains, steps):
-    """Of AR(1) of variance 1: sum_k (1 - |k| / steps) rho^|k| / (chains steps)."""
+    """For AR(1) of variance 1: sum_k (1 - |k| / steps) rho^|k| / (chains steps)."""
     k = np.arange(1, steps)
     return (1 + 2 * np.sum((1 - k / steps) * rho**k)) / (chains * steps)
 
 
 def found(samples) -> Estimate:
-    """The estimate, however few the samples."""
+    """The estimate, even of too few samples."""
     try:
         return estimate(samples)
     except TooFewSamples as error:
@@ -132,11 +132,11 @@ def test_chains_that_disagree_a_little_widen_the_error():
     assert result.r_hat > 1.01
 
 
-def test_too_few_samples_is_raised_below_a_hundred_effective_ones_and_only_then():
+def test_too_few_samples_is_raised_exactly_below_a_hundred_effective_samples():
     rng = np.random.default_rng(11)
     raised = 0
     for _ in range(300):
-        samples = autoregressive(rng, 0.9, (16, 110))  # 100 effective ones, about
+        samples = autoregressive(rng, 0.9, (16, 110))  # about 100 effective samples
         try:
             assert estimate(samples).n_effective >= 100
         except TooFewSamples as error:
@@ -155,12 +155,12 @@ def test_too_short_series_names_the_missing_steps():
         estimate(samples)
     result = found(samples)
     np.testing.assert_allclose(result.mean, samples.mean(), rtol=1e-12)
-    assert 5 < result.n_effective < 60  # truly 400 (1 - 0.9) / (1 + 0.9) = 21
+    assert 5 < result.n_effective < 60  # exactly 400 (1 - 0.9) / (1 + 0.9) = 21
 
 
-def test_long_series_is_enough():
+def test_long_series_has_enough_samples():
     samples = autoregressive(np.random.default_rng(12), 0.9, (4, 4000))
-    assert 400 < estimate(samples).n_effective < 1600  # truly 842
+    assert 400 < estimate(samples).n_effective < 1600  # exactly 842
 
 
 def test_missing_steps_are_sufficient():
@@ -201,7 +201,7 @@ def test_tiny_series_are_refused_without_a_warning(shape):
     assert np.isfinite(caught.value.estimate.error)
 
 
-def test_r_hat_is_the_formula_and_near_one_for_mixed_chains():
+def test_r_hat_matches_its_formula_and_is_near_one_for_mixed_chains():
     samples = autoregressive(np.random.default_rng(16), 0.5, (16, 501))
     halves = [half for chain in samples for half in (chain[:250], chain[-250:])]
     within = np.mean([np.var(half, ddof=1) for half in halves])
@@ -223,7 +223,7 @@ def test_r_hat_needs_four_steps_a_chain():
     assert np.isnan(estimate(samples[:, :3]).r_hat)
 
 
-def test_r_hat_of_chains_that_stand_still_apart_is_huge():
+def test_r_hat_of_immobile_chains_at_different_places_is_huge():
     result = found(np.repeat([[1.0], [2.0], [4.0]], 100, axis=1))
     assert result.r_hat > 1e6
     np.testing.assert_allclose(result.n_effective, 2.0)  # 3 chains less their mean

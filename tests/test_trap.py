@@ -24,7 +24,7 @@ def local_energies(trap, log_psi):
     """(16,) local energies of `log_psi(x)`, at walkers away from its nodes.
 
     Of 32 first walkers those with the larger |psi|: at a node the two parts of the
-    kinetic energy diverge and their rounding with them, where |psi|^2 does not sample.
+    kinetic energy diverge and with them their rounding.
     """
     ansatz = Function(lambda params, x: log_psi(x))
 
@@ -452,7 +452,7 @@ def test_first_walkers_can_be_compiled():
     np.testing.assert_allclose(compiled, trap.initial_walkers(jax.random.key(0), 4))
 
 
-def test_traps_with_equal_fields_are_equal_and_hash_alike():
+def test_traps_with_equal_fields_are_equal_and_have_equal_hashes():
     trap = HarmonicTrap(6, 2, 0.28, Coulomb(), Spins(3, 3))
     assert trap == HarmonicTrap(
         n=6, d=2, omega=0.28, interaction=Coulomb(), spins=Spins(3, 3)

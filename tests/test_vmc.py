@@ -106,8 +106,8 @@ def test_energy_gradient_is_the_slope_of_the_exact_energy(name):
     assert np.min(np.abs(expected)) > 1e-2
     found = along(gradient, directions)
     assert agree(found, expected)
-    assert not agree(-found, expected)  # a flipped sign fails
-    assert not agree(found / 2, expected)  # and so does a forgotten 2
+    assert not agree(-found, expected)  # a wrong sign
+    assert not agree(found / 2, expected)  # a missing factor 2
 
 
 def test_gradient_of_a_phase_uses_the_imaginary_local_energy():
@@ -165,7 +165,7 @@ def test_gradient_ignores_a_shift_of_the_energy(sample):
     )
 
 
-# The median, by counting.
+# The median.
 
 HEAVY = np.concatenate([np.linspace(-1, 1, 31), [1e12, -3e12, 1e12, 7e12]])
 SETS_OF_VALUES = {
@@ -225,7 +225,7 @@ def test_only_outliers_are_pulled_to_the_window(width, strict_dtypes):
     np.testing.assert_allclose(found[~inside], expected[~inside], rtol=1e-14)
 
 
-def test_real_and_imaginary_part_are_clipped_apart():
+def test_real_and_imaginary_part_are_clipped_separately():
     real, imaginary = jax.random.normal(jax.random.key(0), (2, 50))
     real, imaginary = real.at[3].set(100.0), imaginary.at[7].set(-100.0)
     found = clip_local_energy(jax.lax.complex(real, imaginary), 3.0)
@@ -244,7 +244,7 @@ def test_clipping_does_not_change_equal_energies():
 
 @dataclasses.dataclass(frozen=True)
 class Toy(Hamiltonian):
-    """A potential energy that exceeds all bounds, or breaks, beyond x = 1."""
+    """A potential energy that is huge, or not finite, beyond x = 1."""
 
     beyond: float = 0.0
     imaginary: bool = False
@@ -261,7 +261,7 @@ class Toy(Hamiltonian):
 
     def initial_walkers(self, key, n_walkers):
         walkers = 0.3 * jax.random.normal(key, (n_walkers, 2, 2))
-        return walkers.at[:3, 0, 0].set(1.5)  # three of them on the cliff
+        return walkers.at[:3, 0, 0].set(1.5)  # three walkers beyond x = 1
 
     def references(self):
         return ()
@@ -388,8 +388,8 @@ def test_parameters_follow_the_gradient_of_the_clipped_energies(clip):
 
 def test_numbers_that_are_not_finite_are_counted():
     _, _, info = one_step(VMC(GAUSSIAN, Toy(np.nan), Still(), FirstOrder()))
-    assert info["non_finite"] == 3 + 5  # the walkers on the cliff, the proposals
-    assert np.isnan(info["energy"])  # never hidden
+    assert info["non_finite"] == 3 + 5  # walkers beyond x = 1, proposals
+    assert np.isnan(info["energy"])  # not hidden
 
 
 @pytest.mark.parametrize("number", [0.1, np.float64(0.1), jnp.asarray(0.1)], ids=repr)
@@ -458,7 +458,7 @@ PRECISION_CASES = {
 
 @pytest.mark.parametrize("name", PRECISION_CASES)
 def test_single_precision_is_kept_through_a_step(name):
-    """Traced only, with float64 allowed, so that any promotion shows."""
+    """Only traced, with float64 enabled, so that any promotion is visible."""
     ansatz, sampler = PRECISION_CASES[name]
     trap = HarmonicTrap(2, 2, interaction=Coulomb())
     vmc = VMC(ansatz, trap, sampler, FirstOrder(), chunk_size=3, check=False)
@@ -556,7 +556,7 @@ def test_window_must_be_positive(width):
 
 
 def averaged(values, part):
-    average: Any = {"a": np.float64(7)}  # of no step, and forgotten at the first
+    average: Any = {"a": np.float64(7)}  # before the first step, without effect
     for step, value in enumerate(values):
         average = running_average(average, {"a": value}, np.asarray(step), part)
     return average["a"]
@@ -575,7 +575,7 @@ def test_running_average_extends_over_the_given_part_of_training():
         np.testing.assert_allclose(averaged(ramp, part), 1 / (1 + part), atol=0.003)
 
 
-def test_the_average_is_of_the_parameters_after_every_step():
+def test_average_is_over_the_parameters_after_every_step():
     vmc = VMC(GAUSSIAN, Toy(), Still(), FirstOrder("sgd", 0.1), averaging=1.0)
     state, seen = first_state(vmc), []
     assert state.average == state.params

@@ -1,4 +1,4 @@
-"""Runs so small that they compile in a second, and a process that dies on request.
+"""Runs that compile in a second, and a process that kills itself at a given moment.
 
     python -m tests.tiny '{"directory": "runs/a", "optimizer": "sgd"}' 9 000000005 7
 
@@ -102,7 +102,7 @@ class StillState(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Still:
-    """A sampler that moves nothing, and compiles at once."""
+    """A sampler that moves no walker and compiles quickly."""
 
     sweeps: int = 1
     requires: ClassVar[None] = None
@@ -152,7 +152,7 @@ def machine(sampler="metropolis", optimizer="adam", real=False, **changes):
 
 
 def process(settings, *death, **popen):
-    """A process that runs `machine(**settings)`, killed as the module says."""
+    """A process that runs `machine(**settings)`, killed as described above."""
     command = [sys.executable, "-m", "tests.tiny", json.dumps(settings)]
     return subprocess.Popen(
         [*command, *map(str, death)],
@@ -181,7 +181,7 @@ def die_at(number, name, count):
 
 
 def forked(settings, number, name, count):
-    """The exit code of such a process, forked from one that has imported it all."""
+    """The exit code of such a process, forked from one with all modules imported."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([*LOADED_LATER, "tests.tiny"])
     child = context.Process(target=live, args=(settings, number, name, count))
@@ -191,9 +191,9 @@ def forked(settings, number, name, count):
 
 
 def live(settings, *death):
-    """Run `machine(**settings)` in this process, killed as the module says."""
+    """Run `machine(**settings)` in this process, killed as described above."""
     jax.config.update("jax_num_cpu_devices", 4)  # as conftest.py has it
-    jax.devices()  # so that `configure` leaves them alone
+    jax.devices()  # so that `configure` does not change them
     if death:
         die_at(*death)
     try:

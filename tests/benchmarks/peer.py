@@ -3,7 +3,7 @@
     python -m tests.benchmarks.peer bosons_10
 
 makes an environment for NetKet in `.venv-netket` first. Both processes have the same
-single core and one thread; what is compared is the median of CPU time.
+single core and one thread; the medians of CPU time are compared.
 """
 
 import json

@@ -1,9 +1,9 @@
-"""Where the time of a step goes: one JSON line for a system.
+"""CPU times of a training step and its pieces, one JSON line for a system.
 
     python -m tests.benchmarks.speed electrons_6
 
-CPU time, not wall time, of one thread: what other processes do hardly enters. Times
-are medians of steps that alternate with each other where two ways are compared.
+CPU time of one thread depends little on other processes. Times are medians; where two
+ways are compared, their steps alternate.
 """
 
 import os
