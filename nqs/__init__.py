@@ -30,7 +30,7 @@ _HOMES = {
     "VMC": "nqs.vmc",
     "chunked_map": "nqs.batching",
     "configure": "nqs.runs",
-    "energy_gradient": "nqs.vmc",
+    "energy_gradient": "nqs.gradient",
     "estimate": "nqs.statistics",
     "from_nnx": "nqs.ansatze.nnx",
     "load": "nqs.runs",

@@ -16,10 +16,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 from jax.core import Tracer
 
 from nqs.capabilities import implemented_by
+from nqs.compilation import once
 from nqs.types import Ansatz, Hamiltonian, LogPsi, Params, Sampler, Walkers
 
 FIELDS = ("spins", "omega", "box", "twist", "levels")
@@ -56,17 +56,20 @@ def check_symmetry(
     """
     if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(walkers)):
         return
-    n_walkers = jax.tree.leaves(walkers)[0].shape[0]
-    for w in range(min(CONFIGURATIONS, n_walkers)):
-        x = jax.tree.map(lambda leaf, w=w: leaf[w], walkers)
-        psi = ansatz.apply(params, x)
+    few = jax.device_get(jax.tree.map(lambda leaf: leaf[:CONFIGURATIONS], walkers))
+    images = [("no change", few, 1.0), *_images(hamiltonian, few)]
+    stacked = jax.tree.map(lambda *x: np.stack(x), *(image for _, image, _ in images))
+    psi_of_all = jax.vmap(jax.vmap(lambda x: ansatz.apply(params, x)))
+    values = jax.device_get(once(psi_of_all, stacked))
+    for w in range(values.logabs.shape[1]):
+        psi = LogPsi(values.sign[0, w], values.logabs[0, w])
         if not (np.isfinite(psi.logabs) and np.isfinite(psi.sign)):
             raise ValueError(
                 f"psi of {type(ansatz).__name__} must be finite and not zero, got "
                 f"sign {psi.sign} and logabs {psi.logabs} at a random configuration"
             )
-        for kind, there, phase in _images(hamiltonian, x):
-            found = ansatz.apply(params, there)
+        for i, (kind, _, phase) in enumerate(images):
+            found = LogPsi(values.sign[i, w], values.logabs[i, w])
             if not _agree(found, psi, phase):
                 raise ValueError(
                     f"psi of {type(ansatz).__name__} must change by a factor "
@@ -194,12 +197,12 @@ def _same(here: Any, there: Any) -> bool:
         return False
 
 
-def _images(hamiltonian: Any, x: Any) -> Iterator[tuple[str, Any, complex]]:
-    """Configurations related to x by symmetry, and the factors of psi."""
-    for i, j in _equal_pairs(hamiltonian, x):
+def _images(hamiltonian: Any, walkers: Any) -> Iterator[tuple[str, Any, complex]]:
+    """Walkers related to those given by symmetry, and the factors of psi."""
+    for i, j in _equal_pairs(hamiltonian, walkers):
         order = np.arange(hamiltonian.n)
         order[[i, j]] = j, i
-        swapped = jax.tree.map(lambda leaf, order=order: leaf[order], x)
+        swapped = jax.tree.map(lambda leaf, order=order: leaf[:, order], walkers)
         yield f"an exchange of the equal particles {i} and {j}", swapped, -1.0
     box, twist = getattr(hamiltonian, "box", None), getattr(hamiltonian, "twist", None)
     if box is None:
@@ -207,20 +210,25 @@ def _images(hamiltonian: Any, x: Any) -> Iterator[tuple[str, Any, complex]]:
     for axis, vector in enumerate(box.vectors):
         angle = 2 * math.pi * (twist[axis] if twist is not None else 0.0)
         phase = complex(math.cos(angle), math.sin(angle)) if angle else 1.0
-        first = jnp.asarray(vector, jax.tree.leaves(x)[0].dtype)
 
-        def moved(leaf, first=first):
-            return leaf.at[0].add(first) if _is_real(leaf) else leaf
+        def moved(leaf, vector=vector):
+            first = np.arange(leaf.shape[1])[:, None] == 0  # moves the first particle
+            return (
+                leaf + (first * vector).astype(leaf.dtype) if _is_real(leaf) else leaf
+            )
 
-        yield f"a translation by lattice vector {axis}", jax.tree.map(moved, x), phase
+        image = jax.tree.map(moved, walkers)
+        yield f"a translation by lattice vector {axis}", image, phase
 
 
-def _equal_pairs(hamiltonian: Any, x: Any) -> list[tuple[int, int]]:
+def _equal_pairs(hamiltonian: Any, walkers: Any) -> list[tuple[int, int]]:
     """One pair of fermions of equal spin, for each spin that has two."""
     spins, n = getattr(hamiltonian, "spins", None), hamiltonian.n
     if spins is None:
         return []
-    if not isinstance(x, Array):  # particles carry their spins: all may be exchanged
+    if not isinstance(
+        walkers, np.ndarray
+    ):  # particles carry their spins: all may be exchanged
         return [(0, n - 1)] if n > 1 else []
     firsts = ((0, spins.up), (spins.up, n))
     return [(start, start + 1) for start, end in firsts if end - start >= 2]

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from nqs.batching import check_chunk_size, chunked_map, chunked_sum
+from nqs.batching import check_chunk_size, chunked_map
 from nqs.checks import positive
+from nqs.compilation import once
 from nqs.contracts import (
     check_ansatz,
     check_capability,
@@ -20,6 +21,7 @@ from nqs.contracts import (
     check_symmetry,
     name_of,
 )
+from nqs.gradient import clip_local_energy, energy_gradient
 from nqs.types import (
     Ansatz,
     Hamiltonian,
@@ -87,15 +89,20 @@ class VMC:
         """The state before the first step; a ValueError for an unsuitable ansatz."""
         x = jax.tree.map(lambda leaf: leaf[0], walkers)
         check_kind(self.sampler, self.hamiltonian, x)
-        params = jax.tree.map(strong, self.ansatz.init(key, x))
-        check_log_psi(self.ansatz, params, x)
-        check_parameters(self.ansatz, params, x)
+        shapes = jax.eval_shape(self.ansatz.init, key, x)
+        check_log_psi(self.ansatz, shapes, x)
+        check_parameters(self.ansatz, shapes, x)
+        state = once(self._first_state, key, walkers)
         if self.check:
-            check_symmetry(self.ansatz, self.hamiltonian, params, walkers)
+            check_symmetry(self.ansatz, self.hamiltonian, state.params, walkers)
+        return state
+
+    def _first_state(self, key: Array, walkers: Walkers) -> VMCState:
+        x = jax.tree.map(lambda leaf: leaf[0], walkers)
+        params = jax.tree.map(strong, self.ansatz.init(key, x))
         opt_state = transformation(self.optimizer).init(params)
-        average = jax.tree.map(jnp.copy, params)  # steps may donate both
         step, sampler = jnp.zeros((), int), self.sampler.init(walkers)
-        return VMCState(step, params, average, opt_state, sampler)
+        return VMCState(step, params, params, opt_state, sampler)
 
     def step(self, key: Array, state: VMCState) -> tuple[VMCState, dict[str, Array]]:
         """Sample, measure, and move the parameters down the energy gradient.
@@ -106,23 +113,44 @@ class VMC:
           optimizer uses it, of the gradient, the number of non-finite values, and the
           info of the sampler.
         """
-        sampler, info = self.sampler.step(key, self.ansatz, state.params, state.sampler)
-        walkers, params = sampler.walkers, state.params
-        terms = local_terms(
+        params = state.params
+        sampler, info = self.sampler.step(key, self.ansatz, params, state.sampler)
+        terms = self.local_terms(params, sampler.walkers)
+        return self.update(state._replace(sampler=sampler), info, terms)
+
+    def local_terms(self, params: Params, walkers: Walkers) -> dict[str, Array]:
+        """Every named term of the local energy of every walker, (w,) each."""
+        return local_terms(
             self.ansatz, self.hamiltonian, params, walkers, self.chunk_size
         )
+
+    def update(
+        self, state: VMCState, info: dict[str, Array], terms: dict[str, Array]
+    ) -> tuple[VMCState, dict[str, Array]]:
+        """The second half of `step`, after sampling and measuring.
+
+        Args:
+          state: with walkers drawn from its parameters.
+          info: of the sampler.
+          terms: of the local energy of these walkers.
+        """
+        walkers, params, info = state.sampler.walkers, state.params, dict(info)
         local_energy = sum_of_terms(terms)
         gradient, updates, opt_state = self._update(state, walkers, local_energy)
         broken = jnp.sum(~jnp.isfinite(local_energy)) + info.pop("non_finite", 0)
         info = energy_info(local_energy, terms) | info
         info["update_norm"] = jnp.asarray(optax.tree.norm(updates))
         info["non_finite"] = broken
-        if getattr(self.optimizer, "uses_gradient", True):  # else it is never computed
+        if self._uses_gradient:
             info["gradient_norm"] = jnp.asarray(optax.tree.norm(gradient))
-        sampler = self.sampler.adapt(sampler, info)
+        sampler = self.sampler.adapt(state.sampler, info)
         params = optax.apply_updates(params, updates)
         average = running_average(state.average, params, state.step, self.averaging)
         return VMCState(state.step + 1, params, average, opt_state, sampler), info
+
+    @property
+    def _uses_gradient(self) -> bool:
+        return getattr(self.optimizer, "uses_gradient", True)
 
     def _update(
         self, state: VMCState, walkers: Walkers, local_energy: Array
@@ -133,9 +161,11 @@ class VMC:
             return params, params, state.opt_state
         if self.clip is not None:
             local_energy = clip_local_energy(local_energy, self.clip)
-        gradient = energy_gradient(
-            ansatz, params, walkers, local_energy, chunk_size=self.chunk_size
-        )
+        gradient = params  # of the same shapes, for an optimizer that does not use it
+        if self._uses_gradient:
+            gradient = energy_gradient(
+                ansatz, params, walkers, local_energy, chunk_size=self.chunk_size
+            )
         updates, opt_state = transformation(self.optimizer).update(
             gradient,
             state.opt_state,
@@ -182,90 +212,6 @@ def local_terms(
     return chunked_map(
         lambda x: hamiltonian.terms(ansatz, params, x), walkers, chunk_size
     )
-
-
-def energy_gradient(
-    ansatz: Ansatz,
-    params: Params,
-    walkers: Walkers,
-    local_energy: Array,
-    weights: Array | None = None,
-    *,
-    chunk_size: int | None = None,
-) -> Params:
-    """Gradient of the energy with respect to real parameters.
-
-    dE/dtheta = 2 Re <(E_L - <E_L>) conj(d log psi / d theta)>, psi real or complex.
-
-    Args:
-      ansatz: the wave function.
-      params: a pytree of real arrays.
-      walkers: (w, ...) drawn from |psi|^2, or the nodes of a quadrature.
-      local_energy: (w,) real or complex.
-      weights: (w,) probabilities of the walkers, sum 1; None for 1/w each.
-      chunk_size: see `nqs.batching.chunked_sum`.
-
-    Reference: S. Sorella, Phys. Rev. B 71, 241103 (2005).
-    """
-    if weights is None:
-        weights = jnp.full_like(local_energy.real, 1 / local_energy.shape[0])
-    signal = weights * (local_energy - jnp.sum(weights * local_energy))
-
-    def gradient_of_chunk(chunk):
-        walkers, signal = chunk
-
-        def surrogate(params):
-            psi = jax.vmap(lambda x: ansatz.apply(params, x))(walkers)
-            total = signal.real @ psi.logabs
-            if jnp.iscomplexobj(psi.sign):  # Re[conj(E) log psi] has a second half
-                total = total + signal.imag @ jnp.angle(psi.sign)
-            return 2 * total
-
-        return jax.grad(surrogate)(params)
-
-    return chunked_sum(gradient_of_chunk, (walkers, signal), chunk_size)
-
-
-def clip_local_energy(energies: Array, width: float = 5.0) -> Array:
-    """Pull outlying local energies to a window about their median.
-
-    For gradients only; reported energies are never clipped. Real and imaginary part
-    are clipped separately.
-
-    Energies are (w,) real or complex; the width is that of half the window, in mean
-    absolute deviations from the median, positive.
-
-    Reference: D. Pfau et al., Phys. Rev. Research 2, 033429 (2020).
-    """
-    positive("width", width)
-    if jnp.iscomplexobj(energies):
-        return jax.lax.complex(
-            clip_local_energy(energies.real, width),
-            clip_local_energy(energies.imag, width),
-        )
-    center = median(energies)
-    window = width * jnp.mean(jnp.abs(energies - center))
-    return jnp.clip(energies, center - window, center + window)
-
-
-def median(values: Array, digits: int = 16) -> Array:
-    """A median of (w,) real values by counting, to 16^-digits of their range.
-
-    Sorting would gather all walkers on every device. Each round keeps one sixteenth of
-    the interval.
-    """
-    rungs = jnp.arange(17, dtype=values.dtype) / 16
-
-    def narrow(_, interval):
-        low, high = interval
-        edges = low + (high - low) * rungs
-        below = jnp.sum(values[:, None] <= edges[None, :], axis=0)
-        i = jnp.clip(jnp.sum(2 * below < values.shape[0]) - 1, 0, 15)
-        return edges[i], edges[i + 1]
-
-    extremes = jnp.min(values), jnp.max(values)
-    low, high = jax.lax.fori_loop(0, digits, narrow, extremes)
-    return (low + high) / 2
 
 
 def energy_info(local_energy: Array, terms: dict[str, Array]) -> dict[str, Array]:

@@ -1,6 +1,7 @@
 """Every test runs in float64, on four CPU devices, with rank promotion an error."""
 
 import os
+import tempfile
 
 import jax
 import pytest
@@ -24,6 +25,8 @@ def pytest_configure(config):
     careless = "not slow" in config.option.markexpr
     jax.config.update(CARELESS, careless)
     os.environ[CARELESS.upper()] = str(careless)  # of subprocesses
+    # the user's own cache of compiled programs stays as it is
+    os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp()
 
 
 @pytest.fixture

@@ -23,10 +23,10 @@ from nqs.ansatze import (
 from nqs.ansatze.recurrent import gated
 from nqs.ansatze.site_features import product
 from nqs.capabilities import LogDerivatives, SiteRatios
+from nqs.gradient import energy_gradient
 from nqs.optimizers.derivatives import CenteredDerivatives
 from nqs.ratios.sites import EvaluatedRatios, site_ratios_of
 from nqs.space.lattice import Graph, Lattice
-from nqs.vmc import energy_gradient
 from tests.chi_square import p_value
 
 RING, LADDER = Lattice((6,)), Lattice((2, 3), "square")

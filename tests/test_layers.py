@@ -14,6 +14,8 @@ LAYERS = {
     "nqs.types": 0,
     "nqs.capabilities": 0,
     "nqs.batching": 0,
+    "nqs.compilation": 0,
+    "nqs.gradient": 1,
     "nqs.checks": 0,
     "nqs.space": 0,
     "nqs.laplacian": 1,

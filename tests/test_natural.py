@@ -161,7 +161,7 @@ def test_max_step_bounds_the_step_and_the_stored_direction():
 
 
 def test_large_damping_gives_half_the_energy_gradient():
-    from nqs.vmc import energy_gradient
+    from nqs.gradient import energy_gradient
 
     ansatz = ANSATZE["complex"]
     params, walkers, weights, energy = problem(ansatz)

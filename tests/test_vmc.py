@@ -13,18 +13,12 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from hamiltonians import Coulomb, HarmonicTrap
 from nqs.ansatze import FeedForward, GaussianBinaryRBM, Slater, SlaterJastrow
+from nqs.gradient import clip_local_energy, energy_gradient, median
 from nqs.optimizers import FirstOrder, NaturalGradient
 from nqs.runs.devices import shardings, walker_mesh
 from nqs.space.spins import Spins
 from nqs.types import Function, Hamiltonian, LogPsi
-from nqs.vmc import (
-    VMC,
-    clip_local_energy,
-    energy_gradient,
-    local_terms,
-    median,
-    running_average,
-)
+from nqs.vmc import VMC, local_terms, running_average
 from samplers import Gibbs, Langevin, Metropolis, OneParticle
 
 # The gradient against finite differences of the exact energy: one particle in an

@@ -17,11 +17,10 @@ from nqs.optimizers import METHODS, SR, FirstOrder, MinSR, Schedule, Spring
 from nqs.runs import run
 from nqs.runs.config import from_json
 from nqs.runs.directory import RunError, read_json
-from nqs.runs.experiment import Experiment, Training
+from nqs.runs.experiment import UNSAVED, Experiment, Training
 from nqs.types import Optimizer, Sampler
 from samplers import AllParticles, Gibbs, Langevin, Metropolis, OneParticle
 
-UNSAVED = {"directory", "resume"}  # options that are no part of the configuration
 NATURAL = {"sr": SR, "minsr": MinSR, "spring": Spring}
 FIRST_ORDER_FIELDS = ("learning_rate", "schedule", "steps", "final", "warmup",
                       "max_norm", "weight_decay")  # fmt: skip

@@ -11,6 +11,9 @@ from nqs.statistics import Evaluation
 from nqs.types import Ansatz, Hamiltonian, Optimizer, Sampler
 from nqs.vmc import VMC
 
+# settings that are no part of the configuration of a run
+UNSAVED = frozenset({"directory", "resume", "compilation_cache"})
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Training:
@@ -47,6 +50,9 @@ class Training:
     """Run directory; None for a fresh one under runs/."""
     resume: bool = False
     """Continue the run in the directory; options left out are taken from it."""
+    compilation_cache: str | None = None
+    """Folder that keeps compiled programs for the next run; "none" for no cache, None
+    for a folder `nqs` among the caches of the user."""
     start_from: str | None = None
     """Run directory whose parameters and rescaled walkers to start from."""
 
@@ -126,5 +132,4 @@ class Experiment(Training):
         """The content of config.json: the options first, then every field."""
         fields = self._fields_of(type(self))
         settings = {"options": fields.pop("options")} | fields
-        unsaved = ("directory", "resume")
-        return {k: to_json(v) for k, v in settings.items() if k not in unsaved}
+        return {k: to_json(v) for k, v in settings.items() if k not in UNSAVED}

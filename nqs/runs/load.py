@@ -13,7 +13,7 @@ from nqs.runs.devices import configure
 from nqs.runs.directory import RunError, read_json
 from nqs.runs.experiment import Experiment
 from nqs.runs.interrupts import warn
-from nqs.runs.state import expected, identity
+from nqs.runs.state import expected, identity, shapes
 from nqs.types import Ansatz, Params, Walkers
 
 
@@ -63,7 +63,8 @@ def saved_run(
     config = read_json(directory / "config.json")
     experiment = _rebuilt(directory, config, parts)
     configure(experiment.precision)
-    found = last_checkpoint(directory, experiment, identity(config), warn)
+    like = expected(*shapes(experiment))
+    found = last_checkpoint(directory, like, identity(config), warn)
     if found is None:
         raise RunError(f"{directory} holds no checkpoint yet")
     return experiment, found
@@ -75,19 +76,18 @@ def has_checkpoint(directory: str | Path | None) -> bool:
 
 
 def last_checkpoint(
-    directory: Path,
-    experiment: Experiment,
-    identity: str,
-    warn: Callable[[str], None],
+    directory: Path, like: Any, identity: str, warn: Callable[[str], None]
 ) -> dict[str, Any] | None:
     """The last good checkpoint of a run directory as NumPy arrays; None without any.
+
+    `like` is a tree of the same shapes, see `nqs.runs.state.expected`.
 
     Raises:
       CheckpointError: if all are damaged, or they belong to another run.
     """
     if not has_checkpoint(directory):
         return None
-    folder, like = directory / "checkpoints", expected(experiment)
+    folder = directory / "checkpoints"
     return checkpoint.restore(folder, like, identity=identity, warn=warn)[1]
 
 

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from nqs.checks import whole
+from nqs.runs.cache import keep_programs
 from nqs.runs.devices import configure, one_blas_thread
 from nqs.runs.directory import (
     RunError,
@@ -28,8 +29,8 @@ from nqs.runs.metrics import Metrics
 from nqs.runs.programs import Programs, compiled
 from nqs.runs.progress import Progress
 from nqs.runs.result import finish
-from nqs.runs.start import prepare
-from nqs.runs.state import RunState, restored
+from nqs.runs.start import Start, prepare
+from nqs.runs.state import RunState, expected, restored
 from nqs.runs.watch import Watch
 from nqs.statistics import means
 
@@ -52,6 +53,7 @@ def run(experiment: Experiment, parent: Path | None = None) -> dict[str, Any]:
         are not finite. The last checkpoint is kept.
     """
     configure(experiment.precision)
+    keep_programs(experiment.compilation_cache)
     place, config, resume = experiment.directory, experiment.config(), experiment.resume
     with refusals(Path(place or "runs")):
         check_directory(place, config, resume)
@@ -74,6 +76,7 @@ def evaluate_again(
     """
     whole("steps", steps)
     whole("seed", seed, 0, 2**32 - 1)
+    keep_programs()
     experiment, found = saved_run(directory, {})
     state = restored(found, experiment.iterations)
     trained = state.done["train"]
@@ -96,7 +99,7 @@ def evaluate_again(
     with refusals(target), one_blas_thread(), signals() as stop:
         target.mkdir(parents=True)
         watch = Watch(start, target, stop, saving=False)
-        state, programs = compiled(start, state, ["evaluation"])
+        state, programs = _compiled(start, state, ["evaluation"])
         state = _phase("evaluation", steps, programs.evaluation, state, watch)
         return finish(start, state, target, {})
 
@@ -114,7 +117,7 @@ def _all_phases(watch: Watch) -> dict[str, Any]:
         "evaluation": experiment.evaluation_steps,
     }
     left = [phase for phase, total in totals.items() if state.done[phase] < total]
-    state, programs = compiled(start, state, left)
+    state, programs = _compiled(start, state, left)
     metrics = Metrics(directory / "metrics.jsonl")
     if not state.done["evaluation"]:
         watch.save(state)
@@ -127,6 +130,16 @@ def _all_phases(watch: Watch) -> dict[str, Any]:
     state = _phase("evaluation", totals["evaluation"], evaluation, state, watch)
     watch.save(state)
     return finish(start, state, directory, metrics.columns())
+
+
+def _compiled(
+    start: Start, state: RunState, phases: list[str]
+) -> tuple[RunState, Programs]:
+    """Programs of these phases, and the state with the time that they took."""
+    started = time.monotonic()
+    programs = compiled(start.traces, start.keys, phases)
+    spent = state.seconds["compile"] + time.monotonic() - started
+    return state._replace(seconds=state.seconds | {"compile": spent}), programs
 
 
 def _phase(
@@ -170,7 +183,8 @@ def _logged(programs: Programs, metrics: Metrics, state: RunState, watch: Watch)
 def _resumed(watch: Watch) -> RunState:
     """The state of the last good checkpoint; without any, the first state."""
     start, directory = watch.start, watch.directory
-    found = last_checkpoint(directory, start.experiment, watch.identity, start.warn)
+    like = expected(start.state.vmc, start.measured)
+    found = last_checkpoint(directory, like, watch.identity, start.warn)
     if found is None:
         start.warn("no checkpoint is left: the run starts at its beginning")
         return start.state

@@ -1,50 +1,60 @@
-"""The compiled steps of a run."""
+"""The compiled programs of a run."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax import Array
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.stages import Compiled, Traced
 
 from nqs.runs.devices import shardings
 from nqs.runs.experiment import Experiment
-from nqs.runs.start import Start
 from nqs.runs.state import RunState
 from nqs.statistics import Measurements
 from nqs.types import sum_of_terms
+from nqs.vmc import VMCState
+
+NEEDED = {
+    "burn_in": ("sample", "adapt"),
+    "train": ("sample", "local_terms", "update"),
+    "evaluation": ("sample", "local_terms", "measure"),
+}
 
 
 class Programs(NamedTuple):
-    """Compiled steps by phase, and their random keys.
+    """Compiled programs by name, and the random keys of their phases.
 
-    Each phase is a method that returns the state after one step, and its info on the
-    host.
+    Every phase is a method that returns the state after one step, and its info on the
+    host. Phases share programs, and each is compiled once.
     """
 
-    steps: dict[str, Callable]
+    programs: dict[str, Compiled]
     keys: dict[str, Array]
 
     def burn_in(self, run: RunState) -> tuple[RunState, dict[str, Any]]:
         """Sample and adapt the step width."""
         i, vmc = run.done["burn_in"], run.vmc
-        sampler, info = self._call("burn_in", "burn_in", i, vmc.params, vmc.sampler)
-        return run._replace(vmc=vmc._replace(sampler=sampler)), info
+        sampler, info = self._sample("burn_in", i, vmc.params, vmc.sampler)
+        sampler = self.programs["adapt"](sampler, info)
+        return run._replace(vmc=vmc._replace(sampler=sampler)), jax.device_get(info)
 
     def train(self, run: RunState) -> tuple[RunState, dict[str, Any]]:
         """One step of `VMC`."""
-        vmc, info = self.steps["train"](self.keys["train"], run.vmc)
+        vmc, i = run.vmc, run.done["train"]
+        sampler, info = self._sample("train", i, vmc.params, vmc.sampler)
+        terms = self.programs["local_terms"](vmc.params, sampler.walkers)
+        vmc = vmc._replace(sampler=sampler)
+        vmc, info = self.programs["update"](vmc, info, terms)
         return run._replace(vmc=vmc), jax.device_get(info)
 
     def evaluation(self, run: RunState) -> tuple[RunState, dict[str, Any]]:
         """Sample and measure with frozen parameters."""
         i, params = run.done["evaluation"], run.vmc.average
-        sampler, measured = self._call(
-            "evaluation", "evaluation", i, params, run.sampler
-        )
+        sampler, measured = self._measure("evaluation", i, params, run.sampler)
         run.samples.append(measured)
         energy = sum_of_terms(measured.terms)
         info = {"energy": np.mean(energy).real, "variance": np.var(energy)}
@@ -54,56 +64,76 @@ class Programs(NamedTuple):
     def observe(self, run: RunState, step: int) -> Measurements:
         """Measurements in training, from a separate sampler step."""
         vmc = run.vmc
-        return self._call("evaluation", "observe", step, vmc.params, vmc.sampler)[1]
+        return self._measure("observe", step, vmc.params, vmc.sampler)[1]
 
-    def _call(self, phase: str, key: str, i: int, *arguments: Any) -> tuple[Any, Any]:
-        step = self.steps[phase]
-        sampler, info = step(self.keys[key], np.asarray(i), *arguments)
-        return sampler, jax.device_get(info)
+    def _measure(
+        self, key: str, i: int, params: Any, sampler: Any
+    ) -> tuple[Any, Measurements]:
+        sampler, info = self._sample(key, i, params, sampler)
+        terms = self.programs["local_terms"](params, sampler.walkers)
+        measured = self.programs["measure"](params, sampler.walkers, info, terms)
+        return sampler, jax.device_get(measured)
+
+    def _sample(self, key: str, i: int, params: Any, sampler: Any) -> tuple[Any, Any]:
+        return self.programs["sample"](self.keys[key], np.asarray(i), params, sampler)
+
+
+def traced(
+    experiment: Experiment, mesh: Mesh, key: Array, state: VMCState
+) -> dict[str, Traced]:
+    """Trace all programs of an experiment.
+
+    Args:
+      experiment: its parts.
+      mesh: of the devices.
+      key: any random key, on the devices.
+      state: first state of the training, on the devices.
+    """
+    vmc, evaluation = experiment.vmc(), experiment.evaluation()
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    split = NamedSharding(mesh, PartitionSpec("walkers"))
+    where = shardings(state, mesh, experiment.n_walkers)
+    params, sampler, walkers = state.params, state.sampler, state.sampler.walkers
+
+    def sample(key, i, params, sampler):
+        key = jax.random.fold_in(key, i)
+        return vmc.sampler.step(key, vmc.ansatz, params, sampler)
+
+    def trace(function, out, *arguments, donate=()):
+        jitted = jax.jit(function, out_shardings=out, donate_argnums=donate)
+        return jitted.trace(*arguments)
+
+    sampling = trace(
+        sample, (where.sampler, everywhere), key, np.asarray(0), params, sampler
+    )
+    energy = trace(vmc.local_terms, split, params, walkers)
+    info = _placed(sampling.out_info[1], everywhere)
+    terms = _placed(energy.out_info, split)
+    return {
+        "sample": sampling,
+        "adapt": trace(vmc.sampler.adapt, where.sampler, sampler, info),
+        "local_terms": energy,
+        "update": trace(vmc.update, (where, everywhere), state, info, terms, donate=0),
+        "measure": trace(
+            evaluation.measurements, everywhere, params, walkers, info, terms
+        ),
+    }
+
+
+def _placed(shapes: Any, sharding: NamedSharding) -> Any:
+    return jax.tree.map(
+        lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sharding), shapes
+    )
 
 
 def compiled(
-    start: Start, run: RunState, phases: Iterable[str]
-) -> tuple[RunState, Programs]:
-    """Compile the steps of these phases in parallel, and add the time to the state."""
+    traces: dict[str, Traced], keys: dict[str, Array], phases: Iterable[str]
+) -> Programs:
+    """Compile the programs of these phases in parallel."""
+    names = {name for phase in phases for name in NEEDED[phase]}
     started = time.monotonic()
-    everywhere = NamedSharding(start.mesh, PartitionSpec())
-    where = shardings(run.vmc, start.mesh, start.experiment.n_walkers)
-    keys = jax.device_put(start.keys, everywhere)
-    frozen = (keys["train"], np.asarray(0), run.vmc.params, run.vmc.sampler)
-    burn_in, train, measure = _steps(start.experiment)
-    known = {
-        "burn_in": (burn_in, frozen, where.sampler, ()),
-        "train": (train, (keys["train"], run.vmc), where, (1,)),
-        "evaluation": (measure, frozen, where.sampler, ()),
-    }
-    lowered = {}
-    for name in phases:
-        function, arguments, out, donate = known[name]
-        jitted = jax.jit(
-            function, out_shardings=(out, everywhere), donate_argnums=donate
-        )
-        lowered[name] = jitted.lower(*arguments)
+    lowered = {name: traces[name].lower() for name in traces if name in names}
     with ThreadPoolExecutor() as pool:  # XLA releases Python's lock
         programs = [*pool.map(lambda step: step.compile(), lowered.values())]
-    spent = run.seconds["compile"] + time.monotonic() - started
-    run = run._replace(seconds=run.seconds | {"compile": spent})
-    return run, Programs(dict(zip(lowered, programs, strict=True)), keys)
-
-
-def _steps(experiment: Experiment) -> tuple[Callable, Callable, Callable]:
-    """The pure steps of burn-in, training and evaluation; step i folds i into a key."""
-    vmc, evaluation = experiment.vmc(), experiment.evaluation()
-
-    def burn_in(key, i, params, sampler):
-        key = jax.random.fold_in(key, i)
-        sampler, info = vmc.sampler.step(key, vmc.ansatz, params, sampler)
-        return vmc.sampler.adapt(sampler, info), info
-
-    def train(key, state):
-        return vmc.step(jax.random.fold_in(key, state.step), state)
-
-    def measure(key, i, params, sampler):
-        return evaluation.step(jax.random.fold_in(key, i), params, sampler)
-
-    return burn_in, train, measure
+    print(f"compiled in {time.monotonic() - started:.1f} s", flush=True)
+    return Programs(dict(zip(lowered, programs, strict=True)), keys)

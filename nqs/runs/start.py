@@ -8,13 +8,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.sharding import NamedSharding, PartitionSpec
 
+from nqs.compilation import once
 from nqs.runs.devices import configure, placed, shardings, walker_mesh
 from nqs.runs.directory import RunError
 from nqs.runs.experiment import Experiment
 from nqs.runs.interrupts import warn
 from nqs.runs.load import has_checkpoint, saved_run
-from nqs.runs.state import PHASES, RunState, fresh, shapes
+from nqs.runs.programs import traced
+from nqs.runs.state import PHASES, RunState, fresh
 from nqs.statistics import Measurements
 from nqs.types import Params, Walkers
 from nqs.vmc import VMCState
@@ -29,9 +32,14 @@ class Start(NamedTuple):
     mesh: jax.sharding.Mesh
     keys: dict[str, Array]  # of every use of randomness
     state: RunState  # on the devices
-    measured: Measurements  # shapes of those of one evaluation step
+    traces: dict[str, jax.stages.Traced]  # of its programs
     n_parameters: int
     warnings: list[str]  # for the result
+
+    @property
+    def measured(self) -> Measurements:
+        """Shapes of the measurements of one evaluation step."""
+        return self.traces["measure"].out_info
 
     def warn(self, message: str) -> None:
         """Print a warning, and keep it for the result."""
@@ -40,9 +48,7 @@ class Start(NamedTuple):
 
     def place(self, state: RunState) -> RunState:
         """The state with copies of its arrays on the devices."""
-        where = shardings(state.vmc, self.mesh, self.experiment.n_walkers)
-        vmc = placed(state.vmc, where)
-        return state._replace(vmc=vmc, sampler=placed(state.sampler, where.sampler))
+        return _on_devices(state, self.mesh, self.experiment.n_walkers)
 
 
 def prepare(experiment: Experiment) -> Start:
@@ -60,7 +66,7 @@ def prepare(experiment: Experiment) -> Start:
             f"{experiment.n_walkers} walkers are no multiple of {n_devices} devices; "
             f"{mesh.size} used"
         )
-    with warnings.catch_warnings(record=True) as caught:
+    with warnings.catch_warnings(action="always", record=True) as caught:
         state = _first_state(experiment, keys)
     messages += sorted({str(warning.message) for warning in caught})
     n_parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
@@ -68,16 +74,23 @@ def prepare(experiment: Experiment) -> Start:
     if experiment.start_from is not None and not resumed:
         state, found = _start_from(experiment, state, keys["parameters"])
         messages += found
-    _, measured = shapes(experiment)  # a first trace of the parts
-    start = Start(
-        experiment, mesh, keys, fresh(state), measured, n_parameters, messages
-    )
-    return start._replace(state=start.place(start.state))
+    run = _on_devices(fresh(state), mesh, experiment.n_walkers)
+    keys = jax.device_put(keys, NamedSharding(mesh, PartitionSpec()))
+    traces = traced(experiment, mesh, keys["train"], run.vmc)
+    return Start(experiment, mesh, keys, run, traces, n_parameters, messages)
+
+
+def _on_devices(run: RunState, mesh: jax.sharding.Mesh, n_walkers: int) -> RunState:
+    where = shardings(run.vmc, mesh, n_walkers)
+    sampler = placed(run.sampler, where.sampler)
+    return run._replace(vmc=placed(run.vmc, where), sampler=sampler)
 
 
 def _first_state(experiment: Experiment, keys: dict[str, Array]) -> VMCState:
     hamiltonian, n_walkers = experiment.hamiltonian, experiment.n_walkers
-    walkers = hamiltonian.initial_walkers(keys["walkers"], n_walkers)
+    walkers = once(
+        lambda key: hamiltonian.initial_walkers(key, n_walkers), keys["walkers"]
+    )
     try:
         return experiment.vmc().init(keys["parameters"], walkers)
     except ValueError as error:

@@ -72,9 +72,8 @@ def restored(found: dict[str, Any], iterations: int) -> RunState:
     return RunState(found["vmc"], found["sampler"], samples, done, found["seconds"])
 
 
-def expected(experiment: Experiment) -> dict[str, Any]:
-    """Shapes and dtypes of a checkpoint of this experiment."""
-    state, measured = shapes(experiment)
+def expected(state: VMCState, measured: Measurements) -> dict[str, Any]:
+    """Shapes and dtypes of a checkpoint, from those of its parts."""
     samples = jax.tree.map(lambda _: ANY_SHAPE, measured)
     return saved(fresh(state), measured, 0) | {"samples": samples}
 

@@ -52,6 +52,17 @@ class Evaluation:
         state, info = self.sampler.step(key, self.ansatz, params, state)
         walkers, chunk_size = state.walkers, self.chunk_size
         terms = local_terms(self.ansatz, self.hamiltonian, params, walkers, chunk_size)
+        return state, self.measurements(params, walkers, info, terms)
+
+    def measurements(
+        self,
+        params: Params,
+        walkers: Walkers,
+        info: dict[str, Array],
+        terms: dict[str, Array],
+    ) -> Measurements:
+        """Observables of walkers, beside the info of the sampler and the energy."""
+        chunk_size = self.chunk_size
         broken = jnp.sum(~jnp.isfinite(sum_of_terms(terms)))
         scalars, profiles = {}, {}
         for observable in self.observables:
@@ -64,8 +75,7 @@ class Evaluation:
             else:
                 profiles[observable.name] = group_means(value, walkers, chunk_size)
         broken = broken + info.get("non_finite", 0)
-        measured = Measurements(info["acceptance"], broken, terms, scalars, profiles)
-        return state, measured
+        return Measurements(info["acceptance"], broken, terms, scalars, profiles)
 
 
 def group_means(

@@ -30,6 +30,7 @@ from experiments.neutron_matter import NeutronMatterOptions  # noqa: E402
 from experiments.quantum_dot import QuantumDotOptions  # noqa: E402
 from hamiltonians import HarmonicTrap  # noqa: E402
 from nqs.ansatze import FeedForward  # noqa: E402
+from nqs.gradient import energy_gradient  # noqa: E402
 from nqs.laplacian.kinetic import kinetic_energy  # noqa: E402
 from nqs.optimizers import FirstOrder, Spring  # noqa: E402
 from nqs.optimizers.derivatives import CenteredDerivatives  # noqa: E402
@@ -37,7 +38,7 @@ from nqs.optimizers.natural import solve  # noqa: E402
 from nqs.runs.devices import configure  # noqa: E402
 from nqs.runs.experiment import Experiment  # noqa: E402
 from nqs.types import sum_of_terms  # noqa: E402
-from nqs.vmc import energy_gradient, local_terms  # noqa: E402
+from nqs.vmc import local_terms  # noqa: E402
 from samplers import Metropolis  # noqa: E402
 
 

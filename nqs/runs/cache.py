@@ -1,0 +1,47 @@
+"""The persistent cache of compiled programs."""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import jax
+
+from nqs.runs.interrupts import warn
+
+SIZE = 2**30  # bytes; JAX then deletes the programs that were not used for longest
+
+
+def keep_programs(folder: str | None = None) -> None:
+    """Keep compiled programs in a folder, for the next process.
+
+    A cache that JAX has been given already, as by JAX_COMPILATION_CACHE_DIR, stays as
+    it is. A folder that cannot be written to, or damaged files in it, cost time only.
+    Programs of other users are trusted: only you should be able to write to it.
+
+    Args:
+      folder: for the programs; "none" for no cache, None for that of the user.
+    """
+    if folder == "none":
+        jax.config.update("jax_enable_compilation_cache", False)
+        return
+    if folder is None and jax.config.jax_compilation_cache_dir:
+        return
+    try:
+        path = user_cache() / "nqs" if folder is None else Path(folder).expanduser()
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home
+        warn(f"compiled programs are not kept for the next run: {error}")
+        return
+    jax.config.update("jax_compilation_cache_dir", str(path))
+    jax.config.update("jax_compilation_cache_max_size", SIZE)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+
+def user_cache() -> Path:
+    """The folder for caches of this user."""
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
