@@ -7,16 +7,19 @@ all runs, and `result.json` lists the results.
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
 import tyro
 
 from experiments.command_line.options import Options
-from nqs.runs import run
 from nqs.runs.config import to_json
-from nqs.runs.directory import open_directory, read_json, write_json
+from nqs.runs.directory import RunError, open_directory, read_json, write_json
+from nqs.runs.experiment import Experiment
 from nqs.runs.figures import draw_energies
+from nqs.runs.loop import build, run
+from nqs.runs.programs import Built
 from nqs.runs.result import sentence
 
 REPORTED = (
@@ -68,18 +71,14 @@ class Series:
         parent = open_directory(
             self.options.directory, self.name, config, self.options.resume
         )
-        results, before = [], self.options.start_from
-        for i, (name, member) in enumerate(self.members.items()):
-            directory = parent / name
-            options = dataclasses.replace(
-                member,
-                iterations=member.iterations if i == 0 else self.short,
-                directory=str(directory),
-                start_from=before,
-                resume=(directory / "config.json").exists(),
-            )
-            results.append(self._result(options, directory, parent))
-            before = str(directory)
+        options, results = self._options(parent), []
+        with ThreadPoolExecutor(1) as pool:
+            built = None
+            for this, following in zip(options, [*options[1:], None], strict=True):
+                # the next run compiles while this one steps
+                ahead = pool.submit(_built, following) if following else None
+                results.append(self._result(this, parent, built))
+                built = ahead and ahead.result
         reported = [
             {"directory": name} | {key: result[key] for key in REPORTED}
             for name, result in zip(self.members, results, strict=True)
@@ -92,17 +91,48 @@ class Series:
         print(f"results of all {len(results)} runs in {parent / 'result.json'}")
         return whole
 
+    def _options(self, parent: Path) -> list[Options]:
+        """Options of every run, each started from the one before it."""
+        options, before = [], self.options.start_from
+        for i, (name, member) in enumerate(self.members.items()):
+            directory = parent / name
+            options.append(
+                dataclasses.replace(
+                    member,
+                    iterations=member.iterations if i == 0 else self.short,
+                    directory=str(directory),
+                    start_from=before,
+                    resume=(directory / "config.json").exists(),
+                )
+            )
+            before = str(directory)
+        return options
+
     def _result(
-        self, options: Options, directory: Path, parent: Path
+        self, options: Options, parent: Path, built: Callable[[], Built | None] | None
     ) -> dict[str, Any]:
         """Result of a finished run, or of a new one."""
         experiment = options.experiment()
-        done = directory / "result.json"
-        if done.exists() and read_json(done)["config"] == experiment.config():
-            result = read_json(done)
-            print(f"run directory {directory}\n{sentence(result)}", flush=True)
+        if (result := _finished(experiment)) is not None:
+            print(f"run directory {options.directory}\n{sentence(result)}", flush=True)
             return result
-        return run(experiment, parent)
+        return run(experiment, parent, built)
+
+
+def _finished(experiment: Experiment) -> dict[str, Any] | None:
+    """The result of a finished run."""
+    path = Path(str(experiment.directory)) / "result.json"
+    result = read_json(path) if path.exists() else {}
+    return result if result.get("config") == experiment.config() else None
+
+
+def _built(options: Options) -> Built | None:
+    """Programs of a run to come; None if it is finished, or its start will fail."""
+    try:
+        experiment = options.experiment()
+        return None if _finished(experiment) else build(experiment)
+    except (RunError, ValueError):
+        return None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

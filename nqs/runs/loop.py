@@ -4,8 +4,10 @@ Nothing below this room depends on precision, devices, files or progress.
 """
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +28,20 @@ from nqs.runs.experiment import Experiment
 from nqs.runs.interrupts import refusals, signals
 from nqs.runs.load import last_checkpoint, saved_run
 from nqs.runs.metrics import Metrics
-from nqs.runs.programs import Programs, compiled
+from nqs.runs.programs import Built, Programs
 from nqs.runs.progress import Progress
 from nqs.runs.result import finish
 from nqs.runs.start import Start, prepare
-from nqs.runs.state import RunState, expected, restored
+from nqs.runs.state import PHASES, RunState, expected, restored
 from nqs.runs.watch import Watch
 from nqs.statistics import means
 
 
-def run(experiment: Experiment, parent: Path | None = None) -> dict[str, Any]:
+def run(
+    experiment: Experiment,
+    parent: Path | None = None,
+    built: Callable[[], Built | None] | None = None,
+) -> dict[str, Any]:
     """Burn in, train and evaluate; write the run directory; return its result.
 
     Precision, matrix products and CPU devices are set for the whole process, see
@@ -46,6 +52,7 @@ def run(experiment: Experiment, parent: Path | None = None) -> dict[str, Any]:
       experiment: to run.
       parent: directory of a series of runs, to be resumed after an interruption
         instead of this run.
+      built: returns the programs of the experiment, from `build`; None to compile them.
 
     Raises:
       RunError: if the run cannot start or continue: an existing or changed directory,
@@ -57,12 +64,19 @@ def run(experiment: Experiment, parent: Path | None = None) -> dict[str, Any]:
     place, config, resume = experiment.directory, experiment.config(), experiment.resume
     with refusals(Path(place or "runs")):
         check_directory(place, config, resume)
-    start = prepare(experiment)  # mistakes are found before anything is written
+    # mistakes are found before anything is written
+    start = prepare(experiment, built=built and built())
     with refusals(Path(place or "runs")):
         directory = open_directory(place, experiment.name, config, resume)
     print(f"run directory {directory}", flush=True)
     with refusals(directory), alone(directory), one_blas_thread(), signals() as stop:
         return _all_phases(Watch(start, directory, stop, parent=parent))
+
+
+def build(experiment: Experiment) -> Built:
+    """The compiled programs of an experiment, for a later `run`."""
+    start = prepare(dataclasses.replace(experiment, start_from=None))
+    return start.built.compile(PHASES, report=lambda line: None)
 
 
 def evaluate_again(
@@ -85,7 +99,7 @@ def evaluate_again(
             f"{directory} must hold trained parameters, got those of step 0; resume "
             "the run, or ask for the untrained ones with --untrained"
         )
-    start = prepare(experiment)
+    start = prepare(experiment, ["evaluation"])
     if trained < experiment.iterations:
         start.warnings.append(
             f"training had come to step {trained} of {experiment.iterations}"
@@ -137,7 +151,9 @@ def _compiled(
 ) -> tuple[RunState, Programs]:
     """Programs of these phases, and the state with the time that they took."""
     started = time.monotonic()
-    programs = compiled(start.traces, start.keys, phases)
+    programs = Programs(
+        start.built.compile(phases, partial(print, flush=True)).compiled, start.keys
+    )
     spent = state.seconds["compile"] + time.monotonic() - started
     return state._replace(seconds=state.seconds | {"compile": spent}), programs
 
@@ -183,7 +199,7 @@ def _logged(programs: Programs, metrics: Metrics, state: RunState, watch: Watch)
 def _resumed(watch: Watch) -> RunState:
     """The state of the last good checkpoint; without any, the first state."""
     start, directory = watch.start, watch.directory
-    like = expected(start.state.vmc, start.measured)
+    like = expected(start.state.vmc, start.built.measured)
     found = last_checkpoint(directory, like, watch.identity, start.warn)
     if found is None:
         start.warn("no checkpoint is left: the run starts at its beginning")

@@ -1,7 +1,7 @@
 """The compiled programs of a run."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jax.stages import Compiled, Traced
 
-from nqs.runs.devices import shardings
+from nqs.runs.devices import shardings, usable_cores
 from nqs.runs.experiment import Experiment
 from nqs.runs.state import RunState
 from nqs.statistics import Measurements
@@ -26,7 +26,7 @@ NEEDED = {
 
 
 class Programs(NamedTuple):
-    """Compiled programs by name, and the random keys of their phases.
+    """The compiled programs by name, and the random keys of the phases.
 
     Every phase is a method that returns the state after one step, and its info on the
     host. Phases share programs, and each is compiled once.
@@ -78,16 +78,48 @@ class Programs(NamedTuple):
         return self.programs["sample"](self.keys[key], np.asarray(i), params, sampler)
 
 
+class Built(NamedTuple):
+    """Programs of an experiment before its first step."""
+
+    traces: dict[str, Traced]
+    compiled: dict[str, Compiled]
+
+    @property
+    def measured(self) -> Measurements:
+        """Shapes of the measurements of one evaluation step."""
+        return self.traces["measure"].out_info
+
+    def compile(self, phases: Iterable[str], report: Callable[[str], None]) -> "Built":
+        """With the programs of these phases, compiled in parallel."""
+        needed = {name for phase in phases for name in NEEDED[phase]}
+        missing = [name for name in self.traces if name in needed - set(self.compiled)]
+        if not missing:
+            return self
+        started = time.monotonic()
+        report(f"compiling {', '.join(missing)}")
+        lowered = [self.traces[name].lower() for name in missing]
+        with ThreadPoolExecutor(usable_cores()) as pool:  # XLA releases Python's lock
+            programs = pool.map(lambda program: program.compile(), lowered)
+        found = dict(zip(missing, programs, strict=True))
+        report(f"compiled in {time.monotonic() - started:.1f} s")
+        return self._replace(compiled=self.compiled | found)
+
+
 def traced(
-    experiment: Experiment, mesh: Mesh, key: Array, state: VMCState
-) -> dict[str, Traced]:
-    """Trace all programs of an experiment.
+    experiment: Experiment,
+    mesh: Mesh,
+    key: Array,
+    state: VMCState,
+    phases: Iterable[str],
+) -> Built:
+    """Trace the programs of these phases, and those of the evaluation.
 
     Args:
       experiment: its parts.
       mesh: of the devices.
       key: any random key, on the devices.
       state: first state of the training, on the devices.
+      phases: "burn_in", "train".
     """
     vmc, evaluation = experiment.vmc(), experiment.evaluation()
     everywhere = NamedSharding(mesh, PartitionSpec())
@@ -103,37 +135,22 @@ def traced(
         jitted = jax.jit(function, out_shardings=out, donate_argnums=donate)
         return jitted.trace(*arguments)
 
-    sampling = trace(
-        sample, (where.sampler, everywhere), key, np.asarray(0), params, sampler
-    )
-    energy = trace(vmc.local_terms, split, params, walkers)
-    info = _placed(sampling.out_info[1], everywhere)
-    terms = _placed(energy.out_info, split)
-    return {
-        "sample": sampling,
-        "adapt": trace(vmc.sampler.adapt, where.sampler, sampler, info),
-        "local_terms": energy,
-        "update": trace(vmc.update, (where, everywhere), state, info, terms, donate=0),
-        "measure": trace(
-            evaluation.measurements, everywhere, params, walkers, info, terms
-        ),
-    }
+    sampled = where.sampler, everywhere
+    found = {"sample": trace(sample, sampled, key, np.asarray(0), params, sampler)}
+    found["local_terms"] = trace(vmc.local_terms, split, params, walkers)
+    info = _placed(found["sample"].out_info[1], everywhere)
+    terms = _placed(found["local_terms"].out_info, split)
+    measurement = params, walkers, info, terms
+    found["measure"] = trace(evaluation.measurements, everywhere, *measurement)
+    if "burn_in" in phases:
+        found["adapt"] = trace(vmc.sampler.adapt, where.sampler, sampler, info)
+    if "train" in phases:
+        out = where, everywhere
+        found["update"] = trace(vmc.update, out, state, info, terms, donate=0)
+    return Built(found, {})
 
 
 def _placed(shapes: Any, sharding: NamedSharding) -> Any:
     return jax.tree.map(
         lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sharding), shapes
     )
-
-
-def compiled(
-    traces: dict[str, Traced], keys: dict[str, Array], phases: Iterable[str]
-) -> Programs:
-    """Compile the programs of these phases in parallel."""
-    names = {name for phase in phases for name in NEEDED[phase]}
-    started = time.monotonic()
-    lowered = {name: traces[name].lower() for name in traces if name in names}
-    with ThreadPoolExecutor() as pool:  # XLA releases Python's lock
-        programs = [*pool.map(lambda step: step.compile(), lowered.values())]
-    print(f"compiled in {time.monotonic() - started:.1f} s", flush=True)
-    return Programs(dict(zip(lowered, programs, strict=True)), keys)

@@ -1,6 +1,7 @@
 """Walkers and parameters before the first step of a run."""
 
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,9 +17,8 @@ from nqs.runs.directory import RunError
 from nqs.runs.experiment import Experiment
 from nqs.runs.interrupts import warn
 from nqs.runs.load import has_checkpoint, saved_run
-from nqs.runs.programs import traced
+from nqs.runs.programs import Built, traced
 from nqs.runs.state import PHASES, RunState, fresh
-from nqs.statistics import Measurements
 from nqs.types import Params, Walkers
 from nqs.vmc import VMCState
 
@@ -32,14 +32,9 @@ class Start(NamedTuple):
     mesh: jax.sharding.Mesh
     keys: dict[str, Array]  # of every use of randomness
     state: RunState  # on the devices
-    traces: dict[str, jax.stages.Traced]  # of its programs
+    built: Built  # its programs
     n_parameters: int
     warnings: list[str]  # for the result
-
-    @property
-    def measured(self) -> Measurements:
-        """Shapes of the measurements of one evaluation step."""
-        return self.traces["measure"].out_info
 
     def warn(self, message: str) -> None:
         """Print a warning, and keep it for the result."""
@@ -51,8 +46,17 @@ class Start(NamedTuple):
         return _on_devices(state, self.mesh, self.experiment.n_walkers)
 
 
-def prepare(experiment: Experiment) -> Start:
-    """Walkers, parameters and devices of a run; nothing is written.
+def prepare(
+    experiment: Experiment,
+    phases: Iterable[str] = PHASES,
+    built: Built | None = None,
+) -> Start:
+    """Walkers, parameters and programs of a run; nothing is written.
+
+    Args:
+      experiment: to be run.
+      phases: that will run.
+      built: programs of the same experiment; None to trace them.
 
     Raises:
       RunError: if the ansatz cannot be evaluated, or contradicts the Hamiltonian.
@@ -76,8 +80,9 @@ def prepare(experiment: Experiment) -> Start:
         messages += found
     run = _on_devices(fresh(state), mesh, experiment.n_walkers)
     keys = jax.device_put(keys, NamedSharding(mesh, PartitionSpec()))
-    traces = traced(experiment, mesh, keys["train"], run.vmc)
-    return Start(experiment, mesh, keys, run, traces, n_parameters, messages)
+    if built is None:
+        built = traced(experiment, mesh, keys["train"], run.vmc, phases)
+    return Start(experiment, mesh, keys, run, built, n_parameters, messages)
 
 
 def _on_devices(run: RunState, mesh: jax.sharding.Mesh, n_walkers: int) -> RunState:

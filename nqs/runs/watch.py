@@ -35,7 +35,7 @@ class Watch:
         if not self.saving:
             return
         folder, step = self.directory / "checkpoints", sum(run.done.values())
-        tree = saved(run, self.start.measured, self.start.mesh.size)
+        tree = saved(run, self.start.built.measured, self.start.mesh.size)
         checkpoint.save(folder, step, tree, identity=self.identity)
         self.saved_at = time.monotonic()
 
