@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -51,12 +52,16 @@ CASES = {
     "average": Symmetrized(BinaryRBM(1, complex=True), RING),
     "average of gru": Symmetrized(RecurrentGRU(6, 4), LADDER),
     "shifted jastrow": Symmetrized(SpinJastrow(3), RING, point_group=False),
+    "momentum": Symmetrized(BinaryRBM(1, complex=True), RING, False, (1,)),
+    "momentum of a real ansatz": Symmetrized(SpinJastrow(), LADDER, False, (1, 1)),
 }
 PHASES = {
     "feed-forward of three levels",
     "conv of three levels",
     "deep gru",
     "average",
+    "momentum",
+    "momentum of a real ansatz",
 }
 WITH_RATIOS = [name for name, ansatz in CASES.items() if isinstance(ansatz, SiteRatios)]
 INVARIANT = {
@@ -139,22 +144,27 @@ def test_ratios_and_moves_match_values_of_psi(name):
             second, _ = way.site_move(tables, cache, x_new, sites[1], new[1])
             last = way.site_ratios(tables, cache, x_new, sites, new)
             results.append([single, pairs, first, second, last])
-        return results
+        x_new = x.at[sites[0]].set(new[0])
+        psi = jax.vmap(partial(ansatz.apply, params))(jnp.stack([x, x_new]))
+        return results, jnp.min(psi.logabs) > -20
 
-    found, known = both(walkers, new)
+    (found, known), regular = both(walkers, new)  # a momentum makes psi zero at some x
+    assert np.sum(regular) > 2 and (np.all(regular) or "momentum" in name)
+    atol = 1e-9 if "momentum" in name else 0  # some ratios are zero
     for a, b in zip(found, known, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-10)
+        np.testing.assert_allclose(a[regular], b[regular], rtol=1e-10, atol=atol)
     psi = evaluated(name)
     changed = walkers.at[:, sites[1]].set(new[:, 1])
     expected = values(psi(params, changed)) / values(psi(params, walkers))
-    np.testing.assert_allclose(found[1][:, 1], expected, rtol=1e-10)
+    pairs, expected = found[1][regular, 1], expected[regular]
+    np.testing.assert_allclose(pairs, expected, rtol=1e-10, atol=atol)
     assert np.max(np.abs(np.abs(expected) - 1)) > 0.01
 
 
 def test_site_ratios_of_an_ansatz_without_the_capability_are_evaluated():
     assert set(WITH_RATIOS) == {
         n for n in CASES if n in INVARIANT and "conv" not in n
-    } | {n for n in CASES if "rbm" in n or "jastrow" in n}
+    } | {n for n in CASES if "rbm" in n or "jastrow" in n or "momentum" in n}
     assert site_ratios_of(CASES["rbm"]) is CASES["rbm"]
     assert isinstance(site_ratios_of(CASES["gru"]), EvaluatedRatios)
 
@@ -182,6 +192,33 @@ def test_symmetrized_psi_is_the_mean_over_the_group():
     x = walkers[0]
     mean = np.mean(values(base(params, x[RING.symmetries])))
     np.testing.assert_allclose(values(ansatz.apply(params, x)), mean, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["momentum", "momentum of a real ansatz"])
+def test_translation_multiplies_psi_by_the_phase_of_its_momentum(name):
+    ansatz, (params, walkers) = CASES[name], start(name)
+    lattice = ansatz.lattice
+    for shift, sites in zip(lattice.coordinates, lattice.translations, strict=True):
+        turns = np.sum(np.array(ansatz.momentum) * shift / np.array(lattice.extent))
+        moved = values(evaluated(name)(params, walkers[:2][:, sites]))
+        expected = np.exp(2j * np.pi * turns) * values(
+            evaluated(name)(params, walkers[:2])
+        )
+        np.testing.assert_allclose(moved, expected, rtol=1e-9, atol=1e-10)
+
+
+def test_momentum_at_the_zone_boundary_keeps_psi_real():
+    ansatz = Symmetrized(BinaryRBM(1), RING, False, (3,))
+    x = jnp.array([0, 0, 1, 0, 1, 1])
+    psi = ansatz.apply(ansatz.init(jax.random.key(0), x), x)
+    assert not jnp.iscomplexobj(psi.sign)
+
+
+@pytest.mark.parametrize("settings", [((1, 1), False), ((1,), True), ((0.5,), False)])
+def test_momentum_that_does_not_fit_the_lattice_is_refused(settings):
+    momentum, point_group = settings
+    with pytest.raises(ValueError, match="momentum must"):
+        Symmetrized(BinaryRBM(1), RING, point_group, momentum)
 
 
 @pytest.mark.parametrize("name", ["rbm", "complex rbm of three levels"])

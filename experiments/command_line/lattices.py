@@ -38,7 +38,8 @@ class LatticeOptions(Options):
     """Leave out the bonds around the torus."""
     ansatz: PartOption = Part("rbm")
     """rbm(alpha=1), rbm(symmetric=True), jastrow, ffnn, conv or gru; with
-    symmetrized=True any of them is averaged over the symmetries of the lattice."""
+    symmetrized=True any of them is averaged over the symmetries of the lattice, with
+    momentum=(0, 2), say, over its translations with these phases."""
     sampler: PartOption = Part("metropolis")
     """metropolis; direct for gru."""
     optimizer: PartOption = Part("spring")
@@ -137,9 +138,11 @@ def lattice_ansatz(
       ValueError: for an unknown name or field.
     """
 
-    def averaged(make, symmetrized=False, **settings):
+    def averaged(make, symmetrized=False, momentum=None, **settings):
         ansatz = make(**settings)
-        return Symmetrized(ansatz, lattice) if symmetrized else ansatz
+        if not symmetrized and momentum is None:
+            return ansatz
+        return Symmetrized(ansatz, lattice, momentum is None, momentum)
 
     def rbm(symmetric=False, **settings):
         if not symmetric:

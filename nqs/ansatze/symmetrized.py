@@ -13,6 +13,7 @@ from jax import Array
 
 from nqs.ansatze.layers import log_sum
 from nqs.ansatze.site_features import permutations
+from nqs.checks import whole
 from nqs.ratios.sites import site_ratios_of
 from nqs.space.lattice import Lattice
 from nqs.types import Ansatz, LogPsi, Params
@@ -34,17 +35,39 @@ class Cache(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Symmetrized:
-    """psi(x) = (1 / |G|) sum_g base(g x), invariant under the group.
+    """psi(x) = (1 / |G|) sum_g conj(chi_g) base(g x), with psi(g x) = chi_g psi(x).
+
+    chi_g = 1 makes psi invariant under the group. With a momentum, chi of a translation
+    by t sites along each axis is exp(2 pi i sum_a k_a t_a / length_a).
 
     Attributes:
       base: the wave function that is averaged.
       lattice: whose translations, and point group, are the group.
       point_group: rotations and reflections too.
+      momentum: k, integers for the axes; psi is complex unless every 2 k_a / length_a
+        is an integer. None for zero.
+
+    Raises:
+      ValueError: for a momentum with another number of axes, or with a point group,
+        which would change it.
     """
 
     base: Ansatz
     lattice: Lattice
     point_group: bool = True
+    momentum: tuple[int, ...] | None = None
+
+    def __post_init__(self):
+        if self.momentum is None:
+            return
+        axes = len(self.lattice.extent)
+        momentum = [whole("momentum", k, -math.inf) for k in self.momentum]
+        if len(momentum) != axes or self.point_group or not self.lattice.periodic:
+            raise ValueError(
+                f"momentum must have {axes} integers, and requires a periodic lattice "
+                f"and point_group=False, got {self.momentum} with "
+                f"point_group={self.point_group} on {self.lattice}"
+            )
 
     def init(self, key: Array, x: Array, /) -> Params:
         """The parameters of the base."""
@@ -53,8 +76,9 @@ class Symmetrized:
     def apply(self, params: Params, x: Array, /) -> LogPsi:
         """Log psi of levels x (s,)."""
         psi = jax.vmap(partial(self.base.apply, params))(x[self._group])
-        total = log_sum(psi.sign, psi.logabs)
-        return LogPsi(total.sign, total.logabs - math.log(len(self._group)))
+        total = log_sum(self._weighted(psi.sign), psi.logabs)
+        sign = jnp.where(total.logabs == -jnp.inf, 0, total.sign)  # not NaN at a node
+        return LogPsi(sign, total.logabs - math.log(len(self._group)))
 
     def site_tables(self, params: Params) -> Tables:
         """Tables of the base, and the parameters."""
@@ -64,9 +88,12 @@ class Symmetrized:
         """One configuration for every element of the group."""
         turned, ratios = x[self._group], site_ratios_of(self.base)
         psi = jax.vmap(partial(self.base.apply, tables.params))(turned)
-        values = psi.sign * jnp.exp(psi.logabs - jnp.max(psi.logabs))
+        signs = self._weighted(psi.sign)
+        values = signs * jnp.exp(psi.logabs - jnp.max(psi.logabs))
         base = jax.vmap(partial(ratios.site_cache, tables.base))(turned)
-        return Cache(values / jnp.sum(values), base)
+        total = jnp.sum(values)  # zero where a momentum makes psi zero
+        tiny = jnp.finfo(psi.logabs.dtype).tiny ** 0.5
+        return Cache(values / jnp.where(total == 0, tiny, total), base)
 
     def site_ratios(
         self, tables: Tables, cache: Cache, x: Array, sites: Array, values: Array
@@ -96,6 +123,18 @@ class Symmetrized:
             return method(tables.base, base, x[turn], back[sites], values)
 
         return jax.vmap(of_element)(cache.base, group, jnp.argsort(group, axis=1))
+
+    def _weighted(self, signs: Array) -> Array:
+        """Signs (g,) of base(g x) times conj(chi_g)."""
+        if self.momentum is None:
+            return signs
+        lengths = np.asarray(self.lattice.extent)
+        shifts = self.lattice.coordinates[self._group[:, 0]]  # site 0 is the origin
+        turns = shifts @ (np.asarray(self.momentum) / lengths)
+        if not np.any(2 * np.asarray(self.momentum) % lengths):
+            return signs * jnp.asarray(np.cos(2 * np.pi * turns).round(), signs.dtype)
+        factors = np.exp(-2j * np.pi * turns)
+        return signs * jnp.asarray(factors, jnp.result_type(signs, 1j))
 
     @property
     def _group(self) -> np.ndarray:
