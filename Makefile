@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test check lint docs benchmark slow clean
+.PHONY: demo test check lint docs benchmark gpu slow clean
 
 demo: $(VENV)/installed
 	$(RUN) -m experiments.quantum_dot --n 2 --omega 1 --ansatz "ffnn(jastrow=True)" \
@@ -21,6 +21,9 @@ slow: $(VENV)/installed
 
 benchmark: $(VENV)/installed
 	$(RUN) -m pytest -m benchmark -s
+
+gpu: $(VENV)/installed
+	$(RUN) -m tests.benchmarks.gpu $(or $(DEVICE),gpu)
 
 lint: $(VENV)/installed
 	$(RUN) -m ruff format --check .

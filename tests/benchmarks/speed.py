@@ -23,60 +23,16 @@ import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 from jax.flatten_util import ravel_pytree  # noqa: E402
 
-from experiments.command_line.options import Part  # noqa: E402
-from experiments.electron_gas import ElectronGasOptions  # noqa: E402
-from experiments.ising import IsingOptions  # noqa: E402
-from experiments.neutron_matter import NeutronMatterOptions  # noqa: E402
 from experiments.quantum_dot import QuantumDotOptions  # noqa: E402
-from hamiltonians import HarmonicTrap  # noqa: E402
-from nqs.ansatze import FeedForward  # noqa: E402
 from nqs.gradient import energy_gradient  # noqa: E402
 from nqs.laplacian.kinetic import kinetic_energy  # noqa: E402
-from nqs.optimizers import FirstOrder, Spring  # noqa: E402
+from nqs.optimizers import FirstOrder  # noqa: E402
 from nqs.optimizers.derivatives import CenteredDerivatives  # noqa: E402
 from nqs.optimizers.natural import solve  # noqa: E402
 from nqs.runs.devices import configure  # noqa: E402
-from nqs.runs.experiment import Experiment  # noqa: E402
 from nqs.types import sum_of_terms  # noqa: E402
 from nqs.vmc import local_terms  # noqa: E402
-from samplers import Metropolis  # noqa: E402
-
-
-def bosons(hidden: tuple[int, ...], optimizer, n_walkers: int) -> Experiment:
-    """Ten bosons in three dimensions."""
-    return Experiment(
-        ansatz=FeedForward(hidden),
-        hamiltonian=HarmonicTrap(10, 3),
-        sampler=Metropolis(),
-        optimizer=optimizer,
-        n_walkers=n_walkers,
-    )
-
-
-STEPS = {
-    "bosons_10": bosons((64, 64), FirstOrder("adam", 0.01), 1024),
-    "electrons_2": QuantumDotOptions(n=2).experiment(),
-    "electrons_6": QuantumDotOptions(n=6).experiment(),
-    "electrons_20": QuantumDotOptions(n=20).experiment(),
-    "electron_gas_14": ElectronGasOptions().experiment(),
-    "electron_gas_14_metropolis": ElectronGasOptions(
-        sampler=Part("metropolis"), sweeps=10
-    ).experiment(),
-    "neutrons_14": NeutronMatterOptions(ansatz=Part("singlet")).experiment(),
-    "neutrons_14_pairing": NeutronMatterOptions().experiment(),
-    "ising_40": IsingOptions(length=(40,)).experiment(),
-    "feed_forward_20000": bosons((128, 128), Spring(), 512),
-}
-
-
-def started(experiment: Experiment):
-    """The loop and its state after some steps, away from the initial zeros."""
-    vmc, n_walkers = experiment.vmc(), experiment.n_walkers
-    walkers = vmc.hamiltonian.initial_walkers(jax.random.key(0), n_walkers)
-    state = vmc.init(jax.random.key(1), walkers)
-    leaves, unravel = ravel_pytree(state.params)
-    noise = 0.02 * jax.random.normal(jax.random.key(2), leaves.shape)
-    return vmc, state._replace(params=unravel(leaves + noise))
+from tests.benchmarks.systems import SYSTEMS, started  # noqa: E402
 
 
 def cpu_seconds(ways: dict[str, tuple[Callable, tuple]], times: int = 9):
@@ -98,8 +54,12 @@ def cpu_seconds(ways: dict[str, tuple[Callable, tuple]], times: int = 9):
 
 def step(name: str) -> dict[str, float]:
     """One training step and its pieces."""
-    vmc, state = started(STEPS[name])
-    ansatz, hamiltonian, n_walkers = vmc.ansatz, vmc.hamiltonian, STEPS[name].n_walkers
+    vmc, state = started(SYSTEMS[name])
+    ansatz, hamiltonian, n_walkers = (
+        vmc.ansatz,
+        vmc.hamiltonian,
+        SYSTEMS[name].n_walkers,
+    )
     walkers, params = state.sampler.walkers, state.params
     terms = jax.jit(lambda p, x: local_terms(ansatz, hamiltonian, p, x))(
         params, walkers
@@ -169,8 +129,8 @@ def laplacian() -> dict[str, float]:
 
 def gram(name: str) -> dict[str, float]:
     """One minSR solve from layers against the same from a dense Jacobian."""
-    vmc, state = started(STEPS[name])
-    ansatz, n_walkers = vmc.ansatz, STEPS[name].n_walkers
+    vmc, state = started(SYSTEMS[name])
+    ansatz, n_walkers = vmc.ansatz, SYSTEMS[name].n_walkers
     walkers, params = state.sampler.walkers, state.params
     weights = jnp.full(n_walkers, 1 / n_walkers)
     residual = jax.random.normal(jax.random.key(4), (n_walkers,))
@@ -206,7 +166,7 @@ def compared(name: str, taken: dict[str, float], ours: str, theirs: str):
 
 def serve(name: str) -> None:
     """For each line read, a step of the system; prints its CPU seconds."""
-    vmc, state = started(STEPS[name])
+    vmc, state = started(SYSTEMS[name])
     advance = jax.jit(vmc.step, donate_argnums=1)
     for i in range(3):
         state, _ = advance(jax.random.key(i), state)
@@ -218,7 +178,7 @@ def serve(name: str) -> None:
         print(time.process_time() - start, flush=True)
 
 
-BENCHMARKS = {name: lambda name=name: step(name) for name in STEPS} | {
+BENCHMARKS = {name: lambda name=name: step(name) for name in SYSTEMS} | {
     "laplacian_14": laplacian,
     "minsr_feed_forward_20000": lambda: gram("feed_forward_20000"),
     "minsr_electrons_6": lambda: gram("electrons_6"),
