@@ -3,7 +3,9 @@
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
+RUNS = Path(__file__).parents[1] / "nqs" / "runs"
 TIMED = """
 import time
 start = time.perf_counter()
@@ -47,3 +49,12 @@ def test_lazy_names_of_nqs_are_those_of_its_modules():
         assert getattr(nqs, name) is not None
     assert callable(nqs.run) and callable(nqs.load)
     assert set(nqs.__all__) <= set(dir(nqs))
+
+
+def test_the_lazy_names_of_runs_are_no_modules():
+    """A module `nqs.runs.load` would hide the function, once it is imported."""
+    import nqs.runs
+
+    for name in nqs.runs.__all__:
+        assert callable(getattr(nqs.runs, name))
+        assert not (RUNS / f"{name}.py").exists()

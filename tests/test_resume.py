@@ -12,7 +12,7 @@ import pytest
 from nqs.runs import checkpoint, load, run
 from nqs.runs.devices import walker_mesh
 from nqs.runs.directory import RunError, read_json
-from nqs.runs.load import last_checkpoint
+from nqs.runs.loading import last_checkpoint
 from nqs.runs.state import expected, identity, shapes
 from nqs.vmc import VMC
 from tests.tiny import (

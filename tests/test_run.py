@@ -24,7 +24,7 @@ from nqs.observables import MeanSquareRadius, RadialDensity
 from nqs.runs import configure, load, run
 from nqs.runs.devices import shardings, walker_mesh
 from nqs.runs.directory import read_json, write_json
-from nqs.runs.load import last_checkpoint, saved_run
+from nqs.runs.loading import last_checkpoint, saved_run
 from nqs.runs.loop import evaluate_again
 from nqs.runs.metrics import Metrics
 from nqs.runs.start import prepare

@@ -26,7 +26,7 @@ from nqs.runs.directory import (
 )
 from nqs.runs.experiment import Experiment
 from nqs.runs.interrupts import refusals, signals
-from nqs.runs.load import last_checkpoint, saved_run
+from nqs.runs.loading import last_checkpoint, saved_run
 from nqs.runs.metrics import Metrics
 from nqs.runs.programs import Built, Programs
 from nqs.runs.progress import Progress

@@ -16,7 +16,7 @@ from nqs.runs.devices import configure, placed, shardings, walker_mesh
 from nqs.runs.directory import RunError
 from nqs.runs.experiment import Experiment
 from nqs.runs.interrupts import warn
-from nqs.runs.load import has_checkpoint, saved_run
+from nqs.runs.loading import has_checkpoint, saved_run
 from nqs.runs.programs import Built, traced
 from nqs.runs.state import PHASES, RunState, fresh
 from nqs.types import Params, Walkers
