@@ -2,27 +2,16 @@
 
 import dataclasses
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
 from experiments.command_line.options import Part, PartOption, main
 from experiments.command_line.series import SeriesOptions
-from hamiltonians import ElectronGas
-from nqs.ansatze import Backflow, PadeJastrow, PlaneWaveSlater, Product
-from nqs.observables import (
-    MomentumDistribution,
-    PairDistribution,
-    StructureFactor,
-)
-from nqs.runs.experiment import Experiment
-from nqs.space.spins import Spins
-from nqs.statistics import uncertain
-from samplers import Periodic
 
-RANGES = (0.5, 1.0, 2.0)  # of the pair features, rs
+if TYPE_CHECKING:
+    from nqs.runs import Experiment
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -96,26 +85,16 @@ class ElectronGasOptions(SeriesOptions):
             return average(results)
         return super().finish(parent, results)
 
-    def experiment(self) -> Experiment:
+    def experiment(self) -> "Experiment":
         """The gas, its ansatz and the observables of a periodic system."""
+        from experiments.command_line.builders.gas import gas_experiment
+        from hamiltonians import ElectronGas
+        from nqs.space.spins import Spins
+
         assert self.twist != "average"
-        gas = ElectronGas(
-            Spins(self.n_up, self.n_down), self.rs[0], self.d, self.cell, self.twist
-        )
-        system = gas.box, gas.spins
-        settings = self.settings()
-        settings["sampler"] = Periodic(settings["sampler"], gas.box)
-        return Experiment(
-            name="electron_gas",
-            hamiltonian=gas,
-            ansatz=gas_ansatz(self.ansatz, gas),
-            observables=(
-                *((PairDistribution(*system),) if gas.n > 1 else ()),
-                StructureFactor(*system),
-                MomentumDistribution(*system, self.twist),
-            ),
-            **settings,
-        )
+        spins = Spins(self.n_up, self.n_down)
+        gas = ElectronGas(spins, self.rs[0], self.d, self.cell, self.twist)
+        return gas_experiment(gas, self)
 
 
 def spread_twists(n: int, d: int) -> list[tuple[float, ...]]:
@@ -141,6 +120,8 @@ def average(results: list[dict[str, Any]]) -> dict[str, Any]:
     `twist_spread` / sqrt(number of twists), the spread being that of the energies. C.
     Lin, F. H. Zong and D. M. Ceperley, Phys. Rev. E 64, 016702 (2001).
     """
+    from nqs.statistics import uncertain
+
     energies = np.array([result["energy"] for result in results])
     errors = [result["energy_error"] for result in results]
     error = None
@@ -155,32 +136,6 @@ def average(results: list[dict[str, Any]]) -> dict[str, Any]:
         "energy_per_particle_error": None if error is None else error / n,
         "twist_spread": float(energies.std()),
     }
-
-
-def gas_ansatz(part: Part, gas: ElectronGas) -> Any:
-    """Build the ansatz that was named; all but slater have a Jastrow factor.
-
-    Raises:
-      ValueError: for an unknown name or field.
-    """
-    plane_waves = partial(PlaneWaveSlater, gas.spins, gas.box, gas.twist)
-    ansatz = part.build(
-        "ansatz",
-        {
-            "backflow": partial(
-                Backflow, gas.spins, box=gas.box, twist=gas.twist, ranges=RANGES
-            ),
-            "slater_jastrow": plane_waves,
-            "slater": plane_waves,
-        },
-    )
-    if part.name == "slater" or gas.n == 1:
-        return ansatz
-    # u -> -sqrt(rs / 3) / r far away, the zero-point motion of plasma oscillations in
-    # three dimensions (D. Bohm and D. Pines, Phys. Rev. 92, 609 (1953)), where the cusp
-    # rs / 2 of opposite spins makes beta^2 = sqrt(3 rs) / 2.
-    beta = (3 * gas.rs / 4) ** 0.25
-    return Product((ansatz, PadeJastrow(gas.spins, gas.rs, beta, gas.box)))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 """The unitary Fermi gas in a periodic cube: pairing at infinite scattering length."""
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 from experiments.command_line.options import main
 from experiments.command_line.singlets import SingletOptions
-from hamiltonians import FermiGas
-from nqs.runs.experiment import Experiment
+
+if TYPE_CHECKING:
+    from nqs.runs import Experiment
 
 # Of the Gaussians among the features of a pair, in effective ranges.
 RANGES = (0.5, 1.0, 2.0, 4.0)
@@ -29,10 +31,14 @@ class FermiGasOptions(SingletOptions):
         """A fifth of 1 / E_F, 1/E_FG, less for ranges below 0.4, as their square is."""
         return 0.2 * 0.6 * self.n * min(1.0, self.kf_re / 0.4) ** 2
 
-    def experiment(self) -> Experiment:
+    def experiment(self) -> "Experiment":
         """The gas, its ansatz and its observables."""
+        from experiments.command_line.builders.singlets import in_a_cube
+        from hamiltonians import FermiGas
+
+        gas = FermiGas(self.spins, self.kf_re)
         ranges = tuple(part * self.kf_re for part in RANGES)
-        return self.periodic("fermi_gas", FermiGas(self.spins, self.kf_re), ranges)
+        return in_a_cube("fermi_gas", gas, self, ranges)
 
 
 if __name__ == "__main__":

@@ -1,28 +1,12 @@
 """Bosons or fermions in a harmonic trap, free or with a pair interaction."""
 
 import dataclasses
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from experiments.command_line.options import Options, Part, PartOption, main
-from experiments.command_line.traps import trap_ansatz
-from hamiltonians import Coulomb, Gaussian, HarmonicPairs, HarmonicTrap, InverseSquare
-from nqs.observables import (
-    Density,
-    MeanSquareRadius,
-    PairCorrelation,
-    RadialDensity,
-    SpinSquared,
-)
-from nqs.runs.experiment import Experiment
-from nqs.space.spins import Spins
 
-INTERACTIONS = {
-    "none": lambda: None,
-    "coulomb": Coulomb,
-    "gaussian": Gaussian,
-    "harmonic_pairs": HarmonicPairs,
-    "inverse_square": InverseSquare,
-}
+if TYPE_CHECKING:
+    from nqs.runs import Experiment
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,8 +28,12 @@ class HarmonicOscillatorOptions(Options):
     ansatz: PartOption = Part("ffnn")
     """ffnn, deep_sets, rbm, backflow; for fermions also slater or slater_jastrow."""
 
-    def experiment(self) -> Experiment:
+    def experiment(self) -> "Experiment":
         """The trap, its ansatz and the observables of a trap."""
+        from experiments.command_line.builders.traps import INTERACTIONS, trapped
+        from hamiltonians import HarmonicTrap
+        from nqs.space.spins import Spins
+
         omega = self.omega[0] if len(self.omega) == 1 else self.omega
         spins = None
         if self.statistics == "fermions":
@@ -54,19 +42,7 @@ class HarmonicOscillatorOptions(Options):
             raise ValueError(f"bosons have no spin, got n_up={self.n_up}")
         interaction = self.interaction.build("interaction", INTERACTIONS)
         trap = HarmonicTrap(self.n, self.d, omega, interaction, spins)
-        return Experiment(
-            name="harmonic_oscillator",
-            hamiltonian=trap,
-            ansatz=trap_ansatz(self.ansatz, trap),
-            observables=(
-                MeanSquareRadius(),
-                RadialDensity(trap.extent),
-                Density(trap.extent, self.d),
-                *((PairCorrelation(1.5 * trap.extent, spins),) if self.n > 1 else ()),
-                *((SpinSquared(spins),) if spins is not None else ()),
-            ),
-            **self.settings(),
-        )
+        return trapped("harmonic_oscillator", trap, self)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
 """Antiferromagnets of spins 1/2: Heisenberg and J1-J2 models."""
 
 import dataclasses
+from typing import TYPE_CHECKING
 
-from experiments.command_line.lattices import LatticeOptions, lattice_ansatz
+from experiments.command_line.lattices import LatticeOptions
 from experiments.command_line.options import main
-from hamiltonians import J1J2, Heisenberg
-from nqs.observables import Observable
-from nqs.observables.lattice import SiteStructureFactor
-from nqs.runs.experiment import Experiment
-from samplers import Exchange
+
+if TYPE_CHECKING:
+    from nqs.runs import Experiment
+    from samplers import Exchange
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,28 +23,23 @@ class HeisenbergOptions(LatticeOptions):
     """Turn the spins of one sublattice, which makes psi positive without j2; None where
     the lattice is bipartite."""
 
-    def observables(self) -> tuple[Observable, ...]:
-        """The structure factor: there is no magnetization."""
-        return (SiteStructureFactor(self.sites),)
-
-    def move(self) -> Exchange:
+    def move(self) -> "Exchange":
         """Exchange of neighbors."""
+        from samplers import Exchange
+
         return Exchange(self.sites)
 
-    def experiment(self) -> Experiment:
+    def experiment(self) -> "Experiment":
         """The model, its ansatz and sampler."""
+        from experiments.command_line.builders.lattices import quantum
+        from hamiltonians import J1J2, Heisenberg
+
         model = Heisenberg(self.sites, self.j, self.marshall)
         if self.j2:
             model = J1J2(self.sites, self.j, self.marshall, j2=self.j2)
         if self.marshall is None and not model.marshall:
             print("no sign rule: the lattice is not bipartite (marshall=False)")
-        fixed = (model.n - model.total, model.total)
-        return Experiment(
-            name="heisenberg",
-            hamiltonian=model,
-            ansatz=lattice_ansatz(self.ansatz, self.sites, fixed=fixed),
-            **self.settings(),
-        )
+        return quantum("heisenberg", model, self)
 
 
 if __name__ == "__main__":

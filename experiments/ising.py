@@ -1,12 +1,14 @@
 """Spins in a transverse field: the quantum Ising model."""
 
 import dataclasses
+from typing import TYPE_CHECKING
 
-from experiments.command_line.lattices import LatticeOptions, lattice_ansatz
+from experiments.command_line.lattices import LatticeOptions
 from experiments.command_line.options import main
-from hamiltonians import TransverseFieldIsing
-from nqs.runs.experiment import Experiment
-from samplers import Flip
+
+if TYPE_CHECKING:
+    from nqs.runs import Experiment
+    from samplers import Flip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -18,18 +20,19 @@ class IsingOptions(LatticeOptions):
     field: float = 1.0
     """Transverse field h."""
 
-    def move(self) -> Flip:
+    def move(self) -> "Flip":
         """Flip of one spin."""
+        from samplers import Flip
+
         return Flip()
 
-    def experiment(self) -> Experiment:
+    def experiment(self) -> "Experiment":
         """The model, its ansatz and sampler."""
-        return Experiment(
-            name="ising",
-            hamiltonian=TransverseFieldIsing(self.sites, self.j, self.field),
-            ansatz=lattice_ansatz(self.ansatz, self.sites),
-            **self.settings(),
-        )
+        from experiments.command_line.builders.lattices import quantum
+        from hamiltonians import TransverseFieldIsing
+
+        model = TransverseFieldIsing(self.sites, self.j, self.field)
+        return quantum("ising", model, self)
 
 
 if __name__ == "__main__":

@@ -2,17 +2,14 @@
 
 import dataclasses
 import math
+from typing import TYPE_CHECKING
 
 from experiments.command_line.options import main
 from experiments.command_line.series import SeriesOptions
 from experiments.command_line.singlets import SingletOptions
-from hamiltonians import NeutronMatter
-from hamiltonians.neutron_matter import HBAR_SQUARED_OVER_M, RANGE
-from nqs.runs.experiment import Experiment
 
-# Of the Gaussians among the features of a pair, fm: the forces of three and of two,
-# and the tail of a pair.
-RANGES = (1.0, RANGE, 2 * RANGE)
+if TYPE_CHECKING:
+    from nqs.runs import Experiment
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,13 +34,21 @@ class NeutronMatterOptions(SingletOptions, SeriesOptions):
     @property
     def learning_rate(self) -> float:
         """A fifth of 1 / E_F, the Fermi energy of the density, 1/MeV."""
+        from hamiltonians.neutron_matter import HBAR_SQUARED_OVER_M
+
         k_f = (3 * math.pi**2 * self.density[0]) ** (1 / 3)
         return 0.2 / (HBAR_SQUARED_OVER_M * k_f**2 / 2)
 
-    def experiment(self) -> Experiment:
+    def experiment(self) -> "Experiment":
         """The matter, its ansatz and its observables."""
+        from experiments.command_line.builders.singlets import in_a_cube
+        from hamiltonians.neutron_matter import RANGE, NeutronMatter
+
         matter = NeutronMatter(self.spins, self.density[0], self.three_body, self.r3)
-        return self.periodic("neutron_matter", matter, RANGES)
+        # of the Gaussians among the features of a pair, fm: the forces of three and of
+        # two, and the tail of a pair
+        ranges = (1.0, RANGE, 2 * RANGE)
+        return in_a_cube("neutron_matter", matter, self, ranges)
 
 
 if __name__ == "__main__":

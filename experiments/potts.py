@@ -1,12 +1,14 @@
 """The quantum Potts (clock) model."""
 
 import dataclasses
+from typing import TYPE_CHECKING
 
-from experiments.command_line.lattices import LatticeOptions, lattice_ansatz
+from experiments.command_line.lattices import LatticeOptions
 from experiments.command_line.options import main
-from hamiltonians import Potts
-from nqs.runs.experiment import Experiment
-from samplers import Recolor
+
+if TYPE_CHECKING:
+    from nqs.runs import Experiment
+    from samplers import Recolor
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -20,18 +22,19 @@ class PottsOptions(LatticeOptions):
     field: float = 1.0
     """Field f, critical at J on a chain of three levels."""
 
-    def move(self) -> Recolor:
+    def move(self) -> "Recolor":
         """Change of one site."""
+        from samplers import Recolor
+
         return Recolor(self.q)
 
-    def experiment(self) -> Experiment:
+    def experiment(self) -> "Experiment":
         """The model, its ansatz and sampler."""
-        return Experiment(
-            name="potts",
-            hamiltonian=Potts(self.sites, self.q, self.j, self.field),
-            ansatz=lattice_ansatz(self.ansatz, self.sites, self.q),
-            **self.settings(),
-        )
+        from experiments.command_line.builders.lattices import quantum
+        from hamiltonians import Potts
+
+        model = Potts(self.sites, self.q, self.j, self.field)
+        return quantum("potts", model, self)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,12 @@
 """Electrons in a harmonic trap with Coulomb repulsion: quantum dots in 2D and 3D."""
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 from experiments.command_line.options import Options, Part, PartOption, main
-from experiments.command_line.traps import trap_ansatz
-from hamiltonians import Coulomb, HarmonicTrap
-from nqs.observables import (
-    Density,
-    MeanSquareRadius,
-    PairCorrelation,
-    RadialDensity,
-    SpinSquared,
-)
-from nqs.runs.experiment import Experiment
-from nqs.space.spins import Spins
+
+if TYPE_CHECKING:
+    from nqs.runs import Experiment
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,23 +39,15 @@ class QuantumDotOptions(Options):
         """A tenth of the trap's own unit of time."""
         return 0.1 / self.omega
 
-    def experiment(self) -> Experiment:
+    def experiment(self) -> "Experiment":
         """The dot, its ansatz and the observables of a trap."""
+        from experiments.command_line.builders.traps import trapped
+        from hamiltonians import Coulomb, HarmonicTrap
+        from nqs.space.spins import Spins
+
         spins = Spins.of(self.n, self.n_up)
         trap = HarmonicTrap(self.n, self.d, self.omega, Coulomb(), spins)
-        return Experiment(
-            name="quantum_dot",
-            hamiltonian=trap,
-            ansatz=trap_ansatz(self.ansatz, trap),
-            observables=(
-                MeanSquareRadius(),
-                RadialDensity(trap.extent),
-                Density(trap.extent, self.d),
-                *((PairCorrelation(1.5 * trap.extent, spins),) if self.n > 1 else ()),
-                SpinSquared(spins),
-            ),
-            **self.settings(),
-        )
+        return trapped("quantum_dot", trap, self)
 
 
 if __name__ == "__main__":

@@ -160,3 +160,26 @@ def test_field_of_either_sign_has_a_positive_ground_state():
     np.testing.assert_allclose(energies[0], energies[1], rtol=1e-12)
     np.testing.assert_allclose(energies[1], models[1].references()[0].value, rtol=1e-9)
     assert np.all(states[1] * np.sign(states[1][0]) > 0)
+
+
+WITHOUT_JAX = """
+import sys
+from experiments.command_line.main import main, names
+
+commands = [[], ["list"]]
+for name in names():
+    commands += [["run", name, "--help"], ["run", name, "--omgea", "1"]]
+for arguments in commands:
+    sys.argv = ["nqs", *arguments]
+    try:
+        main()
+    except SystemExit:
+        pass
+heavy = {"jax", "flax", "optax", "scipy", "matplotlib"} & set(sys.modules)
+assert not heavy, heavy
+"""
+
+
+def test_help_and_mistyped_options_import_no_jax():
+    command = [sys.executable, "-c", WITHOUT_JAX]
+    subprocess.run(command, capture_output=True, text=True, check=True)

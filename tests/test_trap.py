@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments.command_line.builders.traps import trap_ansatz
 from experiments.command_line.options import Part
-from experiments.command_line.traps import trap_ansatz
 from hamiltonians import (
     Coulomb,
     Gaussian,

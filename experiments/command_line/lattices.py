@@ -1,28 +1,18 @@
-"""Options of experiments on lattices: lattice, ansätze and samplers."""
+"""Options of experiments on lattices."""
 
 import abc
 import dataclasses
 from collections.abc import Callable
-from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from experiments.command_line.options import Options, Part, PartOption
 from experiments.command_line.series import SeriesOptions
-from hamiltonians.classical import ClassicalModel
-from nqs.ansatze import (
-    BinaryRBM,
-    Boltzmann,
-    FeedForward,
-    LatticeConv,
-    RecurrentGRU,
-    SpinJastrow,
-    Symmetrized,
-)
-from nqs.observables.lattice import Magnetization, SiteStructureFactor
-from nqs.runs.experiment import Experiment
-from nqs.space.lattice import Lattice
-from nqs.types import Observable
-from samplers import Direct, SiteMetropolis, SiteMove, Wolff
+
+if TYPE_CHECKING:
+    from hamiltonians.classical import ClassicalModel
+    from nqs.runs import Experiment
+    from nqs.space.lattice import Lattice
+    from samplers import SiteMove
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,27 +50,23 @@ class LatticeOptions(Options):
         return 0.1
 
     @property
-    def sites(self) -> Lattice:
+    def sites(self) -> "Lattice":
         """The lattice that these options describe."""
+        from nqs.space.lattice import Lattice
+
         axes = 1 if self.lattice == "chain" else 2
         length = self.length * axes if len(self.length) == 1 else self.length
         return Lattice(length, self.lattice, not self.open_ends)
 
-    def observables(self) -> tuple[Observable, ...]:
-        """Magnetization with Binder's powers, and the structure factor."""
-        powers = tuple(Magnetization(self.q, power) for power in (1, 2, 4))
-        return (*powers, SiteStructureFactor(self.sites, self.q))
-
-    def settings(self) -> dict[str, Any]:
-        """The fields of `Experiment` that the options of a lattice fix."""
-        return super().settings() | {"observables": self.observables()}
-
     @abc.abstractmethod
-    def move(self) -> SiteMove:
+    def move(self) -> "SiteMove":
         """The proposal of Metropolis."""
 
-    def _samplers(self) -> dict[str, Callable]:
-        return {"metropolis": partial(SiteMetropolis, self.move()), "direct": Direct}
+    def samplers(self) -> dict[str, Callable[..., Any]]:
+        """Builders of the samplers of lattices, by name."""
+        from experiments.command_line.builders.samplers import of_sites
+
+        return of_sites(self.move())
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -104,65 +90,17 @@ class ClassicalOptions(LatticeOptions, SeriesOptions):
     """direct or metropolis for gru; metropolis or wolff for boltzmann."""
 
     @abc.abstractmethod
-    def model(self, sampled: bool) -> ClassicalModel:
+    def model(self, sampled: bool) -> "ClassicalModel":
         """The system; its only term is E if it is sampled, without a free energy."""
 
-    def experiment(self) -> Experiment:
+    def experiment(self) -> "Experiment":
         """The model with a trained free energy, or Boltzmann's density as it is."""
-        settings = self.settings()
-        sampled = self.ansatz.name == "boltzmann"
-        model = self.model(sampled)
-        if sampled:
-            ansatz = self.ansatz.build(
-                "ansatz", {"boltzmann": lambda: Boltzmann(model)}
-            )
-            settings["iterations"] = 0
-        else:
-            ansatz = lattice_ansatz(self.ansatz, self.sites, self.q, cyclic=True)
-        return Experiment(name=self.name, hamiltonian=model, ansatz=ansatz, **settings)
+        from experiments.command_line.builders.lattices import classical
 
-    def _samplers(self) -> dict[str, Callable]:
-        return super()._samplers() | {"wolff": Wolff}
+        return classical(self)
 
+    def samplers(self) -> dict[str, Callable[..., Any]]:
+        """Builders of the samplers of classical models, by name."""
+        from experiments.command_line.builders.samplers import of_classical_sites
 
-def lattice_ansatz(
-    part: Part,
-    lattice: Lattice,
-    levels: int = 2,
-    cyclic: bool = False,
-    fixed: tuple[int, ...] | None = None,
-) -> Any:
-    """Build the ansatz that was named; `cyclic` and `fixed` are defaults of gru.
-
-    Raises:
-      ValueError: for an unknown name or field.
-    """
-
-    def averaged(make, symmetrized=False, momentum=None, **settings):
-        ansatz = make(**settings)
-        if not symmetrized and momentum is None:
-            return ansatz
-        return Symmetrized(ansatz, lattice, momentum is None, momentum)
-
-    def rbm(symmetric=False, **settings):
-        if not symmetric:
-            return BinaryRBM(levels=levels, **settings)
-        return BinaryRBM(levels=levels, lattice=lattice, point_group=True, **settings)
-
-    known = {
-        "rbm": rbm,
-        "jastrow": partial(SpinJastrow, levels),
-        "ffnn": partial(FeedForward, levels=levels),
-        "conv": partial(LatticeConv, lattice, levels=levels),
-        "gru": partial(
-            RecurrentGRU,
-            lattice.n,
-            window=lattice.n,
-            levels=levels,
-            cyclic=cyclic,
-            fixed=fixed,
-        ),
-    }
-    return part.build(
-        "ansatz", {k: partial(averaged, make) for k, make in known.items()}
-    )
+        return of_classical_sites(self.move())

@@ -1,4 +1,8 @@
-"""The command line of an experiment: common options, parts and errors."""
+"""The command line of an experiment: common options, parts and errors.
+
+Functions import what they build with when they are called, so that `--help` and a
+mistyped option do not import JAX.
+"""
 
 import abc
 import ast
@@ -9,23 +13,16 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import tyro
 
-from nqs.optimizers import METHODS, SR, FirstOrder, MinSR, Schedule, Spring
-from nqs.runs import run
 from nqs.runs.config import from_json
 from nqs.runs.directory import RunError, read_json
-from nqs.runs.experiment import UNSAVED, Experiment, Training
-from nqs.types import Optimizer, Sampler
-from samplers import AllParticles, Gibbs, Langevin, Metropolis, OneParticle
+from nqs.runs.training import UNSAVED, Training
 
-NATURAL = {"sr": SR, "minsr": MinSR, "spring": Spring}
-FIRST_ORDER_FIELDS = ("learning_rate", "schedule", "steps", "final", "warmup",
-                      "max_norm", "weight_decay")  # fmt: skip
-NATURAL_STEPS = 100  # the learning rate of a natural gradient is halved after these
-MOVES = {"all_particles": AllParticles(), "one_particle": OneParticle()}
+if TYPE_CHECKING:
+    from nqs.runs import Experiment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +127,7 @@ class Options(Training, abc.ABC):
         return 0.05
 
     @abc.abstractmethod
-    def experiment(self) -> Experiment:
+    def experiment(self) -> "Experiment":
         """The experiment that these options describe."""
 
     def start(self) -> Callable[[], Any]:
@@ -139,13 +136,19 @@ class Options(Training, abc.ABC):
         Raises:
           ValueError: if an option is out of range.
         """
+        from nqs.runs import run
+
         return partial(run, self.experiment())
 
     def settings(self) -> dict[str, Any]:
         """The fields of `Experiment` that the common options fix."""
+        from experiments.command_line.builders.optimizers import optimizer
+        from experiments.command_line.builders.samplers import sampler
+
+        rate = self.learning_rate
         return self.training() | {
-            "sampler": self._sampler(),
-            "optimizer": self._optimizer(),
+            "sampler": sampler(self.sampler, self.samplers(), self.sweeps),
+            "optimizer": optimizer(self.optimizer, self.iterations, rate),
             "options": self.as_plain(),
         }
 
@@ -158,57 +161,11 @@ class Options(Training, abc.ABC):
             if name not in UNSAVED
         }
 
-    def _sampler(self) -> Sampler:
-        sampler = self.sampler.build("sampler", self._samplers())
-        if self.sweeps is None:
-            return sampler
-        if "sweeps" not in {field.name for field in dataclasses.fields(sampler)}:
-            raise ValueError(f"sampler {self.sampler.name} has no field 'sweeps'")
-        return dataclasses.replace(sampler, sweeps=self.sweeps)
-
-    def _samplers(self) -> dict[str, Callable]:
+    def samplers(self) -> dict[str, Callable[..., Any]]:
         """Builders of the samplers, by name."""
-        return {"metropolis": metropolis, "langevin": Langevin, "gibbs": Gibbs}
+        from experiments.command_line.builders.samplers import of_particles
 
-    def _optimizer(self) -> Optimizer:
-        def first_order(method, learning_rate=0.01, schedule="constant", steps=None,
-                        final=0.1, warmup=0, max_norm=None, weight_decay=None,
-                        **options):  # fmt: skip
-            rates = self._schedule(schedule, steps, final, warmup)
-            own = (*FIRST_ORDER_FIELDS, *FirstOrder.option_names(method))
-            for name in options:
-                if name not in own:
-                    raise ValueError(
-                        f"optimizer {method} has no field {name!r}; it has "
-                        f"{', '.join(nearest(name, own))}"
-                    )
-            pairs = tuple(options.items())
-            return FirstOrder(
-                method, learning_rate, rates, max_norm, weight_decay, pairs
-            )
-
-        def natural(method, learning_rate=self.learning_rate, schedule="inverse_time",
-                    steps=NATURAL_STEPS, final=0.1, warmup=0, **settings):  # fmt: skip
-            rates = self._schedule(schedule, steps, final, warmup)
-            return method(learning_rate=learning_rate, schedule=rates, **settings)
-
-        known = {name: partial(first_order, name) for name in METHODS} | {
-            name: partial(natural, method) for name, method in NATURAL.items()
-        }
-        return self.optimizer.build("optimizer", known)
-
-    def _schedule(self, shape: str, steps: int | None, final: float, warmup: int):
-        """A schedule that lasts for the whole training, unless `steps` is given."""
-        if shape != "constant" and steps is None:
-            steps = max(1, self.iterations - warmup)
-        return Schedule(shape, steps, final, warmup)
-
-
-def metropolis(move="all_particles", **settings) -> Metropolis:
-    """Metropolis with its move by name."""
-    if move not in MOVES:
-        raise ValueError(f"move must be one of {', '.join(MOVES)}, got {move!r}")
-    return Metropolis(move=MOVES[move], **settings)
+        return of_particles()
 
 
 @dataclasses.dataclass(frozen=True)

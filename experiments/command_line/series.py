@@ -9,18 +9,17 @@ import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import tyro
 
 from experiments.command_line.options import Options
 from nqs.runs.config import to_json
 from nqs.runs.directory import RunError, open_directory, read_json, write_json
-from nqs.runs.experiment import Experiment
-from nqs.runs.figures import draw_energies
-from nqs.runs.loop import build, run
-from nqs.runs.programs import Built
-from nqs.runs.result import sentence
+
+if TYPE_CHECKING:
+    from nqs.runs import Experiment
+    from nqs.runs.programs import Built
 
 REPORTED = (
     "energy",
@@ -109,9 +108,12 @@ class Series:
         return options
 
     def _result(
-        self, options: Options, parent: Path, built: Callable[[], Built | None] | None
+        self, options: Options, parent: Path, built: "Callable[[], Built | None] | None"
     ) -> dict[str, Any]:
         """Result of a finished run, or of a new one."""
+        from nqs.runs.loop import run
+        from nqs.runs.result import sentence
+
         experiment = options.experiment()
         if (result := _finished(experiment)) is not None:
             print(f"run directory {options.directory}\n{sentence(result)}", flush=True)
@@ -119,15 +121,17 @@ class Series:
         return run(experiment, parent, built)
 
 
-def _finished(experiment: Experiment) -> dict[str, Any] | None:
+def _finished(experiment: "Experiment") -> dict[str, Any] | None:
     """The result of a finished run."""
     path = Path(str(experiment.directory)) / "result.json"
     result = read_json(path) if path.exists() else {}
     return result if result.get("config") == experiment.config() else None
 
 
-def _built(options: Options) -> Built | None:
+def _built(options: Options) -> "Built | None":
     """Programs of a run to come; None if it is finished, or its start will fail."""
+    from nqs.runs.loop import build
+
     try:
         experiment = options.experiment()
         return None if _finished(experiment) else build(experiment)
@@ -181,6 +185,8 @@ class SeriesOptions(Options):
 
     def finish(self, parent: Path, results: list[dict[str, Any]]) -> dict[str, Any]:
         """Draw the energies with their references."""
+        from nqs.runs.figures import draw_energies
+
         path = parent / "figures" / self.figure
         draw_energies(path, self.axis, getattr(self, self.along), results)
         return {}

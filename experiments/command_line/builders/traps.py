@@ -1,11 +1,11 @@
-"""The ansätze that suit particles in a trap, by name, with the trap's own defaults."""
+"""Ansätze and experiments in a trap, with the trap's own defaults."""
 
 import dataclasses
 from functools import partial
 from typing import Any
 
-from experiments.command_line.options import Part
-from hamiltonians import Coulomb, HarmonicTrap, InverseSquare
+from experiments.command_line.options import Options, Part
+from hamiltonians import Coulomb, Gaussian, HarmonicPairs, HarmonicTrap, InverseSquare
 from nqs.ansatze import (
     Backflow,
     DeepSets,
@@ -17,6 +17,40 @@ from nqs.ansatze import (
     Product,
     Slater,
 )
+from nqs.observables import (
+    Density,
+    MeanSquareRadius,
+    PairCorrelation,
+    RadialDensity,
+    SpinSquared,
+)
+from nqs.runs import Experiment
+
+INTERACTIONS = {
+    "none": lambda: None,
+    "coulomb": Coulomb,
+    "gaussian": Gaussian,
+    "harmonic_pairs": HarmonicPairs,
+    "inverse_square": InverseSquare,
+}
+
+
+def trapped(name: str, trap: HarmonicTrap, options: Options) -> Experiment:
+    """The experiment with a trap: its ansatz and the observables of a trap."""
+    extent, spins = trap.extent, trap.spins
+    return Experiment(
+        name=name,
+        hamiltonian=trap,
+        ansatz=trap_ansatz(options.ansatz, trap),
+        observables=(
+            MeanSquareRadius(),
+            RadialDensity(extent),
+            Density(extent, trap.d),
+            *((PairCorrelation(1.5 * extent, spins),) if trap.n > 1 else ()),
+            *((SpinSquared(spins),) if spins is not None else ()),
+        ),
+        **options.settings(),
+    )
 
 
 def trap_ansatz(part: Part, trap: HarmonicTrap) -> Any:

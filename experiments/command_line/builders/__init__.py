@@ -1,0 +1,1 @@
+"""Parts by their names on the command line; these modules import JAX."""

@@ -1,0 +1,108 @@
+"""Ansätze and experiments on lattices."""
+
+from functools import partial
+from typing import Any
+
+from experiments.command_line.lattices import ClassicalOptions, LatticeOptions
+from experiments.command_line.options import Part
+from hamiltonians import LatticeModel
+from nqs.ansatze import (
+    BinaryRBM,
+    Boltzmann,
+    FeedForward,
+    LatticeConv,
+    RecurrentGRU,
+    SpinJastrow,
+    Symmetrized,
+)
+from nqs.observables.lattice import Magnetization, SiteStructureFactor
+from nqs.runs import Experiment
+from nqs.space.lattice import Lattice
+from nqs.types import Observable
+
+
+def quantum(name: str, model: LatticeModel, options: LatticeOptions) -> Experiment:
+    """The ground state of a model; a conserved sum of its levels is that of spins."""
+    down = model.total
+    fixed = None if down is None else (model.n - down, down)
+    return Experiment(
+        name=name,
+        hamiltonian=model,
+        ansatz=lattice_ansatz(options.ansatz, options.sites, options.q, fixed=fixed),
+        observables=lattice_observables(options, down is None),
+        **options.settings(),
+    )
+
+
+def classical(options: ClassicalOptions) -> Experiment:
+    """A model with a trained free energy, or Boltzmann's density as it is."""
+    settings = options.settings()
+    sampled = options.ansatz.name == "boltzmann"
+    model = options.model(sampled)
+    if sampled:
+        boltzmann = {"boltzmann": lambda: Boltzmann(model)}
+        ansatz = options.ansatz.build("ansatz", boltzmann)
+        settings["iterations"] = 0
+    else:
+        ansatz = lattice_ansatz(options.ansatz, options.sites, options.q, cyclic=True)
+    return Experiment(
+        name=options.name,
+        hamiltonian=model,
+        ansatz=ansatz,
+        observables=lattice_observables(options),
+        **settings,
+    )
+
+
+def lattice_observables(
+    options: LatticeOptions, magnetization: bool = True
+) -> tuple[Observable, ...]:
+    """Magnetization with Binder's powers, and the structure factor."""
+    powers = (1, 2, 4) if magnetization else ()
+    return (
+        *(Magnetization(options.q, power) for power in powers),
+        SiteStructureFactor(options.sites, options.q),
+    )
+
+
+def lattice_ansatz(
+    part: Part,
+    lattice: Lattice,
+    levels: int = 2,
+    cyclic: bool = False,
+    fixed: tuple[int, ...] | None = None,
+) -> Any:
+    """Build the ansatz that was named; `cyclic` and `fixed` are defaults of gru.
+
+    Raises:
+      ValueError: for an unknown name or field.
+    """
+
+    def averaged(make, symmetrized=False, momentum=None, **settings):
+        ansatz = make(**settings)
+        if not symmetrized and momentum is None:
+            return ansatz
+        return Symmetrized(ansatz, lattice, momentum is None, momentum)
+
+    def rbm(symmetric=False, **settings):
+        if not symmetric:
+            return BinaryRBM(levels=levels, **settings)
+        return BinaryRBM(levels=levels, lattice=lattice, point_group=True, **settings)
+
+    known = {
+        "rbm": rbm,
+        "jastrow": partial(SpinJastrow, levels),
+        "ffnn": partial(FeedForward, levels=levels),
+        "conv": partial(LatticeConv, lattice, levels=levels),
+        "gru": partial(
+            RecurrentGRU,
+            lattice.n,
+            window=lattice.n,
+            levels=levels,
+            cyclic=cyclic,
+            fixed=fixed,
+        ),
+    }
+    return part.build(
+        "ansatz", {k: partial(averaged, make) for k, make in known.items()}
+    )

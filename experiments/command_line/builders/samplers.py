@@ -1,0 +1,57 @@
+"""Samplers by name."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from experiments.command_line.options import Part
+from nqs.types import Sampler
+from samplers import (
+    AllParticles,
+    Direct,
+    Gibbs,
+    Langevin,
+    Metropolis,
+    OneParticle,
+    SiteMetropolis,
+    SiteMove,
+    Wolff,
+)
+
+MOVES = {"all_particles": AllParticles(), "one_particle": OneParticle()}
+
+
+def sampler(part: Part, known: Mapping[str, Callable], sweeps: int | None) -> Sampler:
+    """Build the sampler that was named, with another number of sweeps where given.
+
+    Raises:
+      ValueError: for an unknown name or field.
+    """
+    built = part.build("sampler", known)
+    if sweeps is None:
+        return built
+    if "sweeps" not in {field.name for field in dataclasses.fields(built)}:
+        raise ValueError(f"sampler {part.name} has no field 'sweeps'")
+    return dataclasses.replace(built, sweeps=sweeps)
+
+
+def metropolis(move="all_particles", **settings) -> Metropolis:
+    """Metropolis with its move by name."""
+    if move not in MOVES:
+        raise ValueError(f"move must be one of {', '.join(MOVES)}, got {move!r}")
+    return Metropolis(move=MOVES[move], **settings)
+
+
+def of_particles() -> dict[str, Callable]:
+    """Samplers of particles."""
+    return {"metropolis": metropolis, "langevin": Langevin, "gibbs": Gibbs}
+
+
+def of_sites(move: SiteMove) -> dict[str, Callable]:
+    """Samplers of lattices."""
+    return {"metropolis": partial(SiteMetropolis, move), "direct": Direct}
+
+
+def of_classical_sites(move: SiteMove) -> dict[str, Callable]:
+    """Samplers of classical models."""
+    return of_sites(move) | {"wolff": Wolff}
