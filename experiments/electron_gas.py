@@ -1,13 +1,15 @@
 """The homogeneous electron gas in a periodic box, in three and two dimensions."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
-from experiments.command_line.options import Part, PartOption, main
+from experiments.command_line.choices import BoxSampler, GasAnsatz, OptimizerOption
+from experiments.command_line.notation import Part
+from experiments.command_line.options import main
 from experiments.command_line.series import SeriesOptions
 
 if TYPE_CHECKING:
@@ -38,12 +40,9 @@ class ElectronGasOptions(SeriesOptions):
     average over twists."""
     twists: int = 4
     """How many twists are averaged."""
-    ansatz: PartOption = Part("backflow")
-    """backflow, slater_jastrow or slater."""
-    sampler: PartOption = Part("langevin", (("sweeps", 3),))
-    """langevin or metropolis."""
-    optimizer: PartOption = Part("spring")
-    """spring, sr, minsr, or any of optax's by name: adam(learning_rate=0.01), say."""
+    ansatz: GasAnsatz = Part("backflow")
+    sampler: BoxSampler = Part("langevin", (("sweeps", 3),))
+    optimizer: OptimizerOption = Part("spring")
     iterations: int = 1000
     """Training steps."""
     n_walkers: int = 256
@@ -95,6 +94,12 @@ class ElectronGasOptions(SeriesOptions):
         spins = Spins(self.n_up, self.n_down)
         gas = ElectronGas(spins, self.rs[0], self.d, self.cell, self.twist)
         return gas_experiment(gas, self)
+
+    def samplers(self) -> dict[str, Callable[..., Any]]:
+        """Builders of the samplers in a box, by name."""
+        from experiments.command_line.builders.samplers import in_a_box
+
+        return in_a_box()
 
 
 def spread_twists(n: int, d: int) -> list[tuple[float, ...]]:

@@ -3,7 +3,9 @@
 import dataclasses
 from typing import TYPE_CHECKING, Literal
 
-from experiments.command_line.options import Options, Part, PartOption, main
+from experiments.command_line.choices import InteractionOption, TrapAnsatz
+from experiments.command_line.notation import Part
+from experiments.command_line.options import Options, main
 
 if TYPE_CHECKING:
     from nqs.runs import Experiment
@@ -23,10 +25,8 @@ class HarmonicOscillatorOptions(Options):
     """Exchange symmetry."""
     n_up: int | None = None
     """Fermions with spin up; None for (n + 1) // 2."""
-    interaction: PartOption = Part("none")
-    """none, coulomb, gaussian, harmonic_pairs(kappa=...), inverse_square(...)."""
-    ansatz: PartOption = Part("ffnn")
-    """ffnn, deep_sets, rbm, backflow; for fermions also slater or slater_jastrow."""
+    interaction: InteractionOption = Part("none")
+    ansatz: TrapAnsatz = Part("ffnn")
 
     def experiment(self) -> "Experiment":
         """The trap, its ansatz and the observables of a trap."""

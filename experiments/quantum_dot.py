@@ -3,7 +3,9 @@
 import dataclasses
 from typing import TYPE_CHECKING
 
-from experiments.command_line.options import Options, Part, PartOption, main
+from experiments.command_line.choices import OptimizerOption, TrapAnsatz, TrapSampler
+from experiments.command_line.notation import Part
+from experiments.command_line.options import Options, main
 
 if TYPE_CHECKING:
     from nqs.runs import Experiment
@@ -21,12 +23,9 @@ class QuantumDotOptions(Options):
     """Dimensions, 2 or 3."""
     omega: float = 1.0
     """Trap frequency, hartree."""
-    ansatz: PartOption = Part("backflow")
-    """backflow, slater_jastrow, slater, ffnn(jastrow=True), deep_sets or rbm."""
-    sampler: PartOption = Part("langevin")
-    """langevin, metropolis or gibbs."""
-    optimizer: PartOption = Part("spring")
-    """spring, sr, minsr, or any of optax's by name: adam(learning_rate=0.01), say."""
+    ansatz: TrapAnsatz = Part("backflow")
+    sampler: TrapSampler = Part("langevin")
+    optimizer: OptimizerOption = Part("spring")
     iterations: int = 500
     """Training steps."""
     n_walkers: int = 256

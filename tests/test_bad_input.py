@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import pytest
 
 from experiments.command_line import options
-from experiments.command_line.options import Part
+from experiments.command_line.notation import Part
 from experiments.harmonic_oscillator import HarmonicOscillatorOptions
 from experiments.quantum_dot import QuantumDotOptions
 from nqs.evaluate import main as evaluate_main

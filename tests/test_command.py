@@ -1,8 +1,13 @@
 """The command `nqs`."""
 
+import dataclasses
+import functools
+import importlib
+import inspect
 import subprocess
 import sys
 
+import flax.linen as nn
 import flax.nnx as nnx
 import jax
 import jax.numpy as jnp
@@ -11,7 +16,8 @@ import pytest
 
 import nqs
 from experiments.command_line import main as command_line
-from experiments.command_line.options import Part
+from experiments.command_line.notation import Part
+from experiments.command_line.parts import ROOMS, parts
 from hamiltonians import HarmonicTrap, Heisenberg, TransverseFieldIsing
 from hamiltonians.references.lanczos import ground_state
 from nqs.optimizers import FirstOrder
@@ -53,6 +59,35 @@ def test_parts_shows_every_part_and_the_fields_of_one(nqs_command):
         assert f"  {name} " in lines
     text = nqs_command("parts", "Langevin")
     assert "sweeps = " in text and "Attributes:" in text
+
+
+def test_parts_are_described_as_their_classes_are():
+    for title, room in ROOMS.items():
+        module = importlib.import_module(room)
+        public = {name: getattr(module, name) for name in module.__all__}
+        found = parts()[title]
+        partials = {n: p for n, p in public.items() if isinstance(p, functools.partial)}
+        classes = {n: p for n, p in public.items() if dataclasses.is_dataclass(p)}
+        assert set(found) == set(partials) | set(classes)
+        for name, part in (classes | partials).items():
+            changed = part.keywords if name in partials else {}
+            part = part.func if name in partials else part
+            fields = {f.name: changed.get(f.name, f.default) for f in own_fields(part)}
+            assert found[name].document == inspect.getdoc(part)
+            assert list(found[name].fields) == list(fields)
+            for field, default in fields.items():
+                text = found[name].fields[field]
+                if text == "":
+                    assert default is dataclasses.MISSING
+                else:
+                    assert eval(text, vars(sys.modules[part.__module__])) == default
+
+
+def own_fields(part):
+    """Fields of a part without those of every Flax module."""
+    linen = issubclass(part, nn.Module)
+    hidden = ("parent", "name") if linen else ()
+    return [field for field in dataclasses.fields(part) if field.name not in hidden]
 
 
 def test_unknown_names_suggest_the_nearest(refusal):
@@ -166,7 +201,7 @@ WITHOUT_JAX = """
 import sys
 from experiments.command_line.main import main, names
 
-commands = [[], ["list"]]
+commands = [[], ["list"], ["parts"], ["parts", "Backflow"], ["parts", "Backflo"]]
 for name in names():
     commands += [["run", name, "--help"], ["run", name, "--omgea", "1"]]
 for arguments in commands:

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from experiments.command_line.options import Part
+from experiments.command_line.notation import Part
 from experiments.command_line.series import Series
 from experiments.electron_gas import ElectronGasOptions, spread_twists
 from nqs.runs import load

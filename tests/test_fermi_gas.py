@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.command_line.options import Part
+from experiments.command_line.notation import Part
 from experiments.fermi_gas import FermiGasOptions
 from hamiltonians import FermiGas
 from hamiltonians.fermi_gas import TWO, PoeschlTeller

@@ -9,7 +9,7 @@ import pytest
 
 from experiments.classical_ising import ClassicalIsingOptions
 from experiments.classical_potts import ClassicalPottsOptions
-from experiments.command_line.options import Part
+from experiments.command_line.notation import Part
 from experiments.command_line.series import Series
 from experiments.heisenberg import HeisenbergOptions
 from experiments.ising import IsingOptions

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from experiments.command_line.options import Part
+from experiments.command_line.notation import Part
 from experiments.neutron_matter import NeutronMatterOptions
 from nqs.ansatze import Backflow, SingletBackflow
 

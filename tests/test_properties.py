@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import inspect
 import math
 import typing
 
@@ -9,8 +10,9 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from experiments.command_line.main import names, options_of, parts
-from experiments.command_line.options import Part
+from experiments.command_line.main import names, options_of
+from experiments.command_line.notation import Part
+from experiments.command_line.parts import ROOMS
 from nqs.runs.directory import RunError
 from nqs.space.box import Box
 from nqs.space.lattice import Lattice
@@ -50,7 +52,16 @@ REQUIRED = {
     "temperature": lambda: 2.0,
     "width": lambda: 0.5,
 }
-PARTS = {name: part for room in parts().values() for name, part in room.items()}
+PUBLIC = {
+    name: getattr(room, name)
+    for room in map(importlib.import_module, ROOMS.values())
+    for name in room.__all__
+}
+PARTS = {
+    name: part
+    for name, part in PUBLIC.items()
+    if inspect.isclass(part) and dataclasses.is_dataclass(part)
+}
 
 
 def required(part):

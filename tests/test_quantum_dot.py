@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments.command_line.options import Part
+from experiments.command_line.notation import Part
 from experiments.quantum_dot import QuantumDotOptions
 from nqs.ansatze import Backflow, PadeJastrow
 from nqs.observables import SpinSquared

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.command_line.builders.traps import trap_ansatz
-from experiments.command_line.options import Part
+from experiments.command_line.notation import Part
 from hamiltonians import (
     Coulomb,
     Gaussian,

@@ -5,7 +5,15 @@ import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from experiments.command_line.options import Options, Part, PartOption
+from experiments.command_line.choices import (
+    ClassicalAnsatz,
+    ClassicalSampler,
+    LatticeAnsatz,
+    LatticeSampler,
+    OptimizerOption,
+)
+from experiments.command_line.notation import Part
+from experiments.command_line.options import Options
 from experiments.command_line.series import SeriesOptions
 
 if TYPE_CHECKING:
@@ -26,14 +34,9 @@ class LatticeOptions(Options):
     """Shape of the lattice."""
     open_ends: bool = False
     """Leave out the bonds around the torus."""
-    ansatz: PartOption = Part("rbm")
-    """rbm(alpha=1), rbm(symmetric=True), jastrow, ffnn, conv or gru; with
-    symmetrized=True any of them is averaged over the symmetries of the lattice, with
-    momentum=(0, 2), say, over its translations with these phases."""
-    sampler: PartOption = Part("metropolis")
-    """metropolis; direct for gru."""
-    optimizer: PartOption = Part("spring")
-    """spring, sr, minsr, or any of optax's by name: adam(learning_rate=0.01), say."""
+    ansatz: LatticeAnsatz = Part("rbm")
+    sampler: LatticeSampler = Part("metropolis")
+    optimizer: OptimizerOption = Part("spring")
     iterations: int = 300
     """Training steps."""
     n_walkers: int = 1024
@@ -83,11 +86,8 @@ class ClassicalOptions(LatticeOptions, SeriesOptions):
     name: ClassVar[str]
     j: float = 1.0
     """Coupling J of neighbors, ferromagnetic where positive."""
-    ansatz: PartOption = Part("gru")
-    """gru(hidden=32), whose free energy is minimized; or boltzmann, whose energy is
-    sampled, without training."""
-    sampler: PartOption = Part("direct")
-    """direct or metropolis for gru; metropolis or wolff for boltzmann."""
+    ansatz: ClassicalAnsatz = Part("gru")
+    sampler: ClassicalSampler = Part("direct")
 
     @abc.abstractmethod
     def model(self, sampled: bool) -> "ClassicalModel":

@@ -1,7 +1,6 @@
 """The command `nqs`, also `python -m experiments`."""
 
 import ast
-import dataclasses
 import importlib
 import inspect
 import os
@@ -11,13 +10,6 @@ from typing import Any
 
 import experiments
 
-ROOMS = {
-    "ansätze": "nqs.ansatze",
-    "Hamiltonians": "hamiltonians",
-    "samplers": "samplers",
-    "optimizers": "nqs.optimizers",
-    "observables": "nqs.observables",
-}
 USAGE = """usage: nqs COMMAND
 
   list                   the experiments
@@ -48,7 +40,8 @@ def options_of(name: str) -> Any:
     Raises:
       ValueError: for an unknown name, with the nearest one.
     """
-    from experiments.command_line.options import Options, nearest
+    from experiments.command_line.notation import nearest
+    from experiments.command_line.options import Options
 
     if name not in names():
         known = ", ".join(nearest(name, names()))
@@ -61,72 +54,6 @@ def options_of(name: str) -> Any:
         and issubclass(member, Options)
         and member.__module__ == module.__name__
     )
-
-
-def parts() -> dict[str, dict[str, Any]]:
-    """Every public part by room and name."""
-    found = {}
-    for title, room in ROOMS.items():
-        module = importlib.import_module(room)
-        members = {name: getattr(module, name) for name in module.__all__}
-        found[title] = {
-            name: member
-            for name, member in members.items()
-            if inspect.isclass(member) and dataclasses.is_dataclass(member)
-        }
-    return found
-
-
-def description(part: Any, method: str | None = None) -> list[str]:
-    """The docstring of a part, with units, and its fields with their defaults."""
-    from nqs.optimizers import FirstOrder
-
-    lines = [part.__name__, "", inspect.getdoc(part) or "", "", "Fields:"]
-    for field in dataclasses.fields(part):
-        if field.name in ("parent", "name"):
-            continue
-        default = ""
-        if field.default is not dataclasses.MISSING:
-            default = f" = {field.default!r}"
-        lines.append(f"  {field.name}{default}")
-    if method is not None:
-        options = ", ".join(FirstOrder.option_names(method))
-        lines += ["", f"Options of {method}: {options}"]
-    return lines
-
-
-def plain(name: str) -> str:
-    """A name without case and underscores: `slater_jastrow` is `SlaterJastrow`."""
-    return name.replace("_", "").lower()
-
-
-def show_parts(arguments: list[str]) -> list[str]:
-    """Lines of `nqs parts [NAME]`.
-
-    Raises:
-      ValueError: for an unknown name, with the nearest one.
-    """
-    from experiments.command_line.options import nearest
-    from nqs.optimizers import METHODS
-
-    known = parts()
-    if not arguments:
-        lines = []
-        for title, members in known.items():
-            lines += ["", title]
-            for name, member in members.items():
-                first = (inspect.getdoc(member) or "").split("\n")[0]
-                lines.append(f"  {name:22} {first}")
-        return lines[1:]
-    every = {name: part for members in known.values() for name, part in members.items()}
-    name = arguments[0]
-    if name in METHODS:
-        return description(every["FirstOrder"], name)
-    for other, part in every.items():
-        if plain(other) == plain(name):
-            return description(part)
-    listed = ", ".join(nearest(name, every))
-    raise ValueError(f"part must be one of {listed}, got {name!r}")
 
 
 def resume(arguments: list[str]) -> None:
@@ -164,6 +91,8 @@ def command(arguments: list[str]) -> None:
     elif name == "list":
         print("\n".join(listing()))
     elif name == "parts":
+        from experiments.command_line.parts import show_parts
+
         print("\n".join(show_parts(rest)))
     elif name == "run" and rest:
         from experiments.command_line.options import main as run_options

@@ -5,18 +5,17 @@ mistyped option do not import JAX.
 """
 
 import abc
-import ast
 import dataclasses
-import difflib
-import inspect
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from experiments.command_line.choices import OptimizerOption, PartOption, TrapSampler
+from experiments.command_line.notation import Part
 from nqs.runs.config import from_json
 from nqs.runs.directory import RunError, read_json
 from nqs.runs.training import UNSAVED, Training
@@ -25,97 +24,14 @@ if TYPE_CHECKING:
     from nqs.runs import Experiment
 
 
-@dataclasses.dataclass(frozen=True)
-class Part:
-    """A part named on the command line with its settings, `ffnn(hidden=(32, 32))`."""
-
-    name: str
-    settings: tuple[tuple[str, Any], ...] = ()
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read `NAME` or `NAME(FIELD=VALUE, ...)`, with literals as values.
-
-        Raises:
-          ValueError: if the text is anything else.
-        """
-        mistake = ValueError(
-            "a part is written NAME or NAME(FIELD=VALUE, ...) with numbers, text or "
-            f"tuples as values, got {text!r}"
-        )
-        try:
-            match ast.parse(text.strip(), mode="eval").body:
-                case ast.Name(name):
-                    return cls(name)
-                case ast.Call(ast.Name(name), [], fields) if all(k.arg for k in fields):
-                    pairs = [(k.arg, ast.literal_eval(k.value)) for k in fields]
-                    return cls(name, tuple((str(k), _tuples(v)) for k, v in pairs))
-        except (SyntaxError, TypeError, ValueError):
-            raise mistake from None
-        raise mistake
-
-    def __str__(self) -> str:
-        settings = ", ".join(f"{name}={value!r}" for name, value in self.settings)
-        return f"{self.name}({settings})" if settings else self.name
-
-    def build(self, kind: str, known: Mapping[str, Callable]) -> Any:
-        """Call the known part of that name with the settings.
-
-        Raises:
-          ValueError: for a name or a field that is not known, listing those that are.
-        """
-        if self.name not in known:
-            listed = ", ".join(nearest(self.name, known))
-            raise ValueError(f"unknown {kind} {self.name!r}; known are {listed}")
-        parameters = inspect.signature(known[self.name]).parameters
-        hidden = ("parent", "name", "method")
-        fields = [name for name in parameters if name not in hidden]
-        open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-        for name, _ in self.settings:
-            if name not in fields and not open_ended:
-                raise ValueError(
-                    f"{kind} {self.name} has no field {name!r}; it has "
-                    f"{', '.join(nearest(name, fields)) or 'no fields'}"
-                )
-        try:
-            return known[self.name](**dict(self.settings))
-        except TypeError as error:
-            raise ValueError(f"{kind} {self}: {error}") from None
-
-
-def nearest(name: str, known: Iterable[str]) -> list[str]:
-    """Known names, those like the given one first."""
-
-    def unlike(other: str) -> float:
-        return -difflib.SequenceMatcher(None, name, other).ratio()
-
-    known = list(known)
-    close = difflib.get_close_matches(name, known, n=1)
-    return sorted(known, key=unlike) if close else known
-
-
-PartOption = Annotated[
-    Part,
-    tyro.constructors.PrimitiveConstructorSpec(
-        nargs=1,
-        metavar="NAME[(FIELD=VALUE, ...)]",
-        instance_from_str=lambda texts: Part.parse(texts[0]),
-        is_instance=lambda value: isinstance(value, Part),
-        str_from_instance=lambda part: [str(part)],
-    ),
-]
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options(Training, abc.ABC):
     """Options of every experiment; each adds those of its system."""
 
     ansatz: PartOption = Part("ffnn")
     """Wave function."""
-    sampler: PartOption = Part("metropolis")
-    """metropolis, langevin or gibbs."""
-    optimizer: PartOption = Part("adam")
-    """spring, sr, minsr, or any of optax's by name: adam(learning_rate=0.01), say."""
+    sampler: TrapSampler = Part("metropolis")
+    optimizer: OptimizerOption = Part("adam")
     sweeps: int | None = None
     """Sweeps per step; None for the sampler's own default."""
     resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -162,10 +78,10 @@ class Options(Training, abc.ABC):
         }
 
     def samplers(self) -> dict[str, Callable[..., Any]]:
-        """Builders of the samplers, by name."""
-        from experiments.command_line.builders.samplers import of_particles
+        """Builders of the samplers by name, here those in a trap."""
+        from experiments.command_line.builders.samplers import in_a_trap
 
-        return of_particles()
+        return in_a_trap()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -224,10 +140,3 @@ def _resumed_options[T: Options](config: type[T], arguments: list[str]) -> T:
         for name, value in saved.items()
     }
     return config(**values)
-
-
-def _tuples(value: Any) -> Any:
-    """Lists as tuples, so that a part stays hashable."""
-    if isinstance(value, list | tuple):
-        return tuple(_tuples(item) for item in value)
-    return value

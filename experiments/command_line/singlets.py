@@ -1,9 +1,16 @@
 """Options of experiments on fermions in a cube with attracting opposite spins."""
 
 import dataclasses
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-from experiments.command_line.options import Options, Part, PartOption
+from experiments.command_line.choices import (
+    BoxSampler,
+    OptimizerOption,
+    SingletAnsatz,
+)
+from experiments.command_line.notation import Part
+from experiments.command_line.options import Options
 
 if TYPE_CHECKING:
     from nqs.space.spins import Spins
@@ -17,13 +24,9 @@ class SingletOptions(Options):
     """Fermions."""
     n_up: int | None = None
     """Fermions with spin up; None for (n + 1) // 2."""
-    ansatz: PartOption = Part("pairing")
-    """pairing, singlet (both with a spin-independent backflow), backflow or slater;
-    pairing takes any number of pairs, and unpaired spins up in a closed shell."""
-    sampler: PartOption = Part("langevin", (("sweeps", 3),))
-    """langevin or metropolis."""
-    optimizer: PartOption = Part("spring")
-    """spring, sr, minsr, or any of optax's by name: adam(learning_rate=0.01), say."""
+    ansatz: SingletAnsatz = Part("pairing")
+    sampler: BoxSampler = Part("langevin", (("sweeps", 3),))
+    optimizer: OptimizerOption = Part("spring")
     n_walkers: int = 256
     """Markov chains."""
 
@@ -33,3 +36,9 @@ class SingletOptions(Options):
         from nqs.space.spins import Spins
 
         return Spins.of(self.n, self.n_up)
+
+    def samplers(self) -> dict[str, Callable[..., Any]]:
+        """Builders of the samplers in a box, by name."""
+        from experiments.command_line.builders.samplers import in_a_box
+
+        return in_a_box()

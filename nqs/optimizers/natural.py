@@ -46,7 +46,7 @@ class NaturalGradientState(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class NaturalGradient:
-    """Settings of SR, minSR and SPRING.
+    """Natural gradient: SR, minSR or SPRING.
 
     Attributes:
       learning_rate: peak step in imaginary time, 1/energy, or an optax schedule, whose

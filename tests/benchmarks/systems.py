@@ -5,7 +5,7 @@ import dataclasses
 import jax
 from jax.flatten_util import ravel_pytree
 
-from experiments.command_line.options import Part
+from experiments.command_line.notation import Part
 from experiments.electron_gas import ElectronGasOptions
 from experiments.heisenberg import HeisenbergOptions
 from experiments.ising import IsingOptions

@@ -3,7 +3,8 @@
 from functools import partial
 from typing import Any
 
-from experiments.command_line.options import Options, Part
+from experiments.command_line.notation import Part
+from experiments.command_line.options import Options
 from hamiltonians import ElectronGas
 from nqs.ansatze import Backflow, PadeJastrow, PlaneWaveSlater, Product
 from nqs.observables import (

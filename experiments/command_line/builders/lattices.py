@@ -1,10 +1,10 @@
 """Ansätze and experiments on lattices."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from experiments.command_line.lattices import ClassicalOptions, LatticeOptions
-from experiments.command_line.options import Part
 from hamiltonians import LatticeModel
 from nqs.ansatze import (
     BinaryRBM,
@@ -25,10 +25,11 @@ def quantum(name: str, model: LatticeModel, options: LatticeOptions) -> Experime
     """The ground state of a model; a conserved sum of its levels is that of spins."""
     down = model.total
     fixed = None if down is None else (model.n - down, down)
+    known = lattice_ansatze(options.sites, options.q, fixed=fixed)
     return Experiment(
         name=name,
         hamiltonian=model,
-        ansatz=lattice_ansatz(options.ansatz, options.sites, options.q, fixed=fixed),
+        ansatz=options.ansatz.build("ansatz", known),
         observables=lattice_observables(options, down is None),
         **options.settings(),
     )
@@ -40,15 +41,13 @@ def classical(options: ClassicalOptions) -> Experiment:
     sampled = options.ansatz.name == "boltzmann"
     model = options.model(sampled)
     if sampled:
-        boltzmann = {"boltzmann": lambda: Boltzmann(model)}
-        ansatz = options.ansatz.build("ansatz", boltzmann)
         settings["iterations"] = 0
-    else:
-        ansatz = lattice_ansatz(options.ansatz, options.sites, options.q, cyclic=True)
+    known = lattice_ansatze(options.sites, options.q, cyclic=True)
+    known = {"gru": known["gru"], "boltzmann": lambda: Boltzmann(model)}
     return Experiment(
         name=options.name,
         hamiltonian=model,
-        ansatz=ansatz,
+        ansatz=options.ansatz.build("ansatz", known),
         observables=lattice_observables(options),
         **settings,
     )
@@ -65,18 +64,13 @@ def lattice_observables(
     )
 
 
-def lattice_ansatz(
-    part: Part,
+def lattice_ansatze(
     lattice: Lattice,
     levels: int = 2,
     cyclic: bool = False,
     fixed: tuple[int, ...] | None = None,
-) -> Any:
-    """Build the ansatz that was named; `cyclic` and `fixed` are defaults of gru.
-
-    Raises:
-      ValueError: for an unknown name or field.
-    """
+) -> dict[str, Callable[..., Any]]:
+    """Builders of the ansätze, by name; `cyclic` and `fixed` are defaults of gru."""
 
     def averaged(make, symmetrized=False, momentum=None, **settings):
         ansatz = make(**settings)
@@ -103,6 +97,4 @@ def lattice_ansatz(
             fixed=fixed,
         ),
     }
-    return part.build(
-        "ansatz", {k: partial(averaged, make) for k, make in known.items()}
-    )
+    return {name: partial(averaged, make) for name, make in known.items()}

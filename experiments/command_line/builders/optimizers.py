@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from experiments.command_line.options import Part, nearest
+from experiments.command_line.notation import Part, nearest
 from nqs.optimizers import METHODS, SR, FirstOrder, MinSR, Schedule, Spring
 from nqs.types import Optimizer
 

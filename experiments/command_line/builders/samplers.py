@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from experiments.command_line.options import Part
+from experiments.command_line.notation import Part
 from nqs.types import Sampler
 from samplers import (
     AllParticles,
@@ -42,9 +42,14 @@ def metropolis(move="all_particles", **settings) -> Metropolis:
     return Metropolis(move=MOVES[move], **settings)
 
 
-def of_particles() -> dict[str, Callable]:
-    """Samplers of particles."""
-    return {"metropolis": metropolis, "langevin": Langevin, "gibbs": Gibbs}
+def in_a_trap() -> dict[str, Callable]:
+    """Samplers of particles in a trap."""
+    return in_a_box() | {"gibbs": Gibbs}
+
+
+def in_a_box() -> dict[str, Callable]:
+    """Samplers of particles in a periodic box."""
+    return {"metropolis": metropolis, "langevin": Langevin}
 
 
 def of_sites(move: SiteMove) -> dict[str, Callable]:

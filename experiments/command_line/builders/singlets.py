@@ -3,7 +3,8 @@
 from functools import partial
 from typing import Any
 
-from experiments.command_line.options import Options, Part
+from experiments.command_line.notation import Part
+from experiments.command_line.options import Options
 from hamiltonians import FermiGas, NeutronMatter
 from nqs.ansatze import Backflow, PlaneWaveSlater, SingletBackflow
 from nqs.observables import (

@@ -4,7 +4,8 @@ import dataclasses
 from functools import partial
 from typing import Any
 
-from experiments.command_line.options import Options, Part
+from experiments.command_line.notation import Part
+from experiments.command_line.options import Options
 from hamiltonians import Coulomb, Gaussian, HarmonicPairs, HarmonicTrap, InverseSquare
 from nqs.ansatze import (
     Backflow,
