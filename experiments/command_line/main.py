@@ -30,7 +30,7 @@ def names() -> list[str]:
 def listing() -> list[str]:
     """One line an experiment: its name and the first line of its docstring."""
     folder = Path(experiments.__path__[0])
-    trees = {name: ast.parse((folder / f"{name}.py").read_text()) for name in names()}
+    trees = {name: ast.parse((folder / f"{name}.py").read_bytes()) for name in names()}
     return [f"{name:20} {ast.get_docstring(tree)}" for name, tree in trees.items()]
 
 

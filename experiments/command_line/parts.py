@@ -46,7 +46,7 @@ def syntax(module: str) -> ast.Module:
     """The syntax tree of a module."""
     path = ROOT / module.replace(".", "/")
     path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    return ast.parse(path.read_text())
+    return ast.parse(path.read_bytes())
 
 
 def definition(module: str, name: str) -> Definition | None:
