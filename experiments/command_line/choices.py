@@ -104,7 +104,8 @@ LatticeAnsatz = Annotated[
         Choice("conv", "LatticeConv"),
         GRU,
         note="symmetrized=True averages any of them over the symmetries of the "
-        "lattice; symmetric=True gives them to the weights of an rbm.",
+        "lattice, momentum=(0, 2), say, over its translations with the phases of that "
+        "momentum; symmetric=True gives the symmetries to the weights of an rbm.",
     ),
 ]
 ClassicalAnsatz = Annotated[

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -61,7 +62,7 @@ class Symmetrized:
         if self.momentum is None:
             return
         axes = len(self.lattice.extent)
-        momentum = [whole("momentum", k, -math.inf) for k in self.momentum]
+        momentum = [whole("momentum", k, -sys.maxsize) for k in self.momentum]
         if len(momentum) != axes or self.point_group or not self.lattice.periodic:
             raise ValueError(
                 f"momentum must have {axes} integers, and requires a periodic lattice "

@@ -114,12 +114,7 @@ def traced(
 ) -> Built:
     """Trace the programs of these phases, and those of the evaluation.
 
-    Args:
-      experiment: its parts.
-      mesh: of the devices.
-      key: any random key, on the devices.
-      state: first state of the training, on the devices.
-      phases: "burn_in", "train".
+    The key and the state of the training are on the devices of the mesh.
     """
     vmc, evaluation = experiment.vmc(), experiment.evaluation()
     everywhere = NamedSharding(mesh, PartitionSpec())
