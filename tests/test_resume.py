@@ -175,7 +175,8 @@ def test_kills_at_random_times_resume_bit_identically(tmp_path):
     for seconds in times:
         resume = {"resume": (directory / "config.json").exists()}
         killed = process(settings | resume)
-        killed.stdout.readline()  # the name of the run directory
+        killed.stdout.readline()  # the message before the name of the run directory
+        killed.stdout.readline()
         time.sleep(seconds)
         killed.kill()
         killed.communicate()

@@ -168,7 +168,7 @@ def test_profiles_are_saved_with_their_grid_and_error(finished):
 def test_last_line_compares_energy_with_reference(tmp_path, capsys):
     result = run(experiment(directory=str(tmp_path / "a"), evaluation_steps=100))
     output = capsys.readouterr().out.splitlines()
-    assert output[0] == f"run directory {tmp_path / 'a'}"
+    assert output[1] == f"run directory {tmp_path / 'a'}"
     energy = uncertain(result["energy"], result["energy_error"])
     sigma = f"{result['deviation_sigma']:+.1f} sigma"
     relative = 100 * abs(result["energy"] / 0.5 - 1)

@@ -130,11 +130,11 @@ def _finished(experiment: "Experiment") -> dict[str, Any] | None:
 
 def _built(options: Options) -> "Built | None":
     """Programs of a run to come; None if it is finished, or its start will fail."""
-    from nqs.runs.loop import build
+    from nqs.runs.loop import ahead
 
     try:
         experiment = options.experiment()
-        return None if _finished(experiment) else build(experiment)
+        return None if _finished(experiment) else ahead(experiment)
     except (RunError, ValueError):
         return None
 

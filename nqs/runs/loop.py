@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ from nqs.runs.programs import Built, Programs
 from nqs.runs.progress import Progress
 from nqs.runs.result import finish
 from nqs.runs.start import Start, prepare
-from nqs.runs.state import PHASES, RunState, expected, restored
+from nqs.runs.state import RunState, expected, restored
 from nqs.runs.watch import Watch
 from nqs.statistics import means
 
@@ -52,7 +51,7 @@ def run(
       experiment: to run.
       parent: directory of a series of runs, to be resumed after an interruption
         instead of this run.
-      built: returns the programs of the experiment, from `build`; None to compile them.
+      built: returns the programs of the experiment, from `ahead`; None to build them.
 
     Raises:
       RunError: if the run cannot start or continue: an existing or changed directory,
@@ -64,8 +63,9 @@ def run(
     place, config, resume = experiment.directory, experiment.config(), experiment.resume
     with refusals(Path(place or "runs")):
         check_directory(place, config, resume)
+    print("tracing and compiling the steps", flush=True)
     # mistakes are found before anything is written
-    start = prepare(experiment, built=built and built())
+    start = prepare(experiment, built and built())
     with refusals(Path(place or "runs")):
         directory = open_directory(place, experiment.name, config, resume)
     print(f"run directory {directory}", flush=True)
@@ -73,10 +73,9 @@ def run(
         return _all_phases(Watch(start, directory, stop, parent=parent))
 
 
-def build(experiment: Experiment) -> Built:
-    """The compiled programs of an experiment, for a later `run`."""
-    start = prepare(dataclasses.replace(experiment, start_from=None))
-    return start.built.compile(PHASES, report=lambda line: None)
+def ahead(experiment: Experiment) -> Built:
+    """The programs of an experiment, for a later `run`; they compile meanwhile."""
+    return prepare(dataclasses.replace(experiment, start_from=None)).built
 
 
 def evaluate_again(
@@ -99,7 +98,8 @@ def evaluate_again(
             f"{directory} must hold trained parameters, got those of step 0; resume "
             "the run, or ask for the untrained ones with --untrained"
         )
-    start = prepare(experiment, ["evaluation"])
+    without_training = dataclasses.replace(experiment, iterations=0, burn_in=0)
+    start = prepare(without_training)._replace(experiment=experiment)
     if trained < experiment.iterations:
         start.warnings.append(
             f"training had come to step {trained} of {experiment.iterations}"
@@ -151,11 +151,11 @@ def _compiled(
 ) -> tuple[RunState, Programs]:
     """Programs of these phases, and the state with the time that they took."""
     started = time.monotonic()
-    programs = Programs(
-        start.built.compile(phases, partial(print, flush=True)).compiled, start.keys
-    )
-    spent = state.seconds["compile"] + time.monotonic() - started
-    return state._replace(seconds=state.seconds | {"compile": spent}), programs
+    programs = Programs(start.built.wait(phases), start.keys)
+    spent = start.seconds + time.monotonic() - started
+    print(f"compiled in {spent:.1f} s", flush=True)
+    seconds = state.seconds | {"compile": state.seconds["compile"] + spent}
+    return state._replace(seconds=seconds), programs
 
 
 def _phase(

@@ -1,15 +1,14 @@
 """The compiled programs of a run."""
 
-import time
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jax.stages import Compiled, Traced
+from jax.stages import Compiled
 
 from nqs.runs.devices import shardings, usable_cores
 from nqs.runs.experiment import Experiment
@@ -79,40 +78,19 @@ class Programs(NamedTuple):
 
 
 class Built(NamedTuple):
-    """Programs of an experiment before its first step."""
+    """Programs of an experiment, which compile in the background."""
 
-    traces: dict[str, Traced]
-    compiled: dict[str, Compiled]
+    measured: Measurements  # shapes of those of one evaluation step
+    programs: dict[str, Future[Compiled]]
 
-    @property
-    def measured(self) -> Measurements:
-        """Shapes of the measurements of one evaluation step."""
-        return self.traces["measure"].out_info
-
-    def compile(self, phases: Iterable[str], report: Callable[[str], None]) -> "Built":
-        """With the programs of these phases, compiled in parallel."""
+    def wait(self, phases: Iterable[str]) -> dict[str, Compiled]:
+        """The compiled programs of these phases."""
         needed = {name for phase in phases for name in NEEDED[phase]}
-        missing = [name for name in self.traces if name in needed - set(self.compiled)]
-        if not missing:
-            return self
-        started = time.monotonic()
-        report(f"compiling {', '.join(missing)}")
-        lowered = [self.traces[name].lower() for name in missing]
-        with ThreadPoolExecutor(usable_cores()) as pool:  # XLA releases Python's lock
-            programs = pool.map(lambda program: program.compile(), lowered)
-        found = dict(zip(missing, programs, strict=True))
-        report(f"compiled in {time.monotonic() - started:.1f} s")
-        return self._replace(compiled=self.compiled | found)
+        return {name: self.programs[name].result() for name in needed}
 
 
-def traced(
-    experiment: Experiment,
-    mesh: Mesh,
-    key: Array,
-    state: VMCState,
-    phases: Iterable[str],
-) -> Built:
-    """Trace the programs of these phases, and those of the evaluation.
+def build(experiment: Experiment, mesh: Mesh, key: Array, state: VMCState) -> Built:
+    """Trace the programs of an experiment; each compiles while the next is traced.
 
     The key and the state of the training are on the devices of the mesh.
     """
@@ -121,28 +99,32 @@ def traced(
     split = NamedSharding(mesh, PartitionSpec("walkers"))
     where = shardings(state, mesh, experiment.n_walkers)
     params, sampler, walkers = state.params, state.sampler, state.sampler.walkers
+    pool, programs = ThreadPoolExecutor(usable_cores()), {}
+
+    def add(name, function, out, *arguments, donate=()):
+        jitted = jax.jit(function, out_shardings=out, donate_argnums=donate)
+        traced = jitted.trace(*arguments)
+        # XLA releases Python's lock
+        programs[name] = pool.submit(lambda: traced.lower().compile())
+        return traced.out_info
 
     def sample(key, i, params, sampler):
         key = jax.random.fold_in(key, i)
         return vmc.sampler.step(key, vmc.ansatz, params, sampler)
 
-    def trace(function, out, *arguments, donate=()):
-        jitted = jax.jit(function, out_shardings=out, donate_argnums=donate)
-        return jitted.trace(*arguments)
-
-    sampled = where.sampler, everywhere
-    found = {"sample": trace(sample, sampled, key, np.asarray(0), params, sampler)}
-    found["local_terms"] = trace(vmc.local_terms, split, params, walkers)
-    info = _placed(found["sample"].out_info[1], everywhere)
-    terms = _placed(found["local_terms"].out_info, split)
-    measurement = params, walkers, info, terms
-    found["measure"] = trace(evaluation.measurements, everywhere, *measurement)
-    if "burn_in" in phases:
-        found["adapt"] = trace(vmc.sampler.adapt, where.sampler, sampler, info)
-    if "train" in phases:
+    step = key, np.asarray(0), params, sampler
+    _, info = add("sample", sample, (where.sampler, everywhere), *step)
+    terms = add("local_terms", vmc.local_terms, split, params, walkers)
+    info, terms = _placed(info, everywhere), _placed(terms, split)
+    if experiment.iterations:
         out = where, everywhere
-        found["update"] = trace(vmc.update, out, state, info, terms, donate=0)
-    return Built(found, {})
+        add("update", vmc.update, out, state, info, terms, donate=0)
+    arguments = params, walkers, info, terms
+    measured = add("measure", evaluation.measurements, everywhere, *arguments)
+    if experiment.burn_in:
+        add("adapt", vmc.sampler.adapt, where.sampler, sampler, info)
+    pool.shutdown(wait=False)
+    return Built(measured, programs)
 
 
 def _placed(shapes: Any, sharding: NamedSharding) -> Any:

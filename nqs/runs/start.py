@@ -1,7 +1,7 @@
 """Walkers and parameters before the first step of a run."""
 
+import time
 import warnings
-from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from nqs.runs.directory import RunError
 from nqs.runs.experiment import Experiment
 from nqs.runs.interrupts import warn
 from nqs.runs.loading import has_checkpoint, saved_run
-from nqs.runs.programs import Built, traced
+from nqs.runs.programs import Built, build
 from nqs.runs.state import PHASES, RunState, fresh
 from nqs.types import Params, Walkers
 from nqs.vmc import VMCState
@@ -33,6 +33,7 @@ class Start(NamedTuple):
     keys: dict[str, Array]  # of every use of randomness
     state: RunState  # on the devices
     built: Built  # its programs
+    seconds: float  # that all of this took
     n_parameters: int
     warnings: list[str]  # for the result
 
@@ -46,22 +47,17 @@ class Start(NamedTuple):
         return _on_devices(state, self.mesh, self.experiment.n_walkers)
 
 
-def prepare(
-    experiment: Experiment,
-    phases: Iterable[str] = PHASES,
-    built: Built | None = None,
-) -> Start:
+def prepare(experiment: Experiment, built: Built | None = None) -> Start:
     """Walkers, parameters and programs of a run; nothing is written.
 
     Args:
       experiment: to be run.
-      phases: that will run.
-      built: programs of the same experiment; None to trace them.
+      built: programs of the same experiment; None to build them.
 
     Raises:
       RunError: if the ansatz cannot be evaluated, or contradicts the Hamiltonian.
     """
-    root = jax.random.key(experiment.seed)
+    started, root = time.monotonic(), jax.random.key(experiment.seed)
     keys = {name: jax.random.fold_in(root, i) for i, name in enumerate(KEYS)}
     mesh, n_devices = walker_mesh(experiment.n_walkers), len(jax.devices())
     messages = []
@@ -81,8 +77,9 @@ def prepare(
     run = _on_devices(fresh(state), mesh, experiment.n_walkers)
     keys = jax.device_put(keys, NamedSharding(mesh, PartitionSpec()))
     if built is None:
-        built = traced(experiment, mesh, keys["train"], run.vmc, phases)
-    return Start(experiment, mesh, keys, run, built, n_parameters, messages)
+        built = build(experiment, mesh, keys["train"], run.vmc)
+    spent = time.monotonic() - started
+    return Start(experiment, mesh, keys, run, built, spent, n_parameters, messages)
 
 
 def _on_devices(run: RunState, mesh: jax.sharding.Mesh, n_walkers: int) -> RunState:
