@@ -1,8 +1,8 @@
 """Checks of the toolkit as users run it: `make check`, about seven minutes.
 
 Optimized programs, short experiments against exact energies, the wheel in a clean
-environment, a folder that hides a package of the toolkit, and the documentation with
-its notebooks.
+environment, a folder that hides a package of the toolkit, the script for a GPU on the
+CPU, and the documentation with its notebooks.
 """
 
 import json
@@ -76,6 +76,19 @@ def check_wheel(folder: Path) -> None:
     assert "hides the package samplers of nqs" in done.stderr, done.stderr
 
 
+def check_gpu_script(folder: Path) -> None:
+    """The script for a GPU: small sizes here, and a sentence where there is none."""
+    script = [sys.executable, "-m", "tests.benchmarks.gpu"]
+    os.environ["OUT"] = str(folder)
+    lines = [json.loads(line) for line in call([*script, "cpu"], ROOT).splitlines()
+             if line.startswith("{")]  # fmt: skip
+    checks = [line["check"] for line in lines]
+    assert checks == ["agreement", "step", "step", "training", "everything"], checks
+    assert lines[0]["holds"] and lines[-2]["energy_per_electron"] < -0.6, lines
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    assert "no gpu in this machine" in call([*script, "gpu"], ROOT)
+
+
 def check_docs(folder: Path) -> None:
     """Build the documentation; no warnings, no resources at other addresses."""
     os.environ["NO_MKDOCS_2_WARNING"] = "1"  # hides an advertisement
@@ -95,5 +108,6 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as temporary:
         check_energies(Path(temporary))
         check_wheel(Path(temporary))
+        check_gpu_script(Path(temporary))
         check_docs(Path(temporary))
     print(f"all checks passed in {time.monotonic() - started:.0f} s")

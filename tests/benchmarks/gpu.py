@@ -12,12 +12,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
+from experiments.command_line.notation import Part
 from experiments.electron_gas import ElectronGasOptions
 from nqs import configure, run
 from nqs.gradient import energy_gradient
@@ -52,8 +54,9 @@ class Lines:
 
     def __init__(self, device: str, path: Path):
         commit = subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True
-        )
+            ["git", "rev-parse", "--short", "HEAD"],
+            cwd=Path(__file__).parent, capture_output=True, text=True,
+        )  # fmt: skip
         self.common = {"device": device, "commit": commit.stdout.strip() or None}
         self.path = path
 
@@ -118,26 +121,23 @@ def time_step(label: str, name: str, lines: Lines, small: bool, precision: str) 
     )  # fmt: skip
 
 
-def train(lines: Lines, small: bool, seconds: float, directory: Path) -> None:
+def train(lines: Lines, small: bool, seconds: float) -> None:
     """The gas of 54 electrons at rs = 1 from its defaults, for so many seconds."""
     closed = 1 if small else 27
-    settings = {"n_up": closed, "n_down": closed, "rs": (1.0,)}
-    settings |= {"n_walkers": 16} if small else {}
+    settings: dict[str, Any] = {"n_up": closed, "n_down": closed, "rs": (1.0,)}
+    if small:
+        settings |= {"n_walkers": 16, "burn_in": 2, "ansatz": Part("slater_jastrow")}
 
-    def made(name, iterations, evaluation_steps):
-        place = directory / name
-        options = ElectronGasOptions(
-            **settings, iterations=iterations, evaluation_steps=evaluation_steps,
-            burn_in=2 if small else 100, directory=str(place),
-        )  # fmt: skip
-        return run(options.experiment())
+    def result_of(iterations, evaluation_steps):
+        lengths = {"iterations": iterations, "evaluation_steps": evaluation_steps}
+        return run(ElectronGasOptions(**settings, **lengths).experiment())
 
     if small:
-        result = made("gas", 3, 3)
+        result = result_of(3, 3)
     else:
-        trial = made("trial", 20, 20)
+        trial = result_of(20, 20)
         steps = max(50, round(0.7 * seconds / trial["seconds_per_step"]))
-        result = made("gas", min(steps, 4000), max(100, steps // 4))
+        result = result_of(min(steps, 4000), max(100, steps // 4))
     error = result["energy_per_particle_error"]
     lines.write(
         check="training", system=f"electron_gas_{2 * closed}", reference=REFERENCE,
@@ -161,16 +161,15 @@ def main(kind: str, directory: Path) -> int:
         return 0
     directory.mkdir(parents=True, exist_ok=True)
     lines = Lines(device.device_kind, directory / "gpu.jsonl")
-    systems = dict(list(COMPARED.items())[:2]) if small else COMPARED
-    agree = [compare(name, e, device, lines) for name, e in systems.items()]
+    systems = ["bosons_10"] if small else [*COMPARED]
+    agree = [compare(name, COMPARED[name], device, lines) for name in systems]
     for label, name in TIMED.items():
-        if small and label not in ("W1", "W3"):
-            continue
-        for precision in ("float64", "float32"):
-            time_step(label, name, lines, small, precision)
+        if name in systems or not small:
+            for precision in ("float64", "float32"):
+                time_step(label, name, lines, small, precision)
     configure()
     left = BUDGET - (time.monotonic() - started_at)
-    train(lines, small, max(60.0, left - 60), directory)
+    train(lines, small, max(60.0, left - 60))
     lines.write(check="everything", seconds=time.monotonic() - started_at)
     return 0 if all(agree) else 1
 
