@@ -10,6 +10,7 @@ from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jax.stages import Compiled
 
+from nqs.compilation import optimized
 from nqs.runs.devices import shardings, usable_cores
 from nqs.runs.experiment import Experiment
 from nqs.runs.state import RunState
@@ -105,7 +106,7 @@ def build(experiment: Experiment, mesh: Mesh, key: Array, state: VMCState) -> Bu
         jitted = jax.jit(function, out_shardings=out, donate_argnums=donate)
         traced = jitted.trace(*arguments)
         # XLA releases Python's lock
-        programs[name] = pool.submit(lambda: traced.lower().compile())
+        programs[name] = pool.submit(lambda: optimized(traced.lower()))
         return traced.out_info
 
     def sample(key, i, params, sampler):

@@ -22,6 +22,7 @@ from jax.flatten_util import ravel_pytree
 from experiments.command_line.notation import Part
 from experiments.electron_gas import ElectronGasOptions
 from nqs import configure, run
+from nqs.compilation import optimized
 from nqs.gradient import energy_gradient
 from nqs.runs.experiment import Experiment
 from nqs.types import sum_of_terms
@@ -107,8 +108,8 @@ def time_step(label: str, name: str, lines: Lines, small: bool, precision: str) 
     changes = {"n_walkers": 16} if small else {}
     vmc, state = started(SYSTEMS[name], **changes)
     began = time.monotonic()
-    advance = jax.jit(vmc.step, donate_argnums=1).lower(jax.random.key(0), state)
-    advance = advance.compile()
+    step = jax.jit(vmc.step, donate_argnums=1)
+    advance = optimized(step.lower(jax.random.key(0), state))
     compiling, taken = time.monotonic() - began, []
     for i in range(2 if small else 12):
         began = time.monotonic()

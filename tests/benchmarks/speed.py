@@ -24,6 +24,7 @@ import numpy as np  # noqa: E402
 from jax.flatten_util import ravel_pytree  # noqa: E402
 
 from experiments.quantum_dot import QuantumDotOptions  # noqa: E402
+from nqs.compilation import optimized  # noqa: E402
 from nqs.gradient import energy_gradient  # noqa: E402
 from nqs.laplacian.kinetic import kinetic_energy  # noqa: E402
 from nqs.optimizers import FirstOrder  # noqa: E402
@@ -40,7 +41,7 @@ def cpu_seconds(ways: dict[str, tuple[Callable, tuple]], times: int = 9):
     compiled, compiling = {}, {}
     for name, (function, arguments) in ways.items():
         start = time.monotonic()
-        compiled[name] = jax.jit(function).lower(*arguments).compile()
+        compiled[name] = optimized(jax.jit(function).lower(*arguments))
         compiling[name] = time.monotonic() - start
         jax.block_until_ready(compiled[name](*arguments))
     taken = {name: [] for name in ways}
@@ -167,7 +168,8 @@ def compared(name: str, taken: dict[str, float], ours: str, theirs: str):
 def serve(name: str) -> None:
     """For each line read, a step of the system; prints its CPU seconds."""
     vmc, state = started(SYSTEMS[name])
-    advance = jax.jit(vmc.step, donate_argnums=1)
+    step = jax.jit(vmc.step, donate_argnums=1)
+    advance = optimized(step.lower(jax.random.key(0), state))
     for i in range(3):
         state, _ = advance(jax.random.key(i), state)
     print("ready", flush=True)
