@@ -19,7 +19,6 @@ import numpy as np
 from jax.core import Tracer
 
 from nqs.capabilities import implemented_by
-from nqs.compilation import once
 from nqs.types import Ansatz, Hamiltonian, LogPsi, Params, Sampler, Walkers
 
 FIELDS = ("spins", "omega", "box", "twist", "levels")
@@ -60,7 +59,7 @@ def check_symmetry(
     images = [("no change", few, 1.0), *_images(hamiltonian, few)]
     stacked = jax.tree.map(lambda *x: np.stack(x), *(image for _, image, _ in images))
     psi_of_all = jax.vmap(jax.vmap(lambda x: ansatz.apply(params, x)))
-    values = jax.device_get(once(psi_of_all, stacked))
+    values = jax.device_get(psi_of_all(stacked))
     for w in range(values.logabs.shape[1]):
         psi = LogPsi(values.sign[0, w], values.logabs[0, w])
         if not (np.isfinite(psi.logabs) and np.isfinite(psi.sign)):
@@ -212,10 +211,10 @@ def _images(hamiltonian: Any, walkers: Any) -> Iterator[tuple[str, Any, complex]
         phase = complex(math.cos(angle), math.sin(angle)) if angle else 1.0
 
         def moved(leaf, vector=vector):
-            first = np.arange(leaf.shape[1])[:, None] == 0  # moves the first particle
-            return (
-                leaf + (first * vector).astype(leaf.dtype) if _is_real(leaf) else leaf
-            )
+            if not _is_real(leaf):
+                return leaf
+            first = np.arange(leaf.shape[1])[:, None] == 0  # the particle that moves
+            return leaf + (first * vector).astype(leaf.dtype)
 
         image = jax.tree.map(moved, walkers)
         yield f"a translation by lattice vector {axis}", image, phase
@@ -226,9 +225,8 @@ def _equal_pairs(hamiltonian: Any, walkers: Any) -> list[tuple[int, int]]:
     spins, n = getattr(hamiltonian, "spins", None), hamiltonian.n
     if spins is None:
         return []
-    if not isinstance(
-        walkers, np.ndarray
-    ):  # particles carry their spins: all may be exchanged
+    if not isinstance(walkers, np.ndarray):
+        # particles carry their spins: all may be exchanged
         return [(0, n - 1)] if n > 1 else []
     firsts = ((0, spins.up), (spins.up, n))
     return [(start, start + 1) for start, end in firsts if end - start >= 2]

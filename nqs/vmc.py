@@ -10,7 +10,6 @@ from jax import Array
 
 from nqs.batching import check_chunk_size, chunked_map
 from nqs.checks import positive
-from nqs.compilation import once
 from nqs.contracts import (
     check_ansatz,
     check_capability,
@@ -89,20 +88,19 @@ class VMC:
         """The state before the first step; a ValueError for an unsuitable ansatz."""
         x = jax.tree.map(lambda leaf: leaf[0], walkers)
         check_kind(self.sampler, self.hamiltonian, x)
-        shapes = jax.eval_shape(self.ansatz.init, key, x)
-        check_log_psi(self.ansatz, shapes, x)
-        check_parameters(self.ansatz, shapes, x)
-        state = once(self._first_state, key, walkers)
-        if self.check:
-            check_symmetry(self.ansatz, self.hamiltonian, state.params, walkers)
-        return state
-
-    def _first_state(self, key: Array, walkers: Walkers) -> VMCState:
-        x = jax.tree.map(lambda leaf: leaf[0], walkers)
         params = jax.tree.map(strong, self.ansatz.init(key, x))
+        check_log_psi(self.ansatz, params, x)
+        check_parameters(self.ansatz, params, x)
+        self.check_symmetry(params, walkers)
         opt_state = transformation(self.optimizer).init(params)
+        average = jax.tree.map(jnp.copy, params)  # steps may donate both
         step, sampler = jnp.zeros((), int), self.sampler.init(walkers)
-        return VMCState(step, params, params, opt_state, sampler)
+        return VMCState(step, params, average, opt_state, sampler)
+
+    def check_symmetry(self, params: Params, walkers: Walkers) -> None:
+        """A ValueError if psi lacks a symmetry of the system; nothing if traced."""
+        if self.check:
+            check_symmetry(self.ansatz, self.hamiltonian, params, walkers)
 
     def step(self, key: Array, state: VMCState) -> tuple[VMCState, dict[str, Array]]:
         """Sample, measure, and move the parameters down the energy gradient.

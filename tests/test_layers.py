@@ -14,7 +14,6 @@ LAYERS = {
     "nqs.types": 0,
     "nqs.capabilities": 0,
     "nqs.batching": 0,
-    "nqs.compilation": 0,
     "nqs.gradient": 1,
     "nqs.checks": 0,
     "nqs.space": 0,

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from nqs.checks import whole
-from nqs.runs.cache import keep_programs
+from nqs.runs.compilation import keep_programs
 from nqs.runs.devices import configure, one_blas_thread
 from nqs.runs.directory import (
     RunError,

@@ -10,7 +10,7 @@ from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jax.stages import Compiled
 
-from nqs.compilation import optimized
+from nqs.runs.compilation import optimized
 from nqs.runs.devices import shardings, usable_cores
 from nqs.runs.experiment import Experiment
 from nqs.runs.state import RunState

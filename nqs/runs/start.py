@@ -11,7 +11,7 @@ import numpy as np
 from jax import Array
 from jax.sharding import NamedSharding, PartitionSpec
 
-from nqs.compilation import once
+from nqs.runs.compilation import once
 from nqs.runs.devices import configure, placed, shardings, walker_mesh
 from nqs.runs.directory import RunError
 from nqs.runs.experiment import Experiment
@@ -94,7 +94,10 @@ def _first_state(experiment: Experiment, keys: dict[str, Array]) -> VMCState:
         lambda key: hamiltonian.initial_walkers(key, n_walkers), keys["walkers"]
     )
     try:
-        return experiment.vmc().init(keys["parameters"], walkers)
+        vmc = experiment.vmc()
+        state = once(vmc.init, keys["parameters"], walkers)
+        vmc.check_symmetry(state.params, walkers)
+        return state
     except ValueError as error:
         raise RunError(str(error)) from error
     except (AttributeError, TypeError) as error:

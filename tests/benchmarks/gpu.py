@@ -22,8 +22,8 @@ from jax.flatten_util import ravel_pytree
 from experiments.command_line.notation import Part
 from experiments.electron_gas import ElectronGasOptions
 from nqs import configure, run
-from nqs.compilation import optimized
 from nqs.gradient import energy_gradient
+from nqs.runs.compilation import optimized
 from nqs.runs.experiment import Experiment
 from nqs.types import sum_of_terms
 from nqs.vmc import local_terms

@@ -24,12 +24,12 @@ import numpy as np  # noqa: E402
 from jax.flatten_util import ravel_pytree  # noqa: E402
 
 from experiments.quantum_dot import QuantumDotOptions  # noqa: E402
-from nqs.compilation import optimized  # noqa: E402
 from nqs.gradient import energy_gradient  # noqa: E402
 from nqs.laplacian.kinetic import kinetic_energy  # noqa: E402
 from nqs.optimizers import FirstOrder  # noqa: E402
 from nqs.optimizers.derivatives import CenteredDerivatives  # noqa: E402
 from nqs.optimizers.natural import solve  # noqa: E402
+from nqs.runs.compilation import optimized  # noqa: E402
 from nqs.runs.devices import configure  # noqa: E402
 from nqs.types import sum_of_terms  # noqa: E402
 from nqs.vmc import local_terms  # noqa: E402

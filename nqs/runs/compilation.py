@@ -1,15 +1,38 @@
-"""The persistent cache of compiled programs."""
+"""Compilation: programs of steps, programs that run once, and their cache."""
 
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
+from jax.stages import Compiled, Lowered
 
 from nqs.runs.interrupts import warn
 
 SIZE = 2**30  # bytes; JAX then deletes the programs that were not used for longest
+
+
+def optimized(lowered: Lowered) -> Compiled:
+    """The compiled program of a step.
+
+    On a CPU, LLVM optimizes at level 1: against XLA's choice, level 3, steps take the
+    same time for a feed-forward network and 10 to 30 % less where determinants are
+    evaluated, and compilation takes 10 % less.
+    """
+    on_cpu = jax.default_backend() == "cpu"
+    return lowered.compile({"xla_backend_optimization_level": 1} if on_cpu else None)
+
+
+def once(f: Callable, *arguments: Any) -> Any:
+    """`f(*arguments)` by one program, compiled without optimizations.
+
+    Operation by operation, JAX compiles a program for each of them.
+    """
+    options = {"xla_backend_optimization_level": 0}
+    return jax.jit(f).lower(*arguments).compile(options)(*arguments)
 
 
 def keep_programs(folder: str | None = None) -> None:
