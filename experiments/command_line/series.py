@@ -7,7 +7,7 @@ all runs, and `result.json` lists the results.
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
@@ -72,12 +72,15 @@ class Series:
         )
         options, results = self._options(parent), []
         with ThreadPoolExecutor(1) as pool:
-            built = None
+            ahead: list[Future[Built | None]] = []
             for this, following in zip(options, [*options[1:], None], strict=True):
-                # the next run compiles while this one steps
-                ahead = pool.submit(_built, following) if following else None
-                results.append(self._result(this, parent, built))
-                built = ahead and ahead.result
+                built = ahead.pop().result if ahead else None
+
+                def compile_next(following=following):  # while this run steps
+                    if following:
+                        ahead.append(pool.submit(_built, following))
+
+                results.append(self._result(this, parent, built, compile_next))
         reported = [
             {"directory": name} | {key: result[key] for key in REPORTED}
             for name, result in zip(self.members, results, strict=True)
@@ -108,7 +111,11 @@ class Series:
         return options
 
     def _result(
-        self, options: Options, parent: Path, built: "Callable[[], Built | None] | None"
+        self,
+        options: Options,
+        parent: Path,
+        built: "Callable[[], Built | None] | None",
+        compiled: Callable[[], None],
     ) -> dict[str, Any]:
         """Result of a finished run, or of a new one."""
         from nqs.runs.loop import run
@@ -118,7 +125,7 @@ class Series:
         if (result := _finished(experiment)) is not None:
             print(f"run directory {options.directory}\n{sentence(result)}", flush=True)
             return result
-        return run(experiment, parent, built)
+        return run(experiment, parent, built, compiled)
 
 
 def _finished(experiment: "Experiment") -> dict[str, Any] | None:

@@ -40,6 +40,7 @@ def run(
     experiment: Experiment,
     parent: Path | None = None,
     built: Callable[[], Built | None] | None = None,
+    compiled: Callable[[], Any] | None = None,
 ) -> dict[str, Any]:
     """Burn in, train and evaluate; write the run directory; return its result.
 
@@ -52,6 +53,7 @@ def run(
       parent: directory of a series of runs, to be resumed after an interruption
         instead of this run.
       built: returns the programs of the experiment, from `ahead`; None to build them.
+      compiled: called when all programs are compiled.
 
     Raises:
       RunError: if the run cannot start or continue: an existing or changed directory,
@@ -70,7 +72,8 @@ def run(
         directory = open_directory(place, experiment.name, config, resume)
     print(f"run directory {directory}", flush=True)
     with refusals(directory), alone(directory), one_blas_thread(), signals() as stop:
-        return _all_phases(Watch(start, directory, stop, parent=parent))
+        watch = Watch(start, directory, stop, parent=parent)
+        return _all_phases(watch, compiled or (lambda: None))
 
 
 def ahead(experiment: Experiment) -> Built:
@@ -118,7 +121,7 @@ def evaluate_again(
         return finish(start, state, target, {})
 
 
-def _all_phases(watch: Watch) -> dict[str, Any]:
+def _all_phases(watch: Watch, compiled: Callable[[], Any]) -> dict[str, Any]:
     """All phases, from the last checkpoint on."""
     start, directory, state = watch.start, watch.directory, watch.start.state
     experiment = start.experiment
@@ -132,6 +135,7 @@ def _all_phases(watch: Watch) -> dict[str, Any]:
     }
     left = [phase for phase, total in totals.items() if state.done[phase] < total]
     state, programs = _compiled(start, state, left)
+    compiled()
     metrics = Metrics(directory / "metrics.jsonl")
     if not state.done["evaluation"]:
         watch.save(state)
