@@ -165,16 +165,16 @@ def solve(matrix: Array, vector: Array, damping: Array | float) -> Array:
     factor = jax.lax.linalg.cholesky(damped.T, symmetrize_input=False)
     solution = jax.scipy.linalg.cho_solve((factor, True), vector)
 
-    def by_eigenvalues(damped, vector, _):
-        values, vectors = jnp.linalg.eigh(damped)
-        return vectors @ ((vectors.T @ vector) / jnp.maximum(values, shift))
+    def by_eigenvalues(matrix, vector, _):  # adds the shift again, to keep no copy
+        values, vectors = jnp.linalg.eigh(matrix)
+        return vectors @ ((vectors.T @ vector) / jnp.maximum(values + shift, shift))
 
-    def by_cholesky(damped, vector, solution):
+    def by_cholesky(matrix, vector, solution):
         return solution
 
     is_definite = jnp.all(jnp.isfinite(solution))
     branches = by_cholesky, by_eigenvalues
-    return jax.lax.cond(is_definite, *branches, damped, vector, solution)
+    return jax.lax.cond(is_definite, *branches, matrix, vector, solution)
 
 
 SR = partial(NaturalGradient, space="parameters")
