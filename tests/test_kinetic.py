@@ -10,10 +10,11 @@ import pytest
 
 from nqs.ansatze import Backflow, backflow
 from nqs.ansatze.layers import silu
-from nqs.laplacian import messages, pairs
+from nqs.laplacian import messages, pairs, products
 from nqs.laplacian.kinetic import LAPLACIANS, kinetic_energy
 from nqs.laplacian.messages import message_sum
 from nqs.laplacian.pairs import relative_features
+from nqs.laplacian.products import pair_products
 from nqs.laplacian.rules import fingerprint
 from nqs.laplacian.waves import forward, sin_and_cos
 from nqs.space.box import Box
@@ -203,6 +204,39 @@ def test_rule_for_messages_matches_the_chain_rule(
     assert bool(used) is known
     for gradients in used:
         assert (gradients.a is None) is (features in (PAIRS, RELATIVE_PAIRS))
+    loop = kinetic(function, walkers[:2], "loop")
+    np.testing.assert_allclose(forward, loop, rtol=1e-11)
+
+
+def relative_products(x):
+    """Factors of all particles and pairs of x_i - x_j alone, neither even nor odd."""
+    a, _, c = relative_messages(x)
+    return a + jnp.sum(x**3), c
+
+
+def products_of_constant_factors(x):
+    return jnp.ones((len(x), 3)), relative_messages(x)[2]
+
+
+@pytest.mark.parametrize(
+    ("features", "known"),
+    [(relative_products, True), (products_of_constant_factors, False)],
+)
+def test_rule_for_pair_products_matches_the_chain_rule(
+    features, known, walkers, monkeypatch
+):
+    used, propagate = [], products.propagate
+    monkeypatch.setattr(
+        products, "propagate", lambda *a: used.append(1) or propagate(*a)
+    )
+
+    def function(params, x):
+        y = pair_products(*features(x))
+        logabs = jnp.sum(jnp.sin(y) * jnp.arange(9.0).reshape(3, 3))
+        return LogPsi(jnp.ones_like(logabs), logabs)
+
+    forward = kinetic(function, walkers[:2])
+    assert bool(used) is known
     loop = kinetic(function, walkers[:2], "loop")
     np.testing.assert_allclose(forward, loop, rtol=1e-11)
 

@@ -41,6 +41,7 @@ from nqs.ansatze.singlet_operator import (
     pair_table,
     row_table,
 )
+from nqs.laplacian.products import pair_products
 from nqs.space.box import Box
 from nqs.space.spins import Spins, check_spins
 from nqs.types import LogPsi, Params
@@ -139,7 +140,7 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
         def of_pairs():
             near = 1 + zero_dense(self.channels, x, bias=True)(h)
             g = zero_dense(self.channels, x)(hidden)
-            return jnp.sum(g * near[:, None] * near[None], axis=-1)
+            return pair_products(near, g)
 
         if not self.pairing:
             factors = 1 + zero_dense(max(n_up, n_down), x, bias=True)(h)

@@ -70,18 +70,12 @@ def rule(f: Callable[[Array], Array], relative: bool = False) -> Callable:
         import folx
         from folx.api import FwdJacobian, FwdLaplArray
 
-        gradients = _gradients(Forward(*arguments), relative)
+        gradients = gradients_of(Forward(*arguments), relative)
         if gradients is None:
             laplacian = folx.forward_laplacian(plain, sparsity_threshold, True)
             return laplacian(*arguments)
-        values, laplacians = [], []
-        for argument in arguments:
-            known = isinstance(argument, FwdLaplArray)
-            values.append(argument.x if known else argument)
-            laplacians.append(argument.laplacian if known else jnp.zeros_like(argument))
-        y, gradient, laplacian = propagate(
-            f, Forward(*values), gradients, Forward(*laplacians)
-        )
+        values, laplacians = values_and_laplacians(arguments)
+        y, gradient, laplacian = propagate(f, values, gradients, laplacians)
         return FwdLaplArray(y, FwdJacobian(gradient), laplacian)
 
     return forward
@@ -151,7 +145,19 @@ def _squared_gradient(gradients: Forward) -> Array:
     return squared
 
 
-def _gradients(arguments: Forward, relative: bool) -> Forward | None:
+def values_and_laplacians(arguments: Any) -> tuple[Forward, Forward]:
+    """Values and Laplacians of a, b and c; zero Laplacians of constants."""
+    from folx.api import FwdLaplArray
+
+    pairs = [
+        (v.x, v.laplacian) if isinstance(v, FwdLaplArray) else (v, jnp.zeros_like(v))
+        for v in arguments
+    ]
+    values, laplacians = zip(*pairs, strict=True)
+    return Forward(*values), Forward(*laplacians)
+
+
+def gradients_of(arguments: Forward, relative: bool) -> Forward | None:
     """Gradients for `propagate`; None if c_ij depends on a third particle."""
     from folx.api import FwdLaplArray
 
