@@ -35,11 +35,11 @@ def keep_freed_memory() -> None:
     glibc returns arrays above 32 MB to the system when they are freed, so that every
     step waits for new pages: 28 of the 70 ms of a step of an Ising ring of 40 sites.
     """
-    with contextlib.suppress(OSError, AttributeError):  # another C library
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # another library
         library = ctypes.CDLL(None)
-        library.gnu_get_libc_version
-        for threshold in (MMAP_THRESHOLD, TRIM_THRESHOLD):
-            library.mallopt(threshold, 2**30)
+        if library.gnu_get_libc_version:
+            for threshold in (MMAP_THRESHOLD, TRIM_THRESHOLD):
+                library.mallopt(threshold, 2**30)
 
 
 def usable_cores() -> int:
