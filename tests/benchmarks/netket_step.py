@@ -1,4 +1,4 @@
-"""The same steps with NetKet: the peer of `speed.py bosons_10` and `ising_40`.
+"""The same steps with NetKet: the peers of `speed.py`.
 
 Runs in an environment with NetKet alone. For each line read it takes a step of the same
 wave function, samples, sweeps and optimizer, and prints its CPU seconds.
@@ -52,9 +52,24 @@ def ising(n_chains):
     graph = nk.graph.Chain(40, pbc=True)
     space = nk.hilbert.Spin(0.5, 40)
     energy = nk.operator.IsingJax(space, graph, h=1.0, J=-1.0, dtype=float)
+    sampler = nk.sampler.MetropolisLocal(space, n_chains=n_chains)
+    return natural_gradient(energy, sampler, alpha=1)
+
+
+def heisenberg(n_chains):
+    """The Heisenberg ring of 20 sites with exchange moves; how many chains."""
+    graph = nk.graph.Chain(20, pbc=True)
+    space = nk.hilbert.Spin(0.5, 20, total_sz=0)
+    energy = nk.operator.Heisenberg(space, graph).to_jax_operator()
+    sampler = nk.sampler.MetropolisExchange(space, graph=graph, n_chains=n_chains)
+    return natural_gradient(energy, sampler, alpha=2)
+
+
+def natural_gradient(energy, sampler, alpha):
+    """MinSR of an RBM with 1024 samples."""
     state = nk.vqs.MCState(
-        nk.sampler.MetropolisLocal(space, n_chains=n_chains),
-        nk.models.RBM(alpha=1),
+        sampler,
+        nk.models.RBM(alpha=alpha),
         n_samples=1024,
         n_discard_per_chain=0,
         seed=0,
@@ -65,7 +80,8 @@ def ising(n_chains):
 
 
 def main(system, setting):
-    driver = {"bosons_10": bosons, "ising_40": ising}[system](setting)
+    drivers = {"bosons_10": bosons, "ising_40": ising, "heisenberg_20": heisenberg}
+    driver = drivers[system](setting)
     driver.run(3, show_progress=False)
     print("ready", flush=True)
     for _ in sys.stdin:

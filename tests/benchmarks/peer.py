@@ -21,7 +21,11 @@ ROUNDS = 15
 
 # Settings of NetKet to try, its default first: walkers at a time for particles (0 for
 # all of them), chains for 1024 samples of a lattice.
-SETTINGS = {"bosons_10": (0, 16, 128), "ising_40": (16, 1024)}
+SETTINGS = {
+    "bosons_10": (0, 16, 128),
+    "ising_40": (16, 1024),
+    "heisenberg_20": (16, 1024),
+}
 
 
 def environment() -> str:

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from tests.benchmarks.peer import SETTINGS
 from tests.tiny import ROOT
 
 # Largest allowed ratio of CPU times, ours to the other way's, in the same process.
@@ -38,7 +39,7 @@ def measured(*arguments):
 
 
 @pytest.mark.benchmark
-@pytest.mark.parametrize("system", ["bosons_10", "ising_40"])
+@pytest.mark.parametrize("system", SETTINGS)
 def test_a_step_against_netket(system):
     assert measured("tests.benchmarks.peer", system)["ratio"] <= PEER
 
