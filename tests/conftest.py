@@ -5,7 +5,6 @@ import tempfile
 
 import jax
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_num_cpu_devices", 4)
@@ -14,6 +13,11 @@ jax.config.update("jax_default_matmul_precision", "highest")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 CARELESS = "jax_disable_most_optimizations"
+# Compiled programs are shared by all tests, workers and subprocesses of a session.
+CACHE = {
+    "jax_persistent_cache_min_compile_time_secs": 0.0,
+    "jax_persistent_cache_min_entry_size_bytes": 0,
+}
 
 
 def pytest_configure(config):
@@ -27,6 +31,12 @@ def pytest_configure(config):
     os.environ[CARELESS.upper()] = str(careless)  # of subprocesses
     # the user's own cache of compiled programs stays as it is
     os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp()
+    if not hasattr(config, "workerinput"):  # workers have the environment of this one
+        config.compiled = tempfile.TemporaryDirectory()
+        programs = {"jax_compilation_cache_dir": config.compiled.name}
+        for name, value in (CACHE | programs).items():
+            os.environ[name.upper()] = str(value)
+            jax.config.update(name, value)
 
 
 @pytest.fixture
@@ -40,24 +50,10 @@ def optimized():
     jax.config.update(CARELESS, before)
 
 
-@pytest.fixture(scope="session")
-def compiled(tmp_path_factory):
-    """Share compiled programs between tests, subprocesses included."""
-    folder = tmp_path_factory.mktemp("compiled")
-    settings = {
-        "jax_compilation_cache_dir": str(folder),
-        "jax_persistent_cache_min_compile_time_secs": 0.0,
-        "jax_persistent_cache_min_entry_size_bytes": 0,
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in settings.items():
-            jax.config.update(name, value)
-            patch.setenv(name.upper(), str(value))
-        compilation_cache.reset_cache()  # JAX looks for a folder only once
-        jax.devices()  # four, before `nqs.configure` takes all cores
-        yield
-    jax.config.update("jax_compilation_cache_dir", None)
-    compilation_cache.reset_cache()
+@pytest.fixture(scope="session", autouse=True)
+def four_devices():
+    """Four devices, before `nqs.configure` takes all cores."""
+    jax.devices()
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from tests.tiny import (
     process,
 )
 
-pytestmark = pytest.mark.usefixtures("compiled", "without_figures")
+pytestmark = pytest.mark.usefixtures("without_figures")
 
 # Fields of a result that depend on the clock or on kills.
 INCIDENTAL = {"compile_seconds", "train_seconds", "evaluate_seconds",
@@ -213,7 +213,7 @@ def test_stop_signal_saves_and_prints_the_resume_command(tmp_path, number, phase
 
 
 @pytest.fixture(scope="module")
-def finished(compiled, tmp_path_factory):
+def finished(tmp_path_factory):
     """A finished run of 5 training and 4 evaluation steps; copy it before use."""
     directory = tmp_path_factory.mktemp("finished") / "run"
     run(experiment(directory=str(directory)))

@@ -42,7 +42,7 @@ from tests.tiny import (
     narrow,
 )
 
-pytestmark = pytest.mark.usefixtures("compiled", "without_figures")
+pytestmark = pytest.mark.usefixtures("without_figures")
 
 NUMBER = (int, float)
 OPTIONAL = (int, float, type(None))
@@ -63,7 +63,7 @@ CONTRACT = {
 
 
 @pytest.fixture(scope="module")
-def finished(compiled, tmp_path_factory):
+def finished(tmp_path_factory):
     """A finished run with an error bar; tests must not change it."""
     directory = tmp_path_factory.mktemp("finished") / "run"
     run(experiment(directory=str(directory), evaluation_steps=100))
