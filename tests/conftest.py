@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import time
 
 import jax
 import pytest
@@ -13,8 +14,9 @@ jax.config.update("jax_default_matmul_precision", "highest")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 CARELESS = "jax_disable_most_optimizations"
-# Compiled programs are shared by all tests, workers and subprocesses of a session.
-CACHE = {
+KEPT = 14 * 24 * 3600  # seconds
+CACHE = "jax_compilation_cache_dir"
+OF_CACHE = {
     "jax_persistent_cache_min_compile_time_secs": 0.0,
     "jax_persistent_cache_min_entry_size_bytes": 0,
 }
@@ -31,12 +33,30 @@ def pytest_configure(config):
     os.environ[CARELESS.upper()] = str(careless)  # of subprocesses
     # the user's own cache of compiled programs stays as it is
     os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp()
+    keep_programs(config)
+
+
+def keep_programs(config):
+    """Keep compiled programs for other workers and for the next session.
+
+    Two thirds of the first session are compilation. Programs are found by their text
+    and by the versions and settings of the compiler; `--cache-clear` deletes them.
+    Subprocesses, which tests kill while they write, have a folder of this session.
+    """
+    kept = config.cache.mkdir("programs") if hasattr(config, "cache") else None
     if not hasattr(config, "workerinput"):  # workers have the environment of this one
-        config.compiled = tempfile.TemporaryDirectory()
-        programs = {"jax_compilation_cache_dir": config.compiled.name}
-        for name, value in (CACHE | programs).items():
+        config.programs = tempfile.TemporaryDirectory()
+        for name, value in (OF_CACHE | {CACHE: config.programs.name}).items():
             os.environ[name.upper()] = str(value)
-            jax.config.update(name, value)
+        for path in kept.iterdir() if kept else ():
+            if path.stat().st_mtime < time.time() - KEPT:
+                path.unlink()
+    folder = str(kept or os.environ[CACHE.upper()])
+    for name, value in (OF_CACHE | {CACHE: folder}).items():
+        jax.config.update(name, value)
+    # a program that another worker writes at this moment is compiled once more
+    ignored = "ignore:Error reading persistent compilation cache entry"
+    config.addinivalue_line("filterwarnings", ignored)
 
 
 @pytest.fixture
