@@ -345,7 +345,9 @@ def test_rbm_without_weights_is_the_oscillator_ground_state():
     x = jnp.array([[0.3, -1.1], [0.9, 0.4]])
     for root, sigma in ((False, 0.7**-0.5), (True, 1.4**-0.5)):
         ansatz = GaussianBinaryRBM(2, root, sigma)
-        params = jax.tree.map(jnp.zeros_like, ansatz.init(jax.random.key(0), x))
+        params = jax.tree.map(
+            jnp.zeros_like, jax.jit(ansatz.init)(jax.random.key(0), x)
+        )
         shifts = ansatz.apply(params, x).logabs - ansatz.apply(params, 0 * x).logabs
         np.testing.assert_allclose(shifts, -0.7 * np.sum(x * x) / 2, rtol=1e-12)
 
@@ -589,7 +591,7 @@ def test_pade_factor_matches_its_formula():
         (Spins(0, 3), [1 / 2] * 3),
     ):
         ansatz = PadeJastrow(spins, strength=1.4, beta=0.7)
-        params = ansatz.init(jax.random.key(0), walkers)
+        params = jax.jit(ansatz.init)(jax.random.key(0), walkers)
         i, j = np.triu_indices(3, 1)  # 01, 02, 12
         r = np.linalg.norm(walkers[i] - walkers[j], axis=-1)
         # In three dimensions a = c/2 for opposite and c/4 for equal spins.
@@ -709,6 +711,6 @@ def test_envelope_is_the_ground_state_of_its_trap():
     x = jnp.array([[0.3, -1.1], [0.9, 0.4]])
     for omega in (0.7, (0.5, 2.0)):
         envelope = Envelope(omega)
-        params = envelope.init(jax.random.key(0), x)
+        params = jax.jit(envelope.init)(jax.random.key(0), x)
         expected = -np.sum(np.broadcast_to(omega, (2,)) * np.square(x)) / 2
         np.testing.assert_allclose(envelope.apply(params, x), expected, rtol=1e-14)
