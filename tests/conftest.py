@@ -2,10 +2,10 @@
 
 import os
 import tempfile
+import time
 
 import jax
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_num_cpu_devices", 4)
@@ -14,6 +14,12 @@ jax.config.update("jax_default_matmul_precision", "highest")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 CARELESS = "jax_disable_most_optimizations"
+KEPT = 14 * 24 * 3600  # seconds
+CACHE = "jax_compilation_cache_dir"
+OF_CACHE = {
+    "jax_persistent_cache_min_compile_time_secs": 0.0,
+    "jax_persistent_cache_min_entry_size_bytes": 0,
+}
 
 
 def pytest_configure(config):
@@ -27,6 +33,30 @@ def pytest_configure(config):
     os.environ[CARELESS.upper()] = str(careless)  # of subprocesses
     # the user's own cache of compiled programs stays as it is
     os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp()
+    keep_programs(config)
+
+
+def keep_programs(config):
+    """Keep compiled programs for other workers and for the next session.
+
+    Two thirds of the first session are compilation. Programs are found by their text
+    and by the versions and settings of the compiler; `--cache-clear` deletes them.
+    Subprocesses, which tests kill while they write, have a folder of this session.
+    """
+    kept = config.cache.mkdir("programs") if hasattr(config, "cache") else None
+    if not hasattr(config, "workerinput"):  # workers have the environment of this one
+        config.programs = tempfile.TemporaryDirectory()
+        for name, value in (OF_CACHE | {CACHE: config.programs.name}).items():
+            os.environ[name.upper()] = str(value)
+        for path in kept.iterdir() if kept else ():
+            if path.stat().st_mtime < time.time() - KEPT:
+                path.unlink()
+    folder = str(kept or os.environ[CACHE.upper()])
+    for name, value in (OF_CACHE | {CACHE: folder}).items():
+        jax.config.update(name, value)
+    # a program that another worker writes at this moment is compiled once more
+    ignored = "ignore:Error reading persistent compilation cache entry"
+    config.addinivalue_line("filterwarnings", ignored)
 
 
 @pytest.fixture
@@ -40,24 +70,10 @@ def optimized():
     jax.config.update(CARELESS, before)
 
 
-@pytest.fixture(scope="session")
-def compiled(tmp_path_factory):
-    """Share compiled programs between tests, subprocesses included."""
-    folder = tmp_path_factory.mktemp("compiled")
-    settings = {
-        "jax_compilation_cache_dir": str(folder),
-        "jax_persistent_cache_min_compile_time_secs": 0.0,
-        "jax_persistent_cache_min_entry_size_bytes": 0,
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in settings.items():
-            jax.config.update(name, value)
-            patch.setenv(name.upper(), str(value))
-        compilation_cache.reset_cache()  # JAX looks for a folder only once
-        jax.devices()  # four, before `nqs.configure` takes all cores
-        yield
-    jax.config.update("jax_compilation_cache_dir", None)
-    compilation_cache.reset_cache()
+@pytest.fixture(scope="session", autouse=True)
+def four_devices():
+    """Four devices, before `nqs.configure` takes all cores."""
+    jax.devices()
 
 
 @pytest.fixture

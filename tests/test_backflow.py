@@ -36,7 +36,7 @@ def start(name):
 def test_initial_psi_is_the_slater_determinant():
     _, apply, walkers, params, _ = start("closed shell")
     slater = Slater(Spins(3, 3))
-    bare = slater.init(jax.random.key(0), walkers[0])
+    bare = jax.jit(slater.init)(jax.random.key(0), walkers[0])
     expected = jax.vmap(slater.apply, (None, 0))(bare, walkers)
     found = apply(params, walkers)
     np.testing.assert_allclose(found.logabs, expected.logabs, rtol=1e-12)

@@ -28,7 +28,7 @@ from nqs.types import Function, LogPsi
 from tests import tiny
 from tests.tiny import FULL_DISK, SAMPLERS, Still, Well, gaussian, narrow, process
 
-pytestmark = pytest.mark.usefixtures("compiled", "without_figures")
+pytestmark = pytest.mark.usefixtures("without_figures")
 
 
 def experiment(**changes):
@@ -232,7 +232,7 @@ def test_hamiltonian_without_number_of_particles_is_refused():
 
 
 @pytest.fixture(scope="module")
-def finished(compiled, tmp_path_factory):
+def finished(tmp_path_factory):
     """A finished run; copy it before use."""
     directory = tmp_path_factory.mktemp("finished") / "run"
     run(experiment(directory=str(directory)))
@@ -240,7 +240,7 @@ def finished(compiled, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def interrupted(compiled, tmp_path_factory):
+def interrupted(tmp_path_factory):
     """A run that crashed in its fourth training step; copy it before use."""
     directory = tmp_path_factory.mktemp("interrupted") / "run"
     append = Metrics.append

@@ -114,7 +114,7 @@ def test_local_free_energy_of_the_exact_density_has_no_variance():
 def test_a_free_energy_is_an_upper_bound_and_reweighting_makes_it_exact():
     model = ClassicalIsing(Lattice((2, 3), "square"), 2.5)
     ansatz = RecurrentGRU(6, 4)
-    params = ansatz.init(jax.random.key(0), jnp.zeros(6, int))
+    params = jax.jit(ansatz.init)(jax.random.key(0), jnp.zeros(6, int))
     keys = jax.random.split(jax.random.key(1), 40000)
     x = jax.jit(jax.vmap(ansatz.sample, (None, 0)))(params, keys)
     terms = jax.jit(jax.vmap(lambda x: model.terms(ansatz, params, x)))(x)
@@ -150,7 +150,7 @@ def test_a_free_energy_needs_a_normalized_ansatz():
     ansatz = BinaryRBM()
     x = jnp.zeros(7, int)
     with pytest.raises(ValueError, match="such as RecurrentGRU, got BinaryRBM"):
-        model.terms(ansatz, ansatz.init(jax.random.key(0), x), x)
+        model.terms(ansatz, jax.jit(ansatz.init)(jax.random.key(0), x), x)
 
 
 # Boltzmann's density, by single changes and by clusters.

@@ -37,7 +37,7 @@ def test_series_over_rs_has_a_run_for_every_rs():
 
 
 @pytest.mark.slow
-def test_series_over_rs_reports_every_run(tmp_path, compiled, without_figures):
+def test_series_over_rs_reports_every_run(tmp_path, without_figures):
     options = tiny(tmp_path / "scan", rs=(2.0, 5.0), series_iterations=1)
     result = options.start()()
     assert [run["directory"] for run in result["runs"]] == ["rs_2", "rs_5"]
@@ -49,7 +49,7 @@ def test_series_over_rs_reports_every_run(tmp_path, compiled, without_figures):
 
 
 @pytest.mark.slow
-def test_twist_average_is_the_mean_over_its_runs(tmp_path, compiled, without_figures):
+def test_twist_average_is_the_mean_over_its_runs(tmp_path, without_figures):
     options = tiny(tmp_path / "twists", twist="average", twists=2, series_iterations=1)
     result = options.start()()
     energies = [run["energy"] for run in result["runs"]]

@@ -170,7 +170,7 @@ def test_default_learning_rate_depends_on_the_range():
 
 
 @pytest.mark.slow
-def test_run_reports_energy_and_terms(tmp_path, compiled, without_figures):
+def test_run_reports_energy_and_terms(tmp_path, without_figures):
     options = dataclasses.replace(TINY, directory=str(tmp_path / "gas"))
     result = options.start()()
     assert set(result["terms"]) == {"kinetic", "potential"}

@@ -1,5 +1,7 @@
 """Natural gradient: three routes to one update, dense formulas, the trust region."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,20 +24,22 @@ ANSATZE = {
 }
 
 
-def problem(ansatz, weights=None):
-    """An ansatz with parameters, walkers, weights and arbitrary local energies."""
-    walkers = jax.random.normal(jax.random.key(0), (W, 2, 2))
-    params = ansatz.init(jax.random.key(1), walkers[0])
-    energy = jax.random.normal(jax.random.key(2), (W,))
-    if jnp.iscomplexobj(ansatz.apply(params, walkers[0]).sign):
-        energy = energy + 1j * jax.random.normal(jax.random.key(3), (W,))
-    if weights is None:
-        weights = jax.nn.softmax(jax.random.normal(jax.random.key(4), (W,)))
-    return params, walkers, weights, energy
+@functools.cache
+def problem(ansatz):
+    """Parameters, walkers, weights and arbitrary local energies."""
+    rng = np.random.default_rng(0)
+    walkers = jnp.asarray(rng.normal(size=(W, 2, 2)))
+    params = jax.jit(ansatz.init)(jax.random.key(1), walkers[0])
+    energy, weights = rng.normal(size=W), np.exp(rng.normal(size=W))
+    if jnp.iscomplexobj(jax.eval_shape(ansatz.apply, params, walkers[0]).sign):
+        energy = energy + 1j * rng.normal(size=W)
+    return params, walkers, jnp.asarray(weights / weights.sum()), jnp.asarray(energy)
 
 
-def dense(ansatz, params, walkers, weights):
+@functools.cache
+def dense(ansatz):
     """O (rows, p) from a dense Jacobian, with alternating real and imaginary parts."""
+    params, walkers, weights, _ = problem(ansatz)
     flat, unravel = ravel_pytree(params)
 
     def parts(flat, x):
@@ -43,7 +47,9 @@ def dense(ansatz, params, walkers, weights):
         both = (psi.logabs, jnp.angle(psi.sign))
         return jnp.stack(both[: 1 + jnp.iscomplexobj(psi.sign)])
 
-    jacobian = np.asarray(jax.vmap(jax.jacfwd(parts), (None, 0))(flat, walkers))
+    jacobian = np.asarray(
+        jax.jit(jax.vmap(jax.jacfwd(parts), (None, 0)))(flat, walkers)
+    )
     mean = np.einsum("w,wkp->kp", weights, jacobian)
     rows = np.sqrt(weights)[:, None, None] * (jacobian - mean)
     return rows.reshape(-1, flat.size)
@@ -63,16 +69,15 @@ def dense_damping(residual, learning_rate=0.05):
     return defaults.damping + defaults.noise * np.sum((learning_rate * residual) ** 2)
 
 
-def update(optimizer, ansatz, state=None):
-    params, walkers, weights, energy = problem(ansatz)
+@functools.cache
+def compiled_update(optimizer, ansatz):
     transform = optimizer.build()
-    state = transform.init(params) if state is None else state
 
     @jax.jit
-    def compiled(state, params, walkers, energy, weights):
+    def compiled(state, params, walkers, weights, energy):
         return transform.update(
             params,
-            state,
+            transform.init(params) if state is None else state,
             params,
             ansatz=ansatz,
             walkers=walkers,
@@ -80,7 +85,11 @@ def update(optimizer, ansatz, state=None):
             weights=weights,
         )
 
-    return compiled(state, params, walkers, energy, weights)
+    return compiled
+
+
+def update(optimizer, ansatz, state=None):
+    return compiled_update(optimizer, ansatz)(state, *problem(ansatz))
 
 
 @pytest.mark.parametrize(
@@ -94,7 +103,7 @@ def update(optimizer, ansatz, state=None):
 def test_products_and_gram_matrices_match_the_dense_matrix(name, memory, chunk_size):
     ansatz = ANSATZE[name]
     params, walkers, weights, _ = problem(ansatz)
-    o = dense(ansatz, params, walkers, weights)
+    o = dense(ansatz)
     derivatives = CenteredDerivatives(
         ansatz, params, walkers, weights, chunk_size, memory
     )
@@ -116,11 +125,8 @@ def test_products_and_gram_matrices_match_the_dense_matrix(name, memory, chunk_s
 @pytest.mark.parametrize("name", ANSATZE)
 def test_sr_minsr_and_spring_without_momentum_agree(name):
     ansatz = ANSATZE[name]
-    params, walkers, weights, energy = problem(ansatz)
-    o, residual = (
-        dense(ansatz, params, walkers, weights),
-        dense_residual(weights, energy),
-    )
+    _, _, weights, energy = problem(ansatz)
+    o, residual = dense(ansatz), dense_residual(weights, energy)
     damped = o.T @ o + dense_damping(residual) * np.eye(o.shape[1])
     expected = -0.05 * np.linalg.solve(damped, o.T @ residual)
     for optimizer in (SR, MinSR, Spring):
@@ -132,13 +138,10 @@ def test_sr_minsr_and_spring_without_momentum_agree(name):
 @pytest.mark.parametrize("space", ["parameters", "samples"])
 def test_spring_matches_the_formula_of_its_paper(space):
     ansatz, mu = ANSATZE["complex"], 0.8
-    params, walkers, weights, energy = problem(ansatz)
-    o, residual = (
-        dense(ansatz, params, walkers, weights),
-        dense_residual(weights, energy),
-    )
+    params, _, weights, energy = problem(ansatz)
+    o, residual = dense(ansatz), dense_residual(weights, energy)
     optimizer = NaturalGradient(momentum=mu, max_step=None, space=space)
-    phi, state = np.zeros(o.shape[1]), None
+    phi, state = np.zeros(o.shape[1]), optimizer.build().init(params)
     for _ in range(3):
         gram = o @ o.T + dense_damping(residual) * np.eye(len(o))
         phi = mu * phi + o.T @ np.linalg.solve(gram, residual - mu * o @ phi)
@@ -148,8 +151,7 @@ def test_spring_matches_the_formula_of_its_paper(space):
 
 def test_max_step_bounds_the_step_and_the_stored_direction():
     ansatz = ANSATZE["real"]
-    params, walkers, weights, _ = problem(ansatz)
-    o = dense(ansatz, params, walkers, weights)
+    o = dense(ansatz)
     free, _ = update(Spring(max_step=None), ansatz)
     angle = np.linalg.norm(o @ ravel_pytree(free)[0])
     bounded, state = update(Spring(max_step=angle / 4), ansatz)
@@ -165,19 +167,22 @@ def test_large_damping_gives_half_the_energy_gradient():
 
     ansatz = ANSATZE["complex"]
     params, walkers, weights, energy = problem(ansatz)
-    gradient = energy_gradient(ansatz, params, walkers, energy, weights)
+    gradient = jax.jit(energy_gradient, static_argnums=0)(
+        ansatz, params, walkers, energy, weights
+    )
     found, _ = update(MinSR(damping=1e8, learning_rate=1.0, max_step=None), ansatz)
     expected = -ravel_pytree(gradient)[0] / 2
     np.testing.assert_allclose(1e8 * ravel_pytree(found)[0], expected, rtol=1e-6)
 
 
 def test_automatic_space_is_the_smaller_one():
-    ansatz = ANSATZE["real"]  # more parameters than walkers
-    shapes = str(jax.make_jaxpr(lambda: update(NaturalGradient(), ansatz)[0])())
-    assert f"f64[{W},{W}] = cholesky" in shapes
-    small = GaussianBinaryRBM(n_hidden=1)  # 9 parameters
-    shapes = str(jax.make_jaxpr(lambda: update(NaturalGradient(), small)[0])())
-    assert "f64[9,9] = cholesky" in shapes
+    def program(ansatz):
+        compiled = compiled_update(NaturalGradient(), ansatz)
+        return str(jax.make_jaxpr(compiled)(None, *problem(ansatz)))
+
+    # more parameters than walkers, and 9 parameters
+    assert f"f64[{W},{W}] = cholesky" in program(ANSATZE["real"])
+    assert "f64[9,9] = cholesky" in program(GaussianBinaryRBM(n_hidden=1))
 
 
 def test_solve_of_an_indefinite_matrix_is_finite():

@@ -157,18 +157,19 @@ def two_body_in_spin_space(matter, psi, x):
     """V psi / psi by Pauli matrices, on all 2^n amplitudes of the spins at x."""
     n = matter.n
     labels = (0,) * matter.spins.up + (1,) * matter.spins.down
+    psi = jax.jit(psi)
     amplitudes = np.zeros((2,) * n, complex)
     for spins in set(itertools.permutations(labels)):
         order = np.argsort(spins, kind="stable")
         swaps = sum(a > b for a, b in itertools.combinations(order.tolist(), 2))
         amplitudes[spins] = (-1) ** swaps * psi({}, x[order])
-    result = np.zeros_like(amplitudes)
+    result, pair = np.zeros_like(amplitudes), jax.jit(matter.pair)
     for i, j in itertools.combinations(range(n), 2):
         dot = np.zeros_like(amplitudes)
         for sigma in PAULI:
             once = np.moveaxis(np.tensordot(sigma, amplitudes, (1, i)), 0, i)
             dot += np.moveaxis(np.tensordot(sigma, once, (1, j)), 0, j)
-        result += float(matter.pair(x[i] - x[j])) * (amplitudes - dot) / 4
+        result += float(pair(x[i] - x[j])) * (amplitudes - dot) / 4
     spin = sum(
         np.moveaxis(np.tensordot(s, amplitudes, (1, i)), 0, i)
         for s in PAULI[2:]
@@ -178,29 +179,34 @@ def two_body_in_spin_space(matter, psi, x):
     return (result[labels] / amplitudes[labels]).real
 
 
+def two_body(matter, psi, x):
+    """The two-body energy alone, from one program."""
+    return jax.jit(lambda x: matter.terms(log_psi(psi), {}, x)["two_body"])(x)
+
+
 @pytest.mark.parametrize("n_up, n_down", [(1, 1), (1, 2), (2, 2)])
 def test_two_body_force_matches_pauli_matrices(n_up, n_down):
     matter, psi, x = antisymmetric(n_up, n_down)
-    terms = jax.jit(lambda x: matter.terms(log_psi(psi), {}, x))(x)
     np.testing.assert_allclose(
-        terms["two_body"], two_body_in_spin_space(matter, psi, x), rtol=1e-10
+        two_body(matter, psi, x), two_body_in_spin_space(matter, psi, x), rtol=1e-10
     )
 
 
 def test_two_body_energy_of_equal_spins_vanishes():
     matter, psi, x = antisymmetric(3, 0)
-    assert float(matter.terms(log_psi(psi), {}, x)["two_body"]) == 0
+    assert float(two_body(matter, psi, x)) == 0
 
 
 def test_three_body_energy_is_the_sum_over_triples():
     matter = NeutronMatter(Spins(3, 2), 0.05)
     x = np.random.default_rng(0).uniform(0, matter.length_scale, (5, 3))
-    t = lambda i, j: float(matter.triple(jnp.asarray(x[i] - x[j])))  # noqa: E731
+    triple = jax.jit(matter.triple)
+    t = lambda i, j: float(triple(x[i] - x[j]))  # noqa: E731
     expected = sum(
         t(i, j) * t(j, k) + t(j, k) * t(k, i) + t(k, i) * t(i, j)
         for i, j, k in itertools.combinations(range(5), 3)
     )
-    found = float(matter.three_body_energy(jnp.asarray(x)))
+    found = float(jax.jit(matter.three_body_energy)(x))
     assert found == pytest.approx(expected, rel=1e-12)
 
 
@@ -223,7 +229,7 @@ def test_sampled_plane_waves_have_their_hartree_fock_energies(density, steps):
     ansatz = PlaneWaveSlater(matter.spins, matter.box)
     walkers = matter.initial_walkers(jax.random.key(0), 128)
     sampler = Metropolis(sweeps=10, width=0.2)
-    params = ansatz.init(jax.random.key(1), walkers[0])
+    params = jax.jit(ansatz.init)(jax.random.key(1), walkers[0])
     state, info = sampler.init(walkers), {}
     step = jax.jit(lambda key, s: sampler.step(key, ansatz, params, s))
     for i in range(40):
@@ -246,7 +252,7 @@ def test_closed_shells_are_singlets():
     matter = NeutronMatter(Spins(7, 7), 0.04)
     x = matter.initial_walkers(jax.random.key(3), 1)[0]
     ansatz = PlaneWaveSlater(matter.spins, matter.box)
-    ratios = exchange_ratios(ansatz, ansatz.init(jax.random.key(0), x), x, matter.spins)
+    ratios = jax.jit(lambda x: exchange_ratios(ansatz, {}, x, matter.spins))(x)
     assert float(total_spin(ratios)) == pytest.approx(0, abs=1e-9)
 
 
@@ -254,7 +260,7 @@ def test_triplets_have_spin_one():
     """Two neutrons in an odd state, and three of one spin."""
     _, _, x = antisymmetric(1, 1)
     odd = lambda params, x: jnp.sin((x[0] - x[1]) @ jnp.ones(3))  # noqa: E731
-    ratios = exchange_ratios(log_psi(odd), {}, x, Spins(1, 1))
+    ratios = jax.jit(lambda x: exchange_ratios(log_psi(odd), {}, x, Spins(1, 1)))(x)
     assert float(total_spin(ratios)) == pytest.approx(2)
     assert float(total_spin(jnp.zeros((3, 0)))) == 15 / 4
 

@@ -21,7 +21,7 @@ TINY = NeutronMatterOptions(
 
 
 @pytest.mark.slow
-def test_several_densities_make_a_series(tmp_path, compiled, without_figures):
+def test_several_densities_make_a_series(tmp_path, without_figures):
     options = dataclasses.replace(
         TINY, density=(0.02, 0.04), directory=str(tmp_path / "series")
     )

@@ -99,9 +99,9 @@ def test_initial_psi_is_the_plane_wave_determinant_with_its_jastrow(name):
     ansatz, apply, walkers, params, _ = start(name)
     network, jastrow = ansatz.factors
     slater = PlaneWaveSlater(network.spins, network.box, network.twist)
-    expected = jax.vmap(lambda x: slater.apply({}, x))(walkers)
-    factor = params["params"]["factors_1"]
-    with_jastrow = jax.vmap(lambda x: jastrow.apply({"params": factor}, x).logabs)
+    expected = jax.jit(jax.vmap(lambda x: slater.apply({}, x)))(walkers)
+    factor = {"params": params["params"]["factors_1"]}
+    with_jastrow = jax.jit(jax.vmap(lambda x: jastrow.apply(factor, x).logabs))
     found = apply(params, walkers)
     np.testing.assert_allclose(
         found.logabs, expected.logabs + with_jastrow(walkers), atol=1e-10
@@ -114,7 +114,7 @@ def test_plane_waves_are_eigenstates_of_the_kinetic_energy(spins, twist):
     box = CUBE if twist is None else SKEW
     slater = PlaneWaveSlater(spins, box, twist)
     walkers = jax.random.uniform(jax.random.key(3), (64, spins.n, 3)) @ box.vectors
-    logabs = jax.vmap(lambda x: slater.apply({}, x).logabs)(walkers)
+    logabs = jax.jit(jax.vmap(lambda x: slater.apply({}, x).logabs))(walkers)
     kept = walkers[jnp.argsort(logabs)[-16:]]  # rounding grows as 1/r^2 at a node
     found = jax.jit(jax.vmap(lambda x: kinetic_energy(slater, {}, x)))(kept)
     expected = sum(
@@ -133,7 +133,7 @@ def test_jastrow_factor_has_the_cusp_of_its_spins(spins, cusp):
         x = jnp.stack([jnp.ones(3), jnp.ones(3) + r * direction])
         return jastrow.apply(params, x).logabs
 
-    np.testing.assert_allclose(jax.grad(log_psi)(1e-7), cusp, rtol=1e-6)
+    np.testing.assert_allclose(jax.jit(jax.grad(log_psi))(1e-7), cusp, rtol=1e-6)
 
 
 def trigonometry(jaxpr):

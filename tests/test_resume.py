@@ -26,7 +26,7 @@ from tests.tiny import (
     process,
 )
 
-pytestmark = pytest.mark.usefixtures("compiled", "without_figures")
+pytestmark = pytest.mark.usefixtures("without_figures")
 
 # Fields of a result that depend on the clock or on kills.
 INCIDENTAL = {"compile_seconds", "train_seconds", "evaluate_seconds",
@@ -184,36 +184,35 @@ def test_kills_at_random_times_resume_bit_identically(tmp_path):
     assert_equal(outcome(directory, machine(**lengths)), undisturbed)
 
 
-@pytest.mark.parametrize(
-    ("number", "phase"), [(signal.SIGTERM, "train"), (signal.SIGINT, "evaluation")]
-)
-def test_stop_signal_saves_and_prints_the_resume_command(tmp_path, number, phase):
+def test_stop_signals_save_and_print_the_resume_command(tmp_path):
     # every phase takes half a second, during which the signal is sent
     settings = {"iterations": 500, "evaluation_steps": 500}
     directory = tmp_path / "it's here"
-    child = process(settings | {"directory": str(directory)})
-    for line in child.stdout:
-        if line.startswith(phase):
-            child.send_signal(number)
-            break
-    _, errors = child.communicate(timeout=300)
-    assert child.returncode == 128 + number
-    assert f"{number.name}: stopped after step" in errors
-    assert f"of {phase}; a checkpoint is saved. Resume with: " in errors
-    assert f"directory={str(directory)!r}, resume=True" in errors
-    assert "Traceback" not in errors
-    step = int(errors.partition("stopped after step ")[2].split()[0])
-    before = {"train": 3, "evaluation": 3 + 500}[phase]
-    saved = sorted((directory / "checkpoints").glob("*.npz"))
-    assert int(saved[-1].stem) == before + step
-    assert not (directory / "result.json").exists()
-    run(machine(**settings, directory=str(directory), resume=True))
+    parts = settings | {"directory": str(directory)}
+    for number, phase in ((signal.SIGTERM, "train"), (signal.SIGINT, "evaluation")):
+        child = process(parts | {"resume": phase == "evaluation"})
+        for line in child.stdout:
+            if line.startswith(phase):
+                child.send_signal(number)
+                break
+        _, errors = child.communicate(timeout=300)
+        assert child.returncode == 128 + number
+        assert f"{number.name}: stopped after step" in errors
+        assert f"of {phase}; a checkpoint is saved. Resume with: " in errors
+        assert f"directory={str(directory)!r}, resume=True" in errors
+        assert "Traceback" not in errors
+        step = int(errors.partition("stopped after step ")[2].split()[0])
+        before = {"train": 3, "evaluation": 3 + 500}[phase]
+        saved = sorted((directory / "checkpoints").glob("*.npz"))
+        assert int(saved[-1].stem) == before + step
+        assert not (directory / "result.json").exists()
+    run(machine(**parts, resume=True))
     undisturbed = in_the_end(tmp_path / "b", **settings)
     assert_equal(outcome(directory, machine(**settings)), undisturbed)
 
 
 @pytest.fixture(scope="module")
-def finished(compiled, tmp_path_factory):
+def finished(tmp_path_factory):
     """A finished run of 5 training and 4 evaluation steps; copy it before use."""
     directory = tmp_path_factory.mktemp("finished") / "run"
     run(experiment(directory=str(directory)))

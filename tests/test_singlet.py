@@ -52,21 +52,25 @@ def start(name):
     return ansatz, jax.jit(jax.vmap(ansatz.apply, (None, 0))), walkers, params, off
 
 
+@functools.cache
+def ratios(name):
+    """Compiled ratios of psi under exchanges, from the ansatz."""
+    ansatz, _ = CASES[name]
+    return jax.jit(
+        jax.vmap(lambda p, x: exchange_ratios(ansatz, p, x, ansatz.spins), (None, 0))
+    )
+
+
 @pytest.mark.parametrize("name", ["orbitals in a plane", *FEW[1:]])
 def test_exchange_ratios_match_ratios_of_psi(name):
     ansatz, _, walkers, _, off = start(name)
     assert isinstance(ansatz, ExchangeRatios)
     plain = Function(ansatz.apply)
     assert not isinstance(plain, ExchangeRatios)
-    both = jax.jit(
-        jax.vmap(
-            lambda x: (
-                exchange_ratios(ansatz, off, x, ansatz.spins),
-                exchange_ratios(plain, off, x, ansatz.spins),
-            )
-        )
-    )
-    found, expected = both(walkers)
+    expected = jax.jit(
+        jax.vmap(lambda x: exchange_ratios(plain, off, x, ansatz.spins))
+    )(walkers)
+    found = ratios(name)(off, walkers)
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-10)
 
 
@@ -90,7 +94,7 @@ def test_psi_is_antisymmetric_periodic_and_invariant_under_translation(name):
 def test_initial_psi_is_the_determinant_of_plane_waves(name):
     ansatz, apply, walkers, params, _ = start(name)
     slater = PlaneWaveSlater(ansatz.spins, CUBE)
-    expected = jax.vmap(lambda x: slater.apply({}, x))(walkers)
+    expected = jax.jit(jax.vmap(lambda x: slater.apply({}, x)))(walkers)
     found = apply(params, walkers)
     ratio = found.logabs - expected.logabs
     np.testing.assert_allclose(ratio, ratio[0], atol=1e-9)
@@ -103,22 +107,20 @@ def test_total_spin_is_minimal_without_the_spin_factor(name):
     ansatz, _, walkers, _, off = start(name)
     blind = jax.tree.map(lambda p: p, off)
     # psi depends on the spins only through the layer with one number a pair
-    names = [
-        name
-        for name, leaf in blind["params"].items()
-        if name.startswith("Dense") and leaf["kernel"].shape == (2, 1)
+    layers = [
+        layer
+        for layer, leaf in blind["params"].items()
+        if layer.startswith("Dense") and leaf["kernel"].shape == (2, 1)
     ]
-    for name in names:
-        blind["params"][name]["kernel"] *= 0
-    spin = jax.jit(
-        jax.vmap(
-            lambda p, x: total_spin(exchange_ratios(ansatz, p, x, ansatz.spins)),
-            (None, 0),
-        )
-    )
+    for layer in layers:
+        blind["params"][layer]["kernel"] *= 0
+
+    def spin(params):
+        return jax.jit(jax.vmap(total_spin))(ratios(name)(params, walkers))
+
     least = ansatz.spins.up - walkers.shape[1] / 2
-    np.testing.assert_allclose(spin(blind, walkers), least * (least + 1), atol=1e-8)
-    assert np.all(np.abs(spin(off, walkers) - least * (least + 1)) > 1e-4)
+    np.testing.assert_allclose(spin(blind), least * (least + 1), atol=1e-8)
+    assert np.all(np.abs(spin(off) - least * (least + 1)) > 1e-4)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +171,7 @@ def test_row_table_of_a_singular_matrix_is_exact():
         matrix = rng.integers(-3, 4, size=(n, n)).astype(float)
         matrix[-1] = matrix[: n - 1].sum(0)
         rows = rng.normal(size=(3, n))
-        table, det = row_table(rows, matrix)
+        table, det = jax.jit(row_table)(rows, matrix)
         assert abs(table.fraction) < 1e-14 and np.isfinite(det.logabs)
         for i in range(n):  # times the determinant, rows are those of the adjugate
             one = [
@@ -211,10 +213,15 @@ def test_operator_on_orbitals_matches_the_sum_over_exchanges(n_up, n_down):
     def psi(order):
         return np.linalg.det(up[order[:n_up]]) * np.linalg.det(down[order[n_up:]])
 
-    of_up, det_up = row_table(up[n_up:], up[:n_up])
-    of_down, det_down = row_table(down[:n_up], down[n_up:])
-    found = mixed_orbitals(u, of_up, of_down.transposed)
-    found *= det_up.sign * det_down.sign * np.exp(det_up.logabs + det_down.logabs)
+    @jax.jit
+    def operate(up, down, u):
+        of_up, det_up = row_table(up[n_up:], up[:n_up])
+        of_down, det_down = row_table(down[:n_up], down[n_up:])
+        mixed = mixed_orbitals(u, of_up, of_down.transposed)
+        size = jnp.exp(det_up.logabs + det_down.logabs)
+        return mixed * det_up.sign * det_down.sign * size
+
+    found = operate(up, down, u)
     np.testing.assert_allclose(found, sum_over_exchanges(u, psi), rtol=1e-10)
 
 
@@ -231,8 +238,13 @@ def test_operator_on_pairs_matches_the_sum_over_exchanges(n_up, n_down):
 
     rows = np.concatenate([phi[n_up:, n_up:], unpaired[n_up:]], axis=1)
     columns, corner = phi[:n_up, :n_up], phi[n_up:, :n_up]
-    table, det = pair_table(matrix(np.arange(n)), rows, columns, corner)
-    found = mixed_pairs(u, table) * det.sign * np.exp(det.logabs)
+
+    @jax.jit
+    def operate(u, *blocks):
+        table, det = pair_table(*blocks)
+        return mixed_pairs(u, table) * det.sign * jnp.exp(det.logabs)
+
+    found = operate(u, matrix(np.arange(n)), rows, columns, corner)
     expected = sum_over_exchanges(u, lambda order: np.linalg.det(matrix(order)))
     np.testing.assert_allclose(found, expected, rtol=1e-10)
 

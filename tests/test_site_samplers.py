@@ -130,7 +130,7 @@ def test_acceptance_is_one_if_every_move_is_accepted():
     always = SiteMetropolis(Flip())
     ansatz = SpinJastrow()
     params = jax.tree.map(
-        jnp.zeros_like, ansatz.init(jax.random.key(0), jnp.zeros(8, int))
+        jnp.zeros_like, jax.jit(ansatz.init)(jax.random.key(0), jnp.zeros(8, int))
     )
     state = always.init(jnp.zeros((16, 8), int))
     state, info = jax.jit(lambda key: always.step(key, ansatz, params, state))(
@@ -141,7 +141,7 @@ def test_acceptance_is_one_if_every_move_is_accepted():
 
 def test_exchange_of_equal_levels_is_not_an_accepted_move():
     sampler, ansatz = SiteMetropolis(Exchange(RING), 2), BinaryRBM(1)
-    params = ansatz.init(jax.random.key(0), jnp.zeros(8, int))
+    params = jax.jit(ansatz.init)(jax.random.key(0), jnp.zeros(8, int))
     state = sampler.init(jnp.zeros((16, 8), int))  # exchanges change nothing
     _, info = jax.jit(lambda key: sampler.step(key, ansatz, params, state))(
         jax.random.key(1)

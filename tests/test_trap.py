@@ -5,8 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.command_line.builders.traps import trap_ansatz
-from experiments.command_line.notation import Part
 from hamiltonians import (
     Coulomb,
     Gaussian,
@@ -513,14 +511,3 @@ def test_invalid_fields_of_a_trap_raise(fields, message):
 def test_invalid_parameters_of_a_pair_potential_raise(potential, message):
     with pytest.raises(ValueError, match=message):
         potential()
-
-
-@pytest.mark.parametrize("root", [False, True])
-def test_rbm_of_free_bosons_is_exact_in_an_elliptical_trap(root):
-    trap = HarmonicTrap(2, 3, (1.0, 1.0, 2.8))
-    part = Part.parse(f"rbm(n_hidden=2, stddev=0.0, root={root})")
-    ansatz = trap_ansatz(part, trap)
-    walkers = trap.initial_walkers(jax.random.key(0), 8)
-    params = ansatz.init(jax.random.key(1), walkers[0])
-    energies = jax.vmap(lambda x: trap.local_energy(ansatz, params, x))(walkers)
-    np.testing.assert_allclose(energies, 4.8, rtol=1e-12)

@@ -49,7 +49,7 @@ class Exact(NamedTuple):
 def exact(name):
     """Parameters, and a compiled function from parameters to `Exact`."""
     ansatz = GRADIENT_ANSATZE[name]
-    params = ansatz.init(jax.random.key(3), NODES[0])
+    params = jax.jit(ansatz.init)(jax.random.key(3), NODES[0])
 
     @jax.jit
     def expectations(params):
@@ -121,7 +121,12 @@ def sample():
     walkers = jax.random.normal(jax.random.key(0), (24, 2, 2))
     parts = jax.random.normal(jax.random.key(1), (2, 24))
     local_energy = jax.lax.complex(parts[0] + 3, parts[1])
-    return ansatz, ansatz.init(jax.random.key(2), walkers[0]), walkers, local_energy
+    return (
+        ansatz,
+        jax.jit(ansatz.init)(jax.random.key(2), walkers[0]),
+        walkers,
+        local_energy,
+    )
 
 
 @pytest.mark.parametrize("chunk_size", [5, 8, 100])
