@@ -437,7 +437,7 @@ def test_every_initializer_spreads_the_weights(kernel_init):
 
 # (spins, d, omega)
 FREE_FERMIONS = [
-    (Spins(10), 1, 1.3),
+    (Spins(0, 10), 1, 1.3),
     (Spins(6, 4), 2, 0.28),
     (Spins(5, 5), 3, (1.0, 1.5, 2.0)),
 ]
