@@ -36,6 +36,8 @@ from nqs.ansatze.layers import named_activation, zero_dense
 from nqs.ansatze.log_derivatives import LayerwiseDerivatives
 from nqs.ansatze.plane_waves import plane_waves, real_wave_vectors
 from nqs.ansatze.singlet_operator import (
+    Table,
+    exchanged,
     mixed_orbitals,
     mixed_pairs,
     pair_table,
@@ -113,9 +115,16 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
         factor = jnp.exp(-2 * change)
         if min(n_up, self.spins.down) == 0:
             return factor
-        each = jax.vmap(jax.vmap(lambda order: tables.ordered(order).mixed(n_up)))
-        now, then = tables.mixed(n_up), each(_exchanged_orders(self.spins))
-        return factor * then.sign * now.sign * jnp.exp(then.logabs - now.logabs)
+        minors, _ = tables.minors(n_up)
+        now = tables.operator(minors, tables.mixing[n_up:, :n_up])
+
+        def then(i, j, order):
+            new, scale = tables.exchanged(minors, i, j)
+            u = tables.mixing[order[n_up:]][:, order[:n_up]]
+            return scale * tables.operator(new, u)
+
+        i, j, orders = _exchanges(self.spins)
+        return factor * jax.vmap(jax.vmap(then))(i, j, orders) / now
 
     @nn.compact
     def _tables(self, x: Array) -> "Tables":
@@ -176,29 +185,43 @@ class Tables(NamedTuple):
 
     def mixed(self, n_up: int) -> LogPsi:
         """The operator of singlets on determinants, of pairs or of orbitals."""
-        u, phi = self.mixing[n_up:, :n_up], self.pairs
+        minors, (sign, logabs) = self.minors(n_up)
+        mixed = self.operator(minors, self.mixing[n_up:, :n_up])
+        return LogPsi(sign * jnp.sign(mixed), logabs + jnp.log(jnp.abs(mixed)))
+
+    def minors(self, n_up: int) -> tuple[tuple[Table, ...], LogPsi]:
+        """Minors of the one determinant of pairs or of both of orbitals; these."""
+        phi = self.pairs
         if phi is None:
             up, down = self.orbitals
             of_up, (sign, logabs) = row_table(up[n_up:], up[:n_up])
             of_down, det = row_table(down[:n_up], down[n_up:])
-            sign, logabs = sign * det.sign, logabs + det.logabs
-            mixed = mixed_orbitals(u, of_up, of_down.transposed)
-        else:
-            (matrix,) = self.matrices(n_up)
-            unpaired = self.orbitals[0][n_up:]
-            rows = jnp.concatenate([phi[n_up:, n_up:], unpaired], axis=1)
-            corner = phi[n_up:, :n_up]
-            table, (sign, logabs) = pair_table(matrix, rows, phi[:n_up, :n_up], corner)
-            mixed = mixed_pairs(u, table)
-        return LogPsi(sign * jnp.sign(mixed), logabs + jnp.log(jnp.abs(mixed)))
+            return (of_up, of_down), LogPsi(sign * det.sign, logabs + det.logabs)
+        (matrix,) = self.matrices(n_up)
+        rows = jnp.concatenate([phi[n_up:, n_up:], self.orbitals[0][n_up:]], axis=1)
+        corner = phi[n_up:, :n_up]
+        table, det = pair_table(matrix, rows, phi[:n_up, :n_up], corner)
+        return (table,), det
 
-    def ordered(self, order: Array) -> "Tables":
-        """The tables for another order (n,) of the particles, same spin factor."""
-        return self._replace(
-            orbitals=tuple(table[order] for table in self.orbitals),
-            pairs=None if self.pairs is None else self.pairs[order][:, order],
-            mixing=self.mixing[order][:, order],
+    def operator(self, minors: tuple[Table, ...], u: Array) -> Array:
+        """The operator over the product of determinants, times their fractions."""
+        if self.pairs is None:
+            of_up, of_down = minors
+            return mixed_orbitals(u, of_up, of_down.transposed)
+        return mixed_pairs(u, *minors)
+
+    def exchanged(
+        self, minors: tuple[Table, ...], i: Array, j: Array
+    ) -> tuple[tuple[Table, ...], Array]:
+        """Minors after the exchange of i up and j down, and the scale () of psi."""
+        if self.pairs is not None:
+            new, scale = exchanged(*minors, 2, j, i)
+            return (new,), scale
+        (of_up, scale), (of_down, other) = (
+            exchanged(table, 1, *at)
+            for table, at in zip(minors, [(j, i), (i, j)], strict=True)
         )
+        return (of_up, of_down), scale * other
 
 
 def waves(q: Array, box: Box, m: int, factors: Array | None = None) -> Array:
@@ -218,10 +241,10 @@ def _shell_weights(m: int, box: Box, n_down: int) -> tuple[np.ndarray, np.ndarra
     return np.where(open_shell, OPEN_SHELL, 1.0), shell
 
 
-def _exchanged_orders(spins: Spins) -> Array:
-    """Particles (up, down, n) in order, with i up and j down exchanged."""
+def _exchanges(spins: Spins) -> tuple[Array, Array, Array]:
+    """Numbers i and j (up, down) of each spin, and all particles (..., n) in order."""
     orders = np.tile(np.arange(spins.n), (spins.up, spins.down, 1))
     i, j = spins.opposite_pairs
     for index in np.ndindex(i.shape):
         orders[index][[i[index], j[index]]] = j[index], i[index]
-    return jnp.asarray(orders)
+    return jnp.asarray(i), jnp.asarray(j - spins.up), jnp.asarray(orders)

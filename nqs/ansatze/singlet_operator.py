@@ -33,6 +33,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from nqs.types import LogPsi
@@ -159,6 +160,68 @@ def pair_table(
     finite = jnp.concatenate([table.finite, right], axis=1)
     row = jnp.concatenate([table.row, -table.row @ columns])
     return table._replace(finite=finite, row=row), det
+
+
+def exchanged(table: Table, k: int, j: Array, i: Array) -> tuple[Table, Array]:
+    """The table after the exchange of row j and column i, each of k numbers.
+
+    That of `row_table` has k = 1, where row j takes the place of row i of the matrix;
+    that of `pair_table` has k = 2. With g = finite - column (-fraction)^-1 row, this is
+    the principal pivot transform of A. W. Tucker, Proc. Symp. Appl. Math. 10, 129
+    (1960), on a block of k + 1 rows and columns, here by elimination: the last pivot is
+    the smallest and becomes the fraction.
+
+    Returns:
+      The table, and a number () that replaces the fraction before the exchange: times
+      the new fraction it is the determinant after the exchange, over that of
+      `row_table`.
+    """
+    rest, left, right, block = _with_fraction(table, k, j, i)
+    scale = -jnp.ones((), rest.dtype)
+    for _ in range(k):
+        row, column = jnp.divmod(jnp.argmax(jnp.abs(block)), len(block))
+        first = jnp.arange(len(block))
+        rows, columns = (  # the largest element moves to the corner
+            jnp.where(first == 0, at, jnp.where(first == at, 0, first))
+            for at in (row, column)
+        )
+        block, right, left = block[rows][:, columns], right[rows], left[columns]
+        a = block[0, 0]
+        scale = jnp.where((row == 0) == (column == 0), a, -a) * scale
+        of_rows, of_columns = block[1:, 0] / a, block[0, 1:] / a
+        rest = rest - jnp.outer(left[0] / a, right[0])
+        block = block[1:, 1:] - jnp.outer(of_rows, block[0, 1:])
+        right = right[1:] - jnp.outer(of_rows, right[0])
+        left = left[1:] - jnp.outer(of_columns, left[0])
+    return Table(rest, -left[0], right[0], block[0, 0]), scale
+
+
+def _with_fraction(
+    table: Table, k: int, j: Array, i: Array
+) -> tuple[Array, Array, Array, Array]:
+    """The exchange as rest - left^T block^-1 right, first the part with the fraction.
+
+    In rest, as the table, row j and column i are zero; left (k + 1, k n_down) and right
+    (k + 1, k n_up) have the exchanged ones, and block (k + 1, k + 1) where they meet.
+    """
+    n_down, n_up = (size // k for size in table.finite.shape)
+    blocks = table.finite.reshape(k, n_down, k, n_up)
+    column, row = table.column.reshape(k, n_down), table.row.reshape(k, n_up)
+    in_row, in_column = jnp.arange(n_down)[None] == j, jnp.arange(n_up)[None] == i
+    # inverses enter the tables with a minus
+    one = jnp.asarray(np.diag([1, -1][:k]), column.dtype)[:, :, None]
+    both = in_row[:, :, None, None] | in_column[None, None]
+    rest = jnp.where(both, 0, blocks).reshape(table.finite.shape)
+    of_column = jnp.moveaxis(blocks[:, :, :, i], -1, 0)
+    left = [jnp.where(in_row, 0, column)[None], jnp.where(in_row, one, of_column)]
+    right = [
+        jnp.where(in_column, 0, row)[None],
+        jnp.where(in_column, -one, blocks[:, j]),
+    ]
+    left, right = (jnp.concatenate(p).reshape(k + 1, -1) for p in (left, right))
+    above = jnp.concatenate([-table.fraction[None], row[:, i]])
+    below = jnp.concatenate([column[:, j][:, None], blocks[:, j, :, i]], axis=1)
+    return rest, left, right, jnp.concatenate([above[None], below])
 
 
 def _of_all_others(u: Array) -> Array:
