@@ -99,10 +99,20 @@ class Symmetrized:
     def site_ratios(
         self, tables: Tables, cache: Cache, x: Array, sites: Array, values: Array
     ) -> Array:
-        """(c,) ratios for changes (c, k), each an average of those of all g x."""
-        method = site_ratios_of(self.base).site_ratios
-        ratios = self._of_all(method, tables, cache, x, sites, values)
-        return cache.weights @ ratios.astype(cache.weights.dtype)
+        """(c,) ratios for changes (c, k), each an average of those of all g x.
+
+        One after the other, and only those that change a level: many exchanges do not.
+        """
+        changes = jnp.any(values != x[sites], axis=1)
+        order = jnp.argsort(~changes)
+
+        def add(k, ratios):
+            i = order[k]
+            ratio, _ = self.site_move(tables, cache, x, sites[i], values[i])
+            return ratios.at[i].set(ratio)
+
+        ones = jnp.ones(len(sites), cache.weights.dtype)
+        return jax.lax.fori_loop(0, jnp.sum(changes), add, ones)
 
     def site_move(
         self, tables: Tables, cache: Cache, x: Array, sites: Array, values: Array
