@@ -128,12 +128,12 @@ class Symmetrized:
         self, method: Callable, tables: Tables, cache: Cache, x, sites, values
     ) -> Any:
         """A method of the base for the same change of every g x."""
-        group = jnp.asarray(self._group)
+        group, back = map(jnp.asarray, (self._group, np.argsort(self._group, axis=1)))
 
         def of_element(base, turn, back):
             return method(tables.base, base, x[turn], back[sites], values)
 
-        return jax.vmap(of_element)(cache.base, group, jnp.argsort(group, axis=1))
+        return jax.vmap(of_element)(cache.base, group, back)
 
     def _weighted(self, signs: Array) -> Array:
         """Signs (g,) of base(g x) times conj(chi_g)."""
