@@ -21,7 +21,7 @@ from nqs.ansatze import (
     Symmetrized,
 )
 from nqs.ansatze.recurrent import gated
-from nqs.ansatze.site_features import product
+from nqs.ansatze.site_features import product, products, reciprocal
 from nqs.capabilities import LogDerivatives, SiteRatios
 from nqs.gradient import energy_gradient
 from nqs.optimizers.derivatives import CenteredDerivatives
@@ -275,6 +275,34 @@ def test_jastrow_matches_its_formula():
 def test_product_by_halves_matches_numpy(n):
     factors = np.random.default_rng(n).normal(size=n)
     np.testing.assert_allclose(product(jnp.asarray(factors)), np.prod(factors))
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 15, 40, 48])
+def test_products_of_blocks_have_fewer_than_twice_as_many_factors(n):
+    factors = np.random.default_rng(n).normal(size=n)
+    np.testing.assert_allclose(
+        np.prod(products(jnp.asarray(factors), 8)), factors.prod()
+    )
+    sizes = np.log2(products(jnp.full(n, 2.0), 8))
+    assert np.sum(sizes) == n and np.all(sizes < 16) and np.min(sizes) >= min(n, 8)
+
+
+@pytest.mark.parametrize("z", [3.0, -2 + 1j, 1e200 - 2e200j, 1e-200j])
+def test_reciprocal_of_a_number_neither_overflows_nor_cancels(z):
+    np.testing.assert_allclose(reciprocal(jnp.asarray(z)), 1 / z, rtol=1e-14)
+
+
+def test_exchanges_of_equal_levels_have_the_ratio_one_in_an_average():
+    ansatz, (params, _) = CASES["average"], start("average")
+    x, bonds = jnp.array([0, 0, 1, 0, 1, 1]), jnp.asarray(RING.edges)
+    values = x[bonds[:, ::-1]]
+    found, expected = (
+        way.site_ratios(tables, way.site_cache(tables, x), x, bonds, values)
+        for way in (ansatz, EvaluatedRatios(ansatz))
+        for tables in [way.site_tables(params)]
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-10)
+    np.testing.assert_array_equal(found[x[bonds[:, 0]] == x[bonds[:, 1]]], 1)
 
 
 @pytest.mark.parametrize("name", ["gru", "deep gru", "cyclic gru"])

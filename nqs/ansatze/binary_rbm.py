@@ -11,11 +11,20 @@ from jax import Array
 
 from nqs.ansatze.layers import check_integers, log_psi
 from nqs.ansatze.log_derivatives import of_layer, of_parameter
-from nqs.ansatze.site_features import n_features, permutations, product, site_features
+from nqs.ansatze.site_features import (
+    n_features,
+    permutations,
+    product,
+    products,
+    reciprocal,
+    site_features,
+)
 from nqs.capabilities import OuterProducts
 from nqs.checks import positive
 from nqs.space.lattice import Lattice
 from nqs.types import LogPsi, Params
+
+BLOCK = 8  # units in one product, whose limit bounds theta
 
 
 class Machine(NamedTuple):
@@ -30,19 +39,20 @@ class Tables(NamedTuple):
     """Changes of one site from each level to each other, shared by all walkers."""
 
     machine: Machine
-    bias: Array  # (s, q, q)
     theta: Array  # (s, q, q, m)
-    grow: Array  # exp(theta)
-    shrink: Array  # exp(-theta)
+    bias: Array  # (s, q, q) of the visible bias, minus the sum of theta
+    grow: Array  # exp(2 theta)
     moderate: Array  # () whether no power of a theta overflows, in any configuration
 
 
 class Hidden(NamedTuple):
-    """Hidden units (m,): cosh(theta + t) / cosh(theta) = exp(t) up + exp(-t) down."""
+    """Hidden units (m,) with prod_j 2 cosh(theta_j) = prod_j (1 + u_j) / exp(theta_j).
 
-    theta: Array
-    up: Array  # exp(theta) / 2 cosh(theta)
-    down: Array  # exp(-theta) / 2 cosh(theta)
+    With powers that may overflow, the units are theta instead and no product is used.
+    """
+
+    units: Array  # u = exp(2 theta)
+    inverse: Array  # of the products of 1 + u over blocks of units
 
 
 class BinaryRBM(nn.Module):
@@ -52,7 +62,7 @@ class BinaryRBM(nn.Module):
     has one unit a level, 1 for the level of the site and else 0.
 
     A change of one site adds a step to theta that depends on the site alone. Ratios of
-    psi take a table of exp(+-step), or where that could overflow theta itself.
+    psi take a table of exp(2 step), or where that could overflow theta itself.
 
     Attributes:
       alpha: hidden units a site; with a lattice, filters.
@@ -107,21 +117,21 @@ class BinaryRBM(nn.Module):
         levels = levels.astype(machine.weights.dtype)
         a = machine.visible @ levels.T
         w = jnp.einsum("sfm,qf->sqm", machine.weights, levels)
-        bias = a[:, None, :] - a[:, :, None]  # from the first level to the last
-        step = w[:, None] - w[:, :, None]
+        step = w[:, None] - w[:, :, None]  # from the first level to the last
+        bias = a[:, None, :] - a[:, :, None] - jnp.sum(step, axis=-1)
         reach = jnp.sum(jnp.max(jnp.abs(jnp.real(machine.weights)), axis=1), axis=0)
         reach = jnp.max(reach + jnp.abs(jnp.real(machine.hidden)))
         growth = jnp.max(jnp.sum(jnp.abs(jnp.real(step)), axis=-1))
-        limit = 0.4 * math.log(float(jnp.finfo(step.dtype).max))
-        moderate = jnp.maximum(reach, growth) < limit
-        exponentials = jnp.exp(step), jnp.exp(-step)
-        return Tables(machine, bias, step, *exponentials, moderate)
+        limit = 0.8 * math.log(float(jnp.finfo(step.dtype).max))
+        moderate = 2 * BLOCK * (2 * reach + math.log(2)) < limit
+        moderate = moderate & (4 * growth < limit)  # at two sites
+        return Tables(machine, step, bias, jnp.exp(2 * step), moderate)
 
     def site_cache(self, tables: Tables, x: Array) -> Hidden:
         """The hidden units of one walker."""
         theta = self._theta(tables.machine, x)
-        up, down = (1 / (1 + jnp.exp(-2 * t)) for t in (theta, -theta))
-        return Hidden(theta, up, down)
+        units = jnp.where(tables.moderate, exponential(2 * theta), theta)
+        return Hidden(units, reciprocal(products(1 + units, BLOCK)))
 
     def site_ratios(
         self, tables: Tables, cache: Hidden, x: Array, sites: Array, values: Array
@@ -165,19 +175,11 @@ class BinaryRBM(nn.Module):
         return jnp.concatenate(columns, axis=1)
 
     def _log_psi(self, machine: Machine, x: Array) -> LogPsi:
-        theta = self._theta(machine, x)
         visible = jnp.sum(machine.visible * site_features(x, self.levels))
-        size = jnp.abs(jnp.real(theta))
+        log = visible + log_product_of_cosh(self._theta(machine, x))
         if not self.complex:
-            logabs = visible + jnp.sum(size + jnp.log1p(jnp.exp(-2 * size)))
-            return LogPsi(jnp.ones_like(logabs), logabs)
-        # |cosh(u + i y)|^2 = e^(2|u|) ((1 + e)^2 cos^2 y + (1 - e)^2 sin^2 y) / 4 with
-        # e = e^(-2|u|)
-        small, cos, sin = jnp.exp(-2 * size), jnp.cos(theta.imag), jnp.sin(theta.imag)
-        even, odd = (1 + small) * cos, (1 - small) * sin * jnp.sign(theta.real)
-        logabs = jnp.sum(size + jnp.log(even**2 + odd**2) / 2) + visible.real
-        phase = jnp.sum(jnp.arctan2(odd, even)) + visible.imag
-        return log_psi(jnp.stack([logabs, phase]))
+            return LogPsi(jnp.ones_like(log), log)
+        return log_psi(jnp.stack([log.real, log.imag]))
 
     def _theta(self, machine: Machine, x: Array) -> Array:
         features = site_features(x, self.levels).astype(machine.weights.dtype)
@@ -203,30 +205,56 @@ def quick_move(
     tables: Tables, cache: Hidden, x: Array, sites: Array, values: Array
 ) -> tuple[Array, Hidden]:
     """The ratio () of one change (k,) and the units after it, from exponentials."""
-    log_visible, (theta, up, down) = jnp.zeros((), cache.theta.dtype), cache
+    units, log_ratio = cache.units, jnp.zeros((), cache.units.dtype)
     for k in range(sites.shape[0]):
         change = sites[k], x[sites[k]], values[k]
-        log_visible = log_visible + tables.bias[change]
-        up, down = up * tables.grow[change], down * tables.shrink[change]
-    ratios = up + down
-    moved = Hidden(theta, up / ratios, down / ratios)
-    return jnp.exp(log_visible) * product(ratios), moved
+        units, log_ratio = units * tables.grow[change], log_ratio + tables.bias[change]
+    found = products(1 + units, BLOCK)
+    ratio = jnp.exp(log_ratio) * product(found * cache.inverse)
+    return ratio, Hidden(units, reciprocal(found))
 
 
 def exact_move(
     tables: Tables, cache: Hidden, x: Array, sites: Array, values: Array
 ) -> tuple[Array, Hidden]:
     """The same from theta, without overflow."""
-    log_visible, theta = jnp.zeros((), cache.theta.dtype), cache.theta
+    old = theta = cache.units
+    log_ratio = jnp.zeros((), theta.dtype)
     for k in range(sites.shape[0]):
         change = sites[k], x[sites[k]], values[k]
-        log_visible = log_visible + tables.bias[change]
-        theta = theta + tables.theta[change]
+        theta, log_ratio = theta + tables.theta[change], log_ratio + tables.bias[change]
+    (large, small), (large_old, small_old) = map(large_and_small, (theta, old))
+    log_large = log_ratio + jnp.sum(large + theta - large_old - old)
+    ratio = jnp.exp(log_large) * product(small / small_old)
+    return ratio, cache._replace(units=theta)
 
-    def large_part(theta):  # 2 cosh(theta) = exp(large) small
-        large = jnp.where(jnp.real(theta) < 0, -theta, theta)
-        return large, 1 + jnp.exp(-2 * large)
 
-    (large, small), (large_0, small_0) = large_part(theta), large_part(cache.theta)
-    log_large = log_visible + jnp.sum(large - large_0)
-    return jnp.exp(log_large) * product(small / small_0), cache._replace(theta=theta)
+@jax.custom_jvp
+def log_product_of_cosh(theta: Array) -> Array:
+    """The log () of prod_j 2 cosh(theta_j), up to multiples of 2 pi i."""
+    large, small = large_and_small(theta)
+    return jnp.sum(large) + jnp.sum(jnp.log(products(small, 32)))  # |small| <= 2
+
+
+@log_product_of_cosh.defjvp
+def _(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    (theta,), (step,) = primals, tangents
+    _, small = large_and_small(theta)
+    tanh = jnp.where(jnp.real(theta) < 0, -1, 1) * (2 * reciprocal(small) - 1)
+    tanh = jax.lax.optimization_barrier(tanh)  # else evaluated again at each use
+    return log_product_of_cosh(theta), jnp.sum(tanh * step)
+
+
+def large_and_small(theta: Array) -> tuple[Array, Array]:
+    """log(large) and small with 2 cosh(theta) = large small."""
+    large = jnp.where(jnp.real(theta) < 0, -theta, theta)
+    return large, 1 + exponential(-2 * large)
+
+
+def exponential(z: Array) -> Array:
+    """exp(z), whose real parts XLA vectorizes if they are arrays of their own."""
+    if not jnp.iscomplexobj(z):
+        return jnp.exp(z)
+    parts = jnp.exp(z.real), jnp.cos(z.imag), jnp.sin(z.imag)
+    size, cos, sin = jax.lax.optimization_barrier(parts)
+    return jax.lax.complex(size * cos, size * sin)

@@ -26,9 +26,27 @@ def permutations(lattice: Lattice, point_group: bool) -> np.ndarray:
 
 
 def product(factors: Array) -> Array:
-    """The product () of factors (m,), by halves, which XLA vectorizes."""
-    while factors.shape[0] > 1:
+    """The product () of factors (m,)."""
+    return products(factors, factors.shape[0])[0]
+
+
+def products(factors: Array, block: int) -> Array:
+    """Products (b,) of factors (m,), each of fewer than 2 `block`, a power of two.
+
+    They are folded by halves, which XLA vectorizes.
+    """
+    while block > 1 and factors.shape[0] > 1:
         half, odd = divmod(factors.shape[0], 2)
         folded = factors[:half] * factors[half : 2 * half]
         factors = folded.at[0].multiply(factors[-1]) if odd else folded
-    return factors[0]
+        block //= 2
+    return factors
+
+
+def reciprocal(z: Array) -> Array:
+    """1 / z, without the division of complex numbers, which is slow on a CPU."""
+    if not jnp.iscomplexobj(z):
+        return 1 / z
+    scale = 1 / (jnp.abs(z.real) + jnp.abs(z.imag))  # against overflow of the square
+    z = scale * z
+    return scale / (z.real**2 + z.imag**2) * jnp.conj(z)

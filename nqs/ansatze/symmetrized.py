@@ -99,10 +99,20 @@ class Symmetrized:
     def site_ratios(
         self, tables: Tables, cache: Cache, x: Array, sites: Array, values: Array
     ) -> Array:
-        """(c,) ratios for changes (c, k), each an average of those of all g x."""
-        method = site_ratios_of(self.base).site_ratios
-        ratios = self._of_all(method, tables, cache, x, sites, values)
-        return cache.weights @ ratios.astype(cache.weights.dtype)
+        """(c,) ratios for changes (c, k), each an average of those of all g x.
+
+        One after the other, and only those that change a level: many exchanges do not.
+        """
+        changes = jnp.any(values != x[sites], axis=1)
+        order = jnp.argsort(~changes)
+
+        def add(k, ratios):
+            i = order[k]
+            ratio, _ = self.site_move(tables, cache, x, sites[i], values[i])
+            return ratios.at[i].set(ratio)
+
+        ones = jnp.ones(len(sites), cache.weights.dtype)
+        return jax.lax.fori_loop(0, jnp.sum(changes), add, ones)
 
     def site_move(
         self, tables: Tables, cache: Cache, x: Array, sites: Array, values: Array
@@ -118,12 +128,12 @@ class Symmetrized:
         self, method: Callable, tables: Tables, cache: Cache, x, sites, values
     ) -> Any:
         """A method of the base for the same change of every g x."""
-        group = jnp.asarray(self._group)
+        group, back = map(jnp.asarray, (self._group, np.argsort(self._group, axis=1)))
 
         def of_element(base, turn, back):
             return method(tables.base, base, x[turn], back[sites], values)
 
-        return jax.vmap(of_element)(cache.base, group, jnp.argsort(group, axis=1))
+        return jax.vmap(of_element)(cache.base, group, back)
 
     def _weighted(self, signs: Array) -> Array:
         """Signs (g,) of base(g x) times conj(chi_g)."""

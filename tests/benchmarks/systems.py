@@ -45,6 +45,15 @@ SYSTEMS = {
     "heisenberg_20": HeisenbergOptions(
         length=(20,), ansatz=Part("rbm", (("alpha", 2),))
     ).experiment(),
+    "j1j2_4x4": HeisenbergOptions(
+        lattice="square",
+        length=(4,),
+        j2=0.5,
+        ansatz=Part(
+            "rbm",
+            (("alpha", 3), ("complex", True), ("symmetrized", True), ("stddev", 0.1)),
+        ),
+    ).experiment(),
     "feed_forward_20000": bosons((128, 128), Spring(), 512),
 }
 

@@ -25,6 +25,8 @@ STEPS = [
     "neutrons_14",
     "neutrons_14_pairing",
     "ising_40",
+    "heisenberg_20",
+    "j1j2_4x4",
     "feed_forward_20000",
 ]
 
