@@ -24,7 +24,7 @@ from nqs.checks import positive
 from nqs.space.lattice import Lattice
 from nqs.types import LogPsi, Params
 
-BLOCK = 8  # units in one product, whose limit bounds theta
+BLOCK = {"float64": 8, "float32": 2}  # units in one product, whose limit bounds theta
 
 
 class Machine(NamedTuple):
@@ -123,7 +123,7 @@ class BinaryRBM(nn.Module):
         reach = jnp.max(reach + jnp.abs(jnp.real(machine.hidden)))
         growth = jnp.max(jnp.sum(jnp.abs(jnp.real(step)), axis=-1))
         limit = 0.8 * math.log(float(jnp.finfo(step.dtype).max))
-        moderate = 2 * BLOCK * (2 * reach + math.log(2)) < limit
+        moderate = 2 * block(step) * (2 * reach + math.log(2)) < limit
         moderate = moderate & (4 * growth < limit)  # at two sites
         return Tables(machine, step, bias, jnp.exp(2 * step), moderate)
 
@@ -131,7 +131,7 @@ class BinaryRBM(nn.Module):
         """The hidden units of one walker."""
         theta = self._theta(tables.machine, x)
         units = jnp.where(tables.moderate, exponential(2 * theta), theta)
-        return Hidden(units, reciprocal(products(1 + units, BLOCK)))
+        return Hidden(units, reciprocal(products(1 + units, block(units))))
 
     def site_ratios(
         self, tables: Tables, cache: Hidden, x: Array, sites: Array, values: Array
@@ -209,7 +209,7 @@ def quick_move(
     for k in range(sites.shape[0]):
         change = sites[k], x[sites[k]], values[k]
         units, log_ratio = units * tables.grow[change], log_ratio + tables.bias[change]
-    found = products(1 + units, BLOCK)
+    found = products(1 + units, block(units))
     ratio = jnp.exp(log_ratio) * product(found * cache.inverse)
     return ratio, Hidden(units, reciprocal(found))
 
@@ -227,6 +227,11 @@ def exact_move(
     log_large = log_ratio + jnp.sum(large + theta - large_old - old)
     ratio = jnp.exp(log_large) * product(small / small_old)
     return ratio, cache._replace(units=theta)
+
+
+def block(units: Array) -> int:
+    """Units in one product; fewer in single precision, to allow for larger theta."""
+    return BLOCK[str(units.real.dtype)]
 
 
 @jax.custom_jvp

@@ -215,12 +215,11 @@ class Tables(NamedTuple):
     ) -> tuple[tuple[Table, ...], Array]:
         """Minors after the exchange of i up and j down, and the scale () of psi."""
         if self.pairs is not None:
-            new, scale = exchanged(*minors, 2, j, i)
+            (table,) = minors
+            new, scale = exchanged(table, 2, j, i)
             return (new,), scale
-        (of_up, scale), (of_down, other) = (
-            exchanged(table, 1, *at)
-            for table, at in zip(minors, [(j, i), (i, j)], strict=True)
-        )
+        of_up, scale = exchanged(minors[0], 1, j, i)
+        of_down, other = exchanged(minors[1], 1, i, j)
         return (of_up, of_down), scale * other
 
 

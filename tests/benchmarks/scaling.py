@@ -31,7 +31,6 @@ COLUMNS = {
     "cores": "{devices}",
     "parameters": "{parameters}",
     "CPU s a step": "{cpu_s}",
-    "wall s a step": "{wall_s}",
     "compile, s": "{compile_s}",
     "peak, MB": "{peak_mb}",
     "commit": "{commit}",
