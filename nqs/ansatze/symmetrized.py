@@ -103,6 +103,7 @@ class Symmetrized:
 
         One after the other, and only those that change a level: many exchanges do not.
         """
+        sites, values = jnp.asarray(sites), jnp.asarray(values)
         changes = jnp.any(values != x[sites], axis=1)
         order = jnp.argsort(~changes)
 
