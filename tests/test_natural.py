@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from nqs.ansatze import FeedForward, GaussianBinaryRBM, PadeJastrow, Product
+from nqs.ansatze import (
+    BinaryRBM,
+    FeedForward,
+    GaussianBinaryRBM,
+    PadeJastrow,
+    Product,
+)
 from nqs.optimizers import SR, MinSR, NaturalGradient, Schedule, Spring
 from nqs.optimizers.derivatives import CenteredDerivatives
 from nqs.optimizers.natural import solve
@@ -183,6 +189,21 @@ def test_automatic_space_is_the_smaller_one():
     # more parameters than walkers, and 9 parameters
     assert f"f64[{W},{W}] = cholesky" in program(ANSATZE["real"])
     assert "f64[9,9] = cholesky" in program(GaussianBinaryRBM(n_hidden=1))
+
+
+def test_automatic_space_counts_the_operations_of_layers():
+    walkers = jax.random.randint(jax.random.key(0), (100, 6), 0, 2)
+    ansatz = BinaryRBM(alpha=2)  # 90 parameters, in one layer of 7 inputs
+    params = jax.jit(ansatz.init)(jax.random.key(1), walkers[0])
+    weights = jnp.full(100, 0.01)
+    layered, plain = (
+        CenteredDerivatives(psi, params, walkers, weights).operations()
+        for psi in (ansatz, Function(ansatz.apply))
+    )
+    assert plain["parameters"] == layered["parameters"] == 100 * 90**2 + 90**3 / 3
+    assert plain["samples"] == 100**2 * 90 + 100**3 / 3 > plain["parameters"]
+    assert layered["samples"] == 100**2 * (7 + 12 + 6) + 100**3 / 3
+    assert layered["samples"] < layered["parameters"]
 
 
 def test_solve_of_an_indefinite_matrix_is_finite():

@@ -124,6 +124,18 @@ class CenteredDerivatives:
         columns = jnp.concatenate(pieces, axis=1)
         return columns.T @ columns
 
+    def operations(self) -> dict[str, float]:
+        """Multiplications to evaluate and to factorize `metric` and `gram`."""
+        rows, p = self.weights.shape[0] * self.n_parts, n_parameters(self.params)
+        width = 0
+        for inputs, signals in jax.eval_shape(self._derivatives, self._walker):
+            (r, a), b = inputs.shape, signals.shape[2]
+            width += min(a * b, a + b) if r == 1 else a * b
+        return {
+            "parameters": rows * p**2 + p**3 / 3,
+            "samples": rows**2 * width + rows**3 / 3,
+        }
+
     @cached_property
     def _held(self) -> list[Array] | None:
         """Columns of O (rows, size) of each leaf; None if too many or not required."""

@@ -30,7 +30,7 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 
 from nqs.checks import one_of, positive
-from nqs.optimizers.derivatives import CenteredDerivatives, n_parameters
+from nqs.optimizers.derivatives import CenteredDerivatives
 from nqs.optimizers.schedules import Schedule, check_rate
 from nqs.types import Params
 
@@ -59,7 +59,7 @@ class NaturalGradient:
         Yamashita and M. Fukushima, Computing Suppl. 15, 239 (2001).
       momentum: mu of SPRING; 0 for SR.
       max_step: largest ||O step||, an angle between wave functions; None for any.
-      space: "parameters" (SR), "samples" (minSR), or "auto" for the smaller matrix.
+      space: "parameters" (SR), "samples" (minSR), or "auto" for fewer operations.
       memory: most bytes of all derivatives, or else of a block of them.
 
     Raises:
@@ -130,10 +130,10 @@ class NaturalGradient:
 
             O phi = eps - damping alpha,    O^T O phi = O^T eps - damping delta.
         """
-        rows = derivatives.n_parts * local_energy.shape[0]
         space = self.space
         if space == "auto":
-            space = "samples" if n_parameters(last) > rows else "parameters"
+            operations = derivatives.operations()
+            space = min(operations, key=operations.__getitem__)
         parts = [local_energy.real, local_energy.imag][: derivatives.n_parts]
         eps = derivatives.center(jnp.stack(parts, axis=1))
         damping = self.damping + self.noise * jnp.sum((peak * eps) ** 2)
