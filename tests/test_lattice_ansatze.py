@@ -149,7 +149,8 @@ def test_ratios_and_moves_match_values_of_psi(name):
             x_new = x.at[sites[0]].set(new[0])
             second, _ = way.site_move(tables, cache, x_new, sites[1], new[1])
             last = way.site_ratios(tables, cache, x_new, sites, new)
-            results.append(jnp.concatenate([single, pairs, first[None], second[None], last]))  # fmt: skip # noqa: E501
+            all_of_them = single, pairs, first[None], second[None], last
+            results.append(jnp.concatenate(all_of_them))
         return results
 
     moved = after(x, sites[0], new[:, 0])
