@@ -190,7 +190,7 @@ class Tables(NamedTuple):
         return LogPsi(sign * jnp.sign(mixed), logabs + jnp.log(jnp.abs(mixed)))
 
     def minors(self, n_up: int) -> tuple[tuple[Table, ...], LogPsi]:
-        """Minors of the one determinant of pairs or of both of orbitals; these."""
+        """Tables of minors, one of pairs or two of orbitals, and the determinants."""
         phi = self.pairs
         if phi is None:
             up, down = self.orbitals
@@ -204,7 +204,7 @@ class Tables(NamedTuple):
         return (table,), det
 
     def operator(self, minors: tuple[Table, ...], u: Array) -> Array:
-        """The operator over the product of determinants, times their fractions."""
+        """The operator over the determinants, times the fractions of their tables."""
         if self.pairs is None:
             of_up, of_down = minors
             return mixed_orbitals(u, of_up, of_down.transposed)
@@ -213,7 +213,7 @@ class Tables(NamedTuple):
     def exchanged(
         self, minors: tuple[Table, ...], i: Array, j: Array
     ) -> tuple[tuple[Table, ...], Array]:
-        """Minors after the exchange of i up and j down, and the scale () of psi."""
+        """Tables after the exchange of i up and j down, and the scale () of psi."""
         if self.pairs is not None:
             (table,) = minors
             new, scale = exchanged(table, 2, j, i)

@@ -163,20 +163,19 @@ def pair_table(
 
 
 def exchanged(table: Table, k: int, j: Array, i: Array) -> tuple[Table, Array]:
-    """The table after the exchange of row j and column i, each of k numbers.
+    """The table after the exchange of row j and column i, of k numbers each.
 
-    That of `row_table` has k = 1, where row j takes the place of row i of the matrix;
-    that of `pair_table` has k = 2. With g = finite - column (-fraction)^-1 row, this is
-    the principal pivot transform of A. W. Tucker, Proc. Symp. Appl. Math. 10, 129
-    (1960), on a block of k + 1 rows and columns, here by elimination: the last pivot is
-    the smallest and becomes the fraction.
+    k is 1 for `row_table`, where row j takes the place of row i of the matrix, and 2
+    for `pair_table`. With g = finite - column (-fraction)^-1 row, this is a principal
+    pivot transform on a block of k + 1 rows and columns (A. W. Tucker, Proc. Symp.
+    Appl. Math. 10, 129 (1960)). Elimination by the largest pivots leaves the smallest
+    one, the new fraction, so that either determinant may vanish.
 
     Returns:
-      The table, and a number () that replaces the fraction before the exchange: times
-      the new fraction it is the determinant after the exchange, over that of
-      `row_table`.
+      The table, and a number () in place of the old fraction: this number, the new
+      fraction and the determinant of `row_table` have the new determinant as product.
     """
-    rest, left, right, block = _with_fraction(table, k, j, i)
+    rest, left, right, block = _bordered(table, k, j, i)
     scale = -jnp.ones((), rest.dtype)
     for _ in range(k):
         row, column = jnp.divmod(jnp.argmax(jnp.abs(block)), len(block))
@@ -196,13 +195,13 @@ def exchanged(table: Table, k: int, j: Array, i: Array) -> tuple[Table, Array]:
     return Table(rest, -left[0], right[0], block[0, 0]), scale
 
 
-def _with_fraction(
+def _bordered(
     table: Table, k: int, j: Array, i: Array
 ) -> tuple[Array, Array, Array, Array]:
-    """The exchange as rest - left^T block^-1 right, first the part with the fraction.
+    """Parts of the exchanged table, rest - left^T block^-1 right.
 
-    In rest, as the table, row j and column i are zero; left (k + 1, k n_down) and right
-    (k + 1, k n_up) have the exchanged ones, and block (k + 1, k + 1) where they meet.
+    Row j and column i of rest are zero. The first row of left (k + 1, k n_down), right
+    (k + 1, k n_up) and block (k + 1, k + 1) belongs to the fraction.
     """
     n_down, n_up = (size // k for size in table.finite.shape)
     blocks = table.finite.reshape(k, n_down, k, n_up)
