@@ -44,9 +44,7 @@ def test_steps_compile_once(name):
 
 
 @pytest.mark.slow
-def test_resumed_lattice_run_equals_an_uninterrupted_one(
-    tmp_path, compiled, without_figures
-):
+def test_resumed_lattice_run_equals_an_uninterrupted_one(tmp_path, without_figures):
     """Two steps, resumed to four, against four; the cache is not saved."""
     ring = dataclasses.replace(CASES["ising"], burn_in=1, evaluation_steps=3)
 

@@ -54,9 +54,7 @@ def result_of(directory):
     return json.loads((directory / "result.json").read_text())
 
 
-def test_each_run_of_a_series_starts_from_the_previous_one(
-    tmp_path, compiled, without_figures
-):
+def test_each_run_of_a_series_starts_from_the_previous_one(tmp_path, without_figures):
     parent = tmp_path / "wells"
     result = series(parent).run()
     assert result_of(parent) == json.loads(json.dumps(result))
