@@ -24,7 +24,7 @@ from nqs.checks import positive
 from nqs.space.lattice import Lattice
 from nqs.types import LogPsi, Params
 
-BLOCK = {"float64": 8, "float32": 2}  # units in one product, whose limit bounds theta
+QUICK = 16.0  # largest |Re theta| that ratios from exponentials allow at least
 
 
 class Machine(NamedTuple):
@@ -122,7 +122,7 @@ class BinaryRBM(nn.Module):
         reach = jnp.sum(jnp.max(jnp.abs(jnp.real(machine.weights)), axis=1), axis=0)
         reach = jnp.max(reach + jnp.abs(jnp.real(machine.hidden)))
         growth = jnp.max(jnp.sum(jnp.abs(jnp.real(step)), axis=-1))
-        limit = 0.8 * math.log(float(jnp.finfo(step.dtype).max))
+        limit = largest_log(step)
         moderate = 2 * block(step) * (2 * reach + math.log(2)) < limit
         moderate = moderate & (4 * growth < limit)  # at two sites
         return Tables(machine, step, bias, jnp.exp(2 * step), moderate)
@@ -229,9 +229,15 @@ def exact_move(
     return ratio, cache._replace(units=theta)
 
 
+def largest_log(units: Array) -> float:
+    """Log of a number far from overflow in the precision of the units."""
+    return 0.8 * math.log(float(jnp.finfo(units.dtype).max))
+
+
 def block(units: Array) -> int:
-    """Units in one product; fewer in single precision, to allow for larger theta."""
-    return BLOCK[str(units.real.dtype)]
+    """Units in one product, a power of two: 8 in double, 1 in single precision."""
+    fits = largest_log(units) / (2 * (2 * QUICK + math.log(2)))
+    return 2 ** max(0, math.floor(math.log2(fits)))
 
 
 @jax.custom_jvp

@@ -128,21 +128,25 @@ class CenteredDerivatives:
         """Multiplications to evaluate and to factorize `metric` and `gram`."""
         rows, p = self.weights.shape[0] * self.n_parts, n_parameters(self.params)
         width = 0
-        for inputs, signals in jax.eval_shape(self._derivatives, self._walker):
-            (r, a), b = inputs.shape, signals.shape[2]
-            width += min(a * b, a + b) if r == 1 else a * b
+        for item in self._shapes:
+            a, b = item.inputs.shape[1], item.signals.shape[2]
+            width += a + b if is_rank_one(item) else a * b
         return {
             "parameters": rows * p**2 + p**3 / 3,
             "samples": rows**2 * width + rows**3 / 3,
         }
 
     @cached_property
+    def _shapes(self) -> tuple[OuterProducts, ...]:
+        """Shapes of the derivatives of one walker."""
+        return jax.eval_shape(self._derivatives, self._walker)
+
+    @cached_property
     def _held(self) -> list[Array] | None:
         """Columns of O (rows, size) of each leaf; None if too many or not required."""
         rows = self.weights.shape[0] * self.n_parts
         needed = rows * n_parameters(self.params) * self.weights.dtype.itemsize
-        items = jax.eval_shape(self._derivatives, self._walker)
-        if needed > self.memory or any(map(is_rank_one, items)):
+        if needed > self.memory or any(map(is_rank_one, self._shapes)):
             return None
 
         def of_walker(x):
