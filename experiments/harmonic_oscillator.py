@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Literal
 
 from experiments.command_line.choices import InteractionOption, TrapAnsatz
 from experiments.command_line.notation import Part
-from experiments.command_line.options import Options, main
+from experiments.command_line.options import Options, StatesOptions, main
 
 if TYPE_CHECKING:
     from nqs.runs import Experiment
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class HarmonicOscillatorOptions(Options):
+class HarmonicOscillatorOptions(Options, StatesOptions):
     """Particles in a harmonic trap, with hbar = mass = 1."""
 
     n: int = 2
@@ -42,7 +42,9 @@ class HarmonicOscillatorOptions(Options):
             raise ValueError(f"bosons have no spin, got n_up={self.n_up}")
         interaction = self.interaction.build("interaction", INTERACTIONS)
         trap = HarmonicTrap(self.n, self.d, omega, interaction, spins)
-        return trapped("harmonic_oscillator", trap, self)
+        return self.lowest_states(
+            trapped("harmonic_oscillator", trap, self, self.states)
+        )
 
 
 if __name__ == "__main__":

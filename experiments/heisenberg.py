@@ -3,7 +3,7 @@
 import dataclasses
 from typing import TYPE_CHECKING
 
-from experiments.command_line.lattices import LatticeOptions
+from experiments.command_line.lattices import QuantumLatticeOptions
 from experiments.command_line.options import main
 
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class HeisenbergOptions(LatticeOptions):
+class HeisenbergOptions(QuantumLatticeOptions):
     """J sum S.S over neighbors, J2 sum S.S over second neighbors, at sum S^z = 0."""
 
     j: float = 1.0

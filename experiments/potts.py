@@ -3,7 +3,7 @@
 import dataclasses
 from typing import TYPE_CHECKING
 
-from experiments.command_line.lattices import LatticeOptions
+from experiments.command_line.lattices import QuantumLatticeOptions
 from experiments.command_line.options import main
 
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PottsOptions(LatticeOptions):
+class PottsOptions(QuantumLatticeOptions):
     """-J sum (Z^+ Z + h.c.) - f sum (X + X^+) with q levels a site, energies with J."""
 
     q: int = 3

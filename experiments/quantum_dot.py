@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 
 from experiments.command_line.choices import OptimizerOption, TrapAnsatz, TrapSampler
 from experiments.command_line.notation import Part
-from experiments.command_line.options import Options, main
+from experiments.command_line.options import Options, StatesOptions, main
 
 if TYPE_CHECKING:
     from nqs.runs import Experiment
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class QuantumDotOptions(Options):
+class QuantumDotOptions(Options, StatesOptions):
     """Electrons in a harmonic trap with Coulomb repulsion, in hartree and bohr."""
 
     n: int = 2
@@ -46,7 +46,7 @@ class QuantumDotOptions(Options):
 
         spins = Spins.of(self.n, self.n_up)
         trap = HarmonicTrap(self.n, self.d, self.omega, Coulomb(), spins)
-        return trapped("quantum_dot", trap, self)
+        return self.lowest_states(trapped("quantum_dot", trap, self, self.states))
 
 
 if __name__ == "__main__":

@@ -7,10 +7,11 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from hamiltonians.references.lanczos import diagonalized
 from nqs.checks import whole
 from nqs.ratios.sites import site_ratios_of
 from nqs.space.lattice import Sites
-from nqs.types import Ansatz, Hamiltonian, Params
+from nqs.types import Ansatz, Hamiltonian, Params, Reference
 
 
 class Connected(NamedTuple):
@@ -80,3 +81,7 @@ class LatticeModel(OnLattice):
         cache = ratios.site_cache(tables, x)
         found = ratios.site_ratios(tables, cache, x, row.sites, row.values)
         return self.diagonal(x) | {self.off_diagonal: jnp.sum(row.elements * found)}
+
+    def spectrum(self, count: int) -> tuple[Reference, ...]:
+        """The lowest levels of few sites; else the ground state, where it is exact."""
+        return diagonalized(self, count) or super().spectrum(count)

@@ -20,10 +20,10 @@ from jax import Array
 
 from hamiltonians.forces.pair_potentials import Coulomb, HarmonicPairs, InverseSquare
 from hamiltonians.references.dots import dot_references
-from hamiltonians.references.two_in_a_trap import two_body_energy
+from hamiltonians.references.two_in_a_trap import two_body_energy, two_body_levels
 from nqs.checks import positive, require, settle, whole
 from nqs.laplacian.kinetic import kinetic_energy
-from nqs.space.oscillator import filled_levels, level_energy
+from nqs.space.oscillator import filled_levels, level_energy, lowest_energies
 from nqs.space.spins import Spins, check_spins
 from nqs.types import Ansatz, Hamiltonian, Params, Reference
 
@@ -152,6 +152,21 @@ class HarmonicTrap(Hamiltonian):
         if unpolarized and self.interaction == Coulomb() and _is_isotropic(self):
             return dot_references(self.n, self.d, self.omegas[0])
         return ()
+
+    def spectrum(self, count: int) -> tuple[Reference, ...]:
+        """Levels of free particles, and of two in an isotropic trap."""
+        source, energies = "oscillator levels", []
+        if self.n == 1 or self.interaction is None:
+            energies = lowest_energies(count, self.n, self.spins, self.omegas)
+        elif self.n == 2 and _is_isotropic(self):
+            source, ells = "radial equation of two particles", range(count)
+            if self.spins is None or self.spins.n != 2 * self.spins.up:
+                ells = ells[(self.spins is not None) :: 2]  # bosons even, fermions odd
+            if self.d == 1:
+                ells = [ell for ell in ells if ell < 2]
+            omega = self.omegas[0]
+            energies = two_body_levels(self.interaction, self.d, omega, ells, count)
+        return tuple(Reference(energy, 0.0, "exact", source) for energy in energies)
 
 
 def _closed_form(trap: HarmonicTrap) -> tuple[float, str] | None:

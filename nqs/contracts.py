@@ -33,6 +33,9 @@ def check_fields(ansatz: Ansatz, hamiltonian: Hamiltonian) -> None:
     Raises:
       ValueError: if a field differs.
     """
+    hamiltonian = getattr(
+        hamiltonian, "system", hamiltonian
+    )  # one of many side by side
     for part in _parts(ansatz):
         for name in FIELDS:
             here, there = getattr(part, name, None), getattr(hamiltonian, name, None)
@@ -198,6 +201,9 @@ def _same(here: Any, there: Any) -> bool:
 
 def _images(hamiltonian: Any, walkers: Any) -> Iterator[tuple[str, Any, complex]]:
     """Walkers related to those given by symmetry, and the factors of psi."""
+    if hasattr(hamiltonian, "system"):
+        yield from _images_of_systems(hamiltonian, walkers)
+        return
     for i, j in _equal_pairs(hamiltonian, walkers):
         order = np.arange(hamiltonian.n)
         order[[i, j]] = j, i
@@ -218,6 +224,28 @@ def _images(hamiltonian: Any, walkers: Any) -> Iterator[tuple[str, Any, complex]
 
         image = jax.tree.map(moved, walkers)
         yield f"a translation by lattice vector {axis}", image, phase
+
+
+def _images_of_systems(
+    hamiltonian: Any, walkers: Any
+) -> Iterator[tuple[str, Any, complex]]:
+    """The images of the first of many systems side by side; bosons are symmetric."""
+    one = hamiltonian.system
+    first = jax.tree.map(
+        lambda leaf: leaf[:, : leaf.shape[1] // hamiltonian.count], walkers
+    )
+    images = [*_images(one, first)]
+    bosons = getattr(one, "spins", None) is None and isinstance(walkers, np.ndarray)
+    if bosons and _is_real(walkers) and one.n > 1:
+        order = np.array([1, 0, *range(2, one.n)])
+        images.append(("an exchange of bosons", first[:, order], 1.0))
+    for kind, image, phase in images:
+        joined = jax.tree.map(
+            lambda old, new: np.concatenate([new, old[:, new.shape[1] :]], axis=1),
+            walkers,
+            image,
+        )
+        yield kind, joined, phase
 
 
 def _equal_pairs(hamiltonian: Any, walkers: Any) -> list[tuple[int, int]]:

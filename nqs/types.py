@@ -9,7 +9,7 @@ configurations stacked along a leading axis.
 import abc
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, Protocol, get_args
+from typing import Any, Literal, NamedTuple, Protocol, get_args, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -121,6 +121,13 @@ class Hamiltonian(abc.ABC):
     def references(self) -> tuple[Reference, ...]:
         """Known energies of this system, the one to compare with first."""
 
+    def spectrum(self, count: int) -> tuple[Reference, ...]:
+        """The lowest levels as far as they are known, degenerate ones repeated.
+
+        By default the ground state alone, where its first reference is exact.
+        """
+        return tuple(r for r in self.references()[:1] if r.kind == "exact" and count)
+
     def local_energy(self, ansatz: Ansatz, params: Params, x: Configuration) -> Array:
         """Local energy (), the sum of the terms; complex when psi is."""
         return sum_of_terms(self.terms(ansatz, params, x))
@@ -190,7 +197,7 @@ class Observable(Protocol):
     A scalar (), or a profile on a `grid`. For its figure a profile may have `axes`, the
     labels of the axes of its grid, and `label`, that of its values, where "{length}"
     stands for the length unit and "{d}" for the dimensions; `curves` are the names of
-    the rows of a (c, k).
+    the rows of a (c, k). Without a figure `axes` is empty.
     """
 
     @property
@@ -206,6 +213,22 @@ class Observable(Protocol):
 
     def __call__(self, ansatz: Ansatz, params: Params, x: Configuration) -> Array:
         """Value () or profile in one configuration."""
+        ...
+
+
+@runtime_checkable
+class DerivedObservable(Protocol):
+    """A profile with further results, functions of its mean."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    def series(self, values: np.ndarray) -> dict[str, np.ndarray]:
+        """Samples (steps, groups) of each function, to first order in deviations.
+
+        Args:
+          values: samples (steps, groups, ...) of the profile.
+        """
         ...
 
 

@@ -13,7 +13,7 @@ from experiments.command_line.choices import (
     OptimizerOption,
 )
 from experiments.command_line.notation import Part
-from experiments.command_line.options import Options
+from experiments.command_line.options import Options, StatesOptions
 from experiments.command_line.series import SeriesOptions
 
 if TYPE_CHECKING:
@@ -70,6 +70,11 @@ class LatticeOptions(Options):
         from experiments.command_line.builders.samplers import of_sites
 
         return of_sites(self.move())
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class QuantumLatticeOptions(LatticeOptions, StatesOptions):
+    """Options of every quantum model on a lattice."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

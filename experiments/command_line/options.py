@@ -16,6 +16,7 @@ import tyro
 
 from experiments.command_line.choices import OptimizerOption, PartOption, TrapSampler
 from experiments.command_line.notation import Part
+from nqs.checks import whole
 from nqs.runs.config import from_json
 from nqs.runs.directory import RunError, read_json
 from nqs.runs.training import UNSAVED, Training
@@ -82,6 +83,21 @@ class Options(Training, abc.ABC):
         from experiments.command_line.builders.samplers import in_a_trap
 
         return in_a_trap()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StatesOptions:
+    """The option of experiments that may have excited states."""
+
+    states: int = 1
+    """How many of the lowest states, all at once."""
+
+    def lowest_states(self, ground_state: "Experiment") -> "Experiment":
+        """The experiment with so many states."""
+        whole("states", self.states)
+        return (
+            ground_state if self.states == 1 else ground_state.with_states(self.states)
+        )
 
 
 @dataclasses.dataclass(frozen=True)

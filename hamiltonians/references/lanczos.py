@@ -66,11 +66,17 @@ def operator(model: "LatticeModel") -> tuple[np.ndarray, Callable]:
 
 def ground_state(model: "LatticeModel") -> GroundState:
     """Energy and wave function of the ground state."""
+    energies, vectors = lowest_states(model, 1)
+    return GroundState(float(energies[0]), vectors[:, 0])
+
+
+def lowest_states(model: "LatticeModel", count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The lowest levels (k,), and their wave functions (c, k)."""
     x, times = operator(model)
-    if len(x) <= 64:
+    if len(x) <= max(64, 2 * count):
         matrix = np.stack([np.asarray(times(row)) for row in np.eye(len(x))])
         energies, vectors = np.linalg.eigh(matrix)
-        return GroundState(float(energies[0]), vectors[:, 0])
+        return energies[:count], vectors[:, :count]
 
     def product(v):
         return np.asarray(times(v.ravel()))
@@ -78,13 +84,15 @@ def ground_state(model: "LatticeModel") -> GroundState:
     size = (len(x), len(x))
     matrix = LinearOperator(size, product, dtype=float)  # pyright: ignore
     start = np.random.default_rng(0).normal(size=len(x))
-    energies, vectors = eigsh(matrix, k=1, which="SA", v0=start)
-    return GroundState(float(energies[0]), vectors[:, 0])
+    energies, vectors = eigsh(matrix, k=count, which="SA", v0=start)
+    order = np.argsort(energies)
+    return energies[order], vectors[:, order]
 
 
-def diagonalized(model: "LatticeModel") -> tuple[Reference, ...]:
-    """The exact energy if it takes seconds, else nothing."""
+def diagonalized(model: "LatticeModel", count: int = 1) -> tuple[Reference, ...]:
+    """The lowest exact energies if they take seconds, else nothing."""
     if model.n * np.log(model.levels) > np.log(QUICK):
         return ()
     with jax.enable_x64(True):
-        return (Reference(ground_state(model).energy, 0.0, "exact", SOURCE),)
+        energies, _ = lowest_states(model, count)
+    return tuple(Reference(float(e), 0.0, "exact", SOURCE) for e in energies)

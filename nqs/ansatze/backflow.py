@@ -92,6 +92,9 @@ class Backflow(LayerwiseDerivatives, nn.Module):
       box: the periodic cell; None for the trap.
       twist: of the plane waves, in fractions of the reciprocal lattice vectors.
       ranges: of Gaussians among the features of a pair in a box, in length units.
+      flip_symmetric: psi of as many spins up as down is even under a flip of all spins,
+        as singlets are; triplets, for example, require False, which adds the spin to
+        the features of a particle.
 
     Raises:
       ValueError: unless sizes are positive integers and ranges are positive, and for a
@@ -107,6 +110,7 @@ class Backflow(LayerwiseDerivatives, nn.Module):
     box: Box | None = None
     twist: tuple[float, ...] | None = None
     ranges: tuple[float, ...] = ()
+    flip_symmetric: bool = True
 
     def __post_init__(self):
         super().__post_init__()
@@ -131,6 +135,9 @@ class Backflow(LayerwiseDerivatives, nn.Module):
             of_pairs = periodic_pairs(self.box, self.ranges, spin_signs(n, self.spins))
             pairs = of_pairs(joined_waves(self.box, x))
             orbitals = partial(plane_waves, box=self.box, twist=self.twist)
+        if not self.flip_symmetric:
+            signs = jnp.asarray(spin_signs(n, self.spins), x.dtype)
+            particles = jnp.concatenate([particles, signs[:, None]], axis=-1)
         h = message_passing(self)(particles, pairs)
         q = x + zero_dense(d, x)(h)
         logabs = jnp.sum(zero_dense(1, x)(h))

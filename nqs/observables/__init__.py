@@ -10,6 +10,7 @@ from nqs.observables.periodic import (
 from nqs.observables.spin import SpinPairDistribution, SpinSquared
 from nqs.observables.trap import (
     Density,
+    Dipole,
     MeanSquareRadius,
     PairCorrelation,
     RadialDensity,
@@ -18,6 +19,7 @@ from nqs.types import Observable
 
 __all__ = [
     "Density",
+    "Dipole",
     "Magnetization",
     "MeanSquareRadius",
     "MomentumDistribution",

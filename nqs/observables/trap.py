@@ -25,6 +25,31 @@ class MeanSquareRadius:
 
 
 @dataclasses.dataclass(frozen=True)
+class Dipole:
+    """Sum of all positions along one axis, length units: of dipole transitions.
+
+    Attributes:
+      axis: 0 to 2.
+    """
+
+    axis: int = 0
+
+    grid = None
+
+    def __post_init__(self):
+        whole("axis", self.axis, 0, 2)
+
+    @property
+    def name(self) -> str:
+        """With x, y or z."""
+        return f"dipole_{'xyz'[self.axis]}"
+
+    def __call__(self, ansatz: Ansatz, params: Params, x: Array) -> Array:
+        """Sum () of x (n, d)."""
+        return jnp.sum(x[:, self.axis])
+
+
+@dataclasses.dataclass(frozen=True)
 class RadialDensity(RadialBins):
     """One-body density averaged over directions, rho(r), with integral n.
 

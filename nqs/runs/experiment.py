@@ -1,11 +1,13 @@
 """An experiment: four parts and the settings of their run."""
 
 import dataclasses
-from typing import Any
+from typing import Any, Self
 
+from nqs.excited import SideBySide, StateMatrices, States
 from nqs.observables import Observable
 from nqs.runs.config import to_json
 from nqs.runs.training import UNSAVED, Training
+from nqs.space.lattice import side_by_side
 from nqs.statistics import Evaluation
 from nqs.types import Ansatz, Hamiltonian, Optimizer, Sampler
 from nqs.vmc import VMC
@@ -44,6 +46,21 @@ class Experiment(Training):
                 raise ValueError(f"hamiltonian must define {field}, got {name}")
         self.vmc()  # checks how the parts fit
 
+    def with_states(self, count: int) -> Self:
+        """The experiment with the `count` lowest states instead of the lowest.
+
+        Its scalar observables become matrices between the states.
+        """
+        system = SideBySide(self.hamiltonian, count)
+        operators = tuple(f for f in self.observables if f.grid is None)
+        return dataclasses.replace(
+            self,
+            ansatz=States(self.ansatz, count),
+            hamiltonian=system,
+            sampler=_on_systems(self.sampler, count),
+            observables=(StateMatrices(system, operators),),
+        )
+
     def vmc(self) -> VMC:
         """The training step of these parts."""
         return VMC(**self._fields_of(VMC))
@@ -57,3 +74,12 @@ class Experiment(Training):
         fields = self._fields_of(type(self))
         settings = {"options": fields.pop("options")} | fields
         return {k: to_json(v) for k, v in settings.items() if k not in UNSAVED}
+
+
+def _on_systems(sampler: Any, count: int) -> Sampler:
+    """The sampler with the bonds of its move, if there are any, in every system."""
+    move: Any = getattr(sampler, "move", None)
+    if (lattice := getattr(move, "lattice", None)) is None:
+        return sampler
+    move = dataclasses.replace(move, lattice=side_by_side(lattice, count))
+    return dataclasses.replace(sampler, move=move)

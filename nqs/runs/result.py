@@ -16,7 +16,7 @@ from nqs.runs.start import Start
 from nqs.runs.state import RunState
 from nqs.statistics import Measurements, merged_profile, stack, summary, uncertain
 from nqs.statistics.extrapolation import blocks, extrapolate
-from nqs.types import Reference, sum_of_terms
+from nqs.types import DerivedObservable, Hamiltonian, Reference, sum_of_terms
 
 SAMPLING = ("autocorrelation_time", "r_hat", "n_samples", "n_effective", "acceptance")
 SETTINGS = ("iterations", "n_walkers", "seed", "precision")
@@ -37,7 +37,9 @@ def finish(
       metrics: columns of the training history, for the energy at zero variance.
     """
     samples, experiment = stack(state.samples), start.experiment
-    measured = summary(samples, experiment.hamiltonian.derived)
+    functions = [f for f in experiment.observables if isinstance(f, DerivedObservable)]
+    series = {f.name: f.series for f in functions}
+    measured = summary(samples, experiment.hamiltonian.derived, series)
     training = blocks(metrics)
     line = extrapolate(training)
     result = report(start, measured, state.seconds)
@@ -51,6 +53,8 @@ def finish(
         write_json(unfinished / "result.json", result)
     for message in result["warnings"]:
         print(f"warning: {message}")
+    for number, level in enumerate(result["levels"]):
+        print(f"level {number}: {sentence(result | level)}")
     print(sentence(result))
     return result
 
@@ -86,6 +90,7 @@ def report(
         "references": [vars(reference) for reference in references],
         "comparison": compared,
         "deviation_sigma": None if compared is None else compared["sigma"],
+        "levels": levels(hamiltonian, measured["observables"]),
         "warnings": start.warnings + measured["warnings"] + alarms(compared),
     }
 
@@ -127,10 +132,25 @@ def _profiles(
         grid, width = np.asarray(observable.grid), 1
         mean, error = measured[name]
         arrays |= {f"{name}_grid": grid, name: mean, f"{name}_error": error}
+        if getattr(observable, "axes", None) == ():  # an array, no figure
+            continue
         if hasattr(observable, "n_bins") and grid.ndim == 1:  # a histogram on a line
             width, mean, error = merged_profile(samples, name, (mean, error))
         profiles[name] = labeled(observable, mean, error, length, d, width)
     return arrays, profiles
+
+
+def levels(
+    hamiltonian: Hamiltonian, observables: dict[str, list[float | None]]
+) -> list[dict[str, Any]]:
+    """Energy, error and reference of every measured level; none for a ground state."""
+    found = []
+    while (name := f"level_{len(found)}") in observables:
+        energy, error = observables[name]
+        known = hamiltonian.spectrum(len(found) + 1)[len(found) :]
+        compared = comparison(float(energy or 0.0), error, known)
+        found.append({"energy": energy, "energy_error": error, "comparison": compared})
+    return found
 
 
 def comparison(

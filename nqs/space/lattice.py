@@ -179,6 +179,16 @@ class Graph:
 Sites = Lattice | Graph
 
 
+def side_by_side(lattice: Sites, count: int) -> Graph:
+    """Copies of a lattice without bonds between them, one after the other."""
+
+    def copies(edges):
+        shifts = lattice.n * np.arange(count)[:, None, None]
+        return tuple((i, j) for i, j in (edges + shifts).reshape(-1, 2).tolist())
+
+    return Graph(count * lattice.n, copies(lattice.edges), copies(lattice.second_edges))
+
+
 def is_ring(lattice: Sites) -> bool:
     """Whether the lattice is a periodic chain."""
     return isinstance(lattice, Lattice) and lattice.kind == "chain" and lattice.periodic

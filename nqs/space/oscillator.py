@@ -40,3 +40,26 @@ def filled_levels(n: int, spins: Spins | None, omegas: Sequence[float]) -> np.nd
 def level_energy(levels: np.ndarray, omegas: Sequence[float]) -> float:
     """Sum of (k_a + 1/2) omega_a over the axes and the levels (n, d)."""
     return float(np.sum((levels + 0.5) * np.asarray(omegas)))
+
+
+def lowest_energies(
+    count: int, n: int, spins: Spins | None, omegas: Sequence[float]
+) -> list[float]:
+    """The `count` lowest energies of n free particles, degenerate ones repeated."""
+    levels = np.array(oscillator_levels(n + count, omegas))
+    single = np.sort((levels + 0.5) @ np.asarray(omegas)).tolist()
+
+    def filled(particles: int, once: bool) -> list[float]:
+        # the lowest sums of 0, 1, ... levels, each taken once or any number of times
+        lowest: list[list[float]] = [[0.0], *([] for _ in range(particles))]
+        for energy in single:
+            numbers = range(1, particles + 1)
+            for k in reversed(numbers) if once else numbers:
+                more = [energy + rest for rest in lowest[k - 1]]
+                lowest[k] = sorted(lowest[k] + more)[:count]
+        return lowest[particles]
+
+    if spins is None:
+        return filled(n, once=False)
+    up, down = (filled(particles, once=True) for particles in (spins.up, spins.down))
+    return sorted(one + other for one in up for other in down)[:count]

@@ -29,6 +29,7 @@ OF_THE_ENERGY = ("autocorrelation_time", "r_hat", "n_samples", "n_effective")
 
 MeanError = list[float | None]
 Derived = Callable[[dict[str, Any]], Mapping[str, Any]]
+Series = Callable[[np.ndarray], Mapping[str, np.ndarray]]
 
 
 @dataclasses.dataclass
@@ -103,12 +104,17 @@ class Diagnostics:
         return self.mean("v_score", linearized(ratio, [squares, deviations.real]))
 
 
-def summary(samples: Measurements, derived: Derived | None = None) -> dict[str, Any]:
+def summary(
+    samples: Measurements,
+    derived: Derived | None = None,
+    series: Mapping[str, Series] | None = None,
+) -> dict[str, Any]:
     """Means and error bars of everything that was measured.
 
     Args:
       samples: of all steps, from `stack`.
       derived: functions of means, a method of the Hamiltonian.
+      series: of profiles by name, see `nqs.types.Observable`.
 
     Returns:
       energy, energy_error, energy_imaginary, variance, relative_variance (Var / E^2 and
@@ -129,6 +135,8 @@ def summary(samples: Measurements, derived: Derived | None = None) -> dict[str, 
     found = derived({k: np.real(term) for k, term in terms.items()}) if derived else {}
     for name, (function, *factors) in found.items():
         observables[name] = diagnostics.mean(name, linearized(function, factors))
+    for name, scalars in (series or {}).items():
+        observables |= diagnostics.means(scalars(samples.profiles[name]))
     profiles = samples.profiles.items()
     return {
         "energy": energy.mean,

@@ -4,7 +4,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from experiments.command_line.lattices import ClassicalOptions, LatticeOptions
+from experiments.command_line.lattices import (
+    ClassicalOptions,
+    LatticeOptions,
+    QuantumLatticeOptions,
+)
 from hamiltonians import LatticeModel
 from nqs.ansatze import (
     BinaryRBM,
@@ -21,18 +25,21 @@ from nqs.space.lattice import Lattice
 from nqs.types import Observable
 
 
-def quantum(name: str, model: LatticeModel, options: LatticeOptions) -> Experiment:
-    """The ground state of a model; a conserved sum of its levels is that of spins."""
+def quantum(
+    name: str, model: LatticeModel, options: QuantumLatticeOptions
+) -> Experiment:
+    """The lowest states of a model; a conserved sum of its levels is that of spins."""
     down = model.total
     fixed = None if down is None else (model.n - down, down)
     known = lattice_ansatze(options.sites, options.q, fixed=fixed)
-    return Experiment(
+    ground_state = Experiment(
         name=name,
         hamiltonian=model,
         ansatz=options.ansatz.build("ansatz", known),
         observables=lattice_observables(options, down is None),
         **options.settings(),
     )
+    return options.lowest_states(ground_state)
 
 
 def classical(options: ClassicalOptions) -> Experiment:

@@ -20,6 +20,7 @@ from nqs.ansatze import (
 )
 from nqs.observables import (
     Density,
+    Dipole,
     MeanSquareRadius,
     PairCorrelation,
     RadialDensity,
@@ -36,19 +37,28 @@ INTERACTIONS = {
 }
 
 
-def trapped(name: str, trap: HarmonicTrap, options: Options) -> Experiment:
-    """The experiment with a trap: its ansatz and the observables of a trap."""
-    extent, spins = trap.extent, trap.spins
+def trapped(
+    name: str, trap: HarmonicTrap, options: Options, states: int = 1
+) -> Experiment:
+    """The experiment with a trap: its ansatz and the observables of a trap.
+
+    For several `states` the ansatz has any total spin, and dipoles are measured.
+    """
+    extent, spins, part = trap.extent, trap.spins, options.ansatz
+    if states > 1 and part.name == "backflow":
+        settings = {"flip_symmetric": False} | dict(part.settings)
+        part = Part("backflow", tuple(settings.items()))
     return Experiment(
         name=name,
         hamiltonian=trap,
-        ansatz=trap_ansatz(options.ansatz, trap),
+        ansatz=trap_ansatz(part, trap),
         observables=(
             MeanSquareRadius(),
             RadialDensity(extent),
             Density(extent, trap.d),
             *((PairCorrelation(1.5 * extent, spins),) if trap.n > 1 else ()),
             *((SpinSquared(spins),) if spins is not None else ()),
+            *(Dipole(axis) for axis in range(trap.d) if states > 1),
         ),
         **options.settings(),
     )

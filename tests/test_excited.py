@@ -1,0 +1,390 @@
+"""Excited states: K systems side by side, their matrices, levels and error bars."""
+
+import dataclasses
+import itertools
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hamiltonians import (
+    Coulomb,
+    Gaussian,
+    HarmonicTrap,
+    Heisenberg,
+    TransverseFieldIsing,
+    oscillator_levels,
+)
+from nqs.ansatze import Backflow, BinaryRBM, FeedForward, PadeJastrow, Product
+from nqs.excited import SideBySide, StateMatrices, States, levels, systems
+from nqs.observables import Dipole, MeanSquareRadius
+from nqs.optimizers import Spring
+from nqs.ratios.sites import EvaluatedRatios
+from nqs.runs import Experiment, run
+from nqs.runs.directory import RunError
+from nqs.space.lattice import Lattice, side_by_side
+from nqs.space.oscillator import lowest_energies
+from nqs.space.spins import Spins
+from nqs.statistics import estimate
+from nqs.types import Function, LogPsi
+from samplers import Exchange, Flip, Langevin, SiteMetropolis
+
+K = 3
+
+
+def of_levels(params, x):
+    """A combination of the K lowest oscillator levels of one particle on a line."""
+    q = x[0, 0]
+    hermite = jnp.stack([jnp.ones_like(q), 2**0.5 * q, (2 * q**2 - 1) / 2**0.5])
+    value = jnp.sum(params["c"] * hermite)
+    return LogPsi(jnp.sign(value), jnp.log(jnp.abs(value)) - q**2 / 2)
+
+
+OSCILLATOR = SideBySide(HarmonicTrap(1, 1), K)
+EXACT = States(Function(of_levels, lambda key, x: {"c": jnp.ones(3)}), K, noise=1.0)
+
+
+def exact_walkers(n_walkers=64):
+    walkers = OSCILLATOR.initial_walkers(jax.random.key(0), n_walkers)
+    return EXACT.init(jax.random.key(1), walkers[0]), walkers
+
+
+def test_local_energy_of_exact_states_is_constant():
+    params, walkers = exact_walkers()
+    energies = jax.vmap(lambda x: OSCILLATOR.local_energy(EXACT, params, x))(walkers)
+    np.testing.assert_allclose(energies, 0.5 + 1.5 + 2.5, rtol=1e-9)
+
+
+def test_matrix_of_exact_states_is_constant_with_the_levels_as_eigenvalues():
+    params, walkers = exact_walkers()
+    matrices = StateMatrices(OSCILLATOR)
+    found = jax.vmap(lambda x: matrices(EXACT, params, x)[0])(walkers)
+    np.testing.assert_allclose(found, found[:1] + jnp.zeros_like(found), atol=1e-7)
+    energies = np.sort(np.linalg.eigvals(found[0]).real)
+    np.testing.assert_allclose(energies, [0.5, 1.5, 2.5], rtol=1e-9)
+
+
+def test_dipole_transitions_of_the_oscillator():
+    """|<a|x|a + 1>|^2 = (a + 1) / 2, and <x^2> = a + 1/2."""
+    params, _ = exact_walkers()
+    matrices = StateMatrices(OSCILLATOR, (Dipole(0), MeanSquareRadius()))
+    sampler = Langevin(sweeps=20, time_step=0.2)
+    state = sampler.init(OSCILLATOR.initial_walkers(jax.random.key(2), 512))
+
+    @jax.jit
+    def step(key, state):
+        state, _ = sampler.step(key, EXACT, params, state)
+        return state, jax.vmap(lambda x: matrices(EXACT, params, x))(state.walkers)
+
+    values = []
+    for i in range(60):
+        state, found = step(jax.random.fold_in(jax.random.key(3), i), state)
+        values.append(found)
+    series = matrices.series(np.array(values[10:]))
+    expected = {"dipole_x_0_1": 0.5, "dipole_x_1_2": 1.0, "dipole_x_0_2": 0.0}
+    expected |= {"dipole_x_0": 0.0, "r_squared_0": 0.5, "r_squared_2": 2.5}
+    for name, value in expected.items():
+        found = estimate(series[name].T)
+        assert found.error < 0.1
+        assert abs(found.mean - value) < 4 * found.error + 1e-9, name
+
+
+@pytest.mark.parametrize("flip_symmetric", [True, False])
+def test_kinetic_energy_is_that_of_the_determinant(flip_symmetric):
+    """Traces of matrices agree with the Laplacian of the whole determinant."""
+    spins = Spins(1, 1)
+    one = Backflow(spins, width=4, flip_symmetric=flip_symmetric)
+    psi = States(Product((one, PadeJastrow(spins))), K, noise=0.1)
+    both = SideBySide(HarmonicTrap(2, 2, 1.0, Coulomb(), spins), K)
+    x = both.initial_walkers(jax.random.key(0), 1)[0]
+    params = psi.init(jax.random.key(1), x)
+
+    def logabs(flat):
+        return psi.apply(params, flat.reshape(x.shape)).logabs
+
+    gradient, hessian = jax.grad(logabs)(x.ravel()), jax.hessian(logabs)(x.ravel())
+    expected = -(jnp.trace(hessian) + gradient @ gradient) / 2
+    found = both.terms(psi, params, x)["kinetic"]
+    np.testing.assert_allclose(found, expected, rtol=1e-8)
+
+
+def test_only_a_psi_with_spin_features_changes_under_a_flip_of_all_spins():
+    for flip_symmetric in (True, False):
+        psi = Backflow(Spins(1, 1), width=4, flip_symmetric=flip_symmetric)
+        x = jax.random.normal(jax.random.key(0), (2, 2))
+        params = psi.init(jax.random.key(1), x)
+        params = jax.tree.map(lambda leaf: leaf + 0.1, params)
+        change = psi.apply(params, x[::-1]).logabs - psi.apply(params, x).logabs
+        assert (abs(change) < 1e-12) == flip_symmetric
+
+
+def test_shared_layers_have_one_set_of_parameters():
+    x = jnp.zeros((2 * K, 2))
+    psi = States(Backflow(Spins(1, 1), width=4), K)
+    params = psi.init(jax.random.key(0), x)["params"]
+    one = psi.ansatz.init(jax.random.key(0), x[:2])["params"]
+    for name in params:
+        several = () if name == "MessagePassing_0" else (K,)
+        shapes = jax.tree.map(lambda leaf, k=several: (*k, *leaf.shape), one[name])
+        assert jax.tree.map(jnp.shape, params[name]) == shapes
+    assert np.std(params["Dense_0"]["kernel"]) > 0  # zero without noise
+
+
+def test_ratios_on_a_lattice_are_those_of_the_determinant():
+    psi = States(BinaryRBM(alpha=1), K, noise=0.5)
+    x = jax.random.randint(jax.random.key(0), (3 * 4,), 0, 2)
+    params = psi.init(jax.random.key(1), x)
+    tables, evaluated = psi.site_tables(params), EvaluatedRatios(psi)
+    cache = psi.site_cache(tables, x)
+    for site in (0, 5, 11, 5):
+        sites = jnp.array([site])
+        values = 1 - x[sites]
+        expected, _ = evaluated.site_move(
+            params, psi.apply(params, x), x, sites, values
+        )
+        ratio, cache = psi.site_move(tables, cache, x, sites, values)
+        np.testing.assert_allclose(ratio, expected, rtol=1e-9)
+        x = x.at[sites].set(values)
+
+
+def test_lattice_terms_are_those_of_the_whole_hamiltonian():
+    """Traces of matrices agree with sums over all changes of the determinant."""
+    chain = Lattice((4,))
+    psi, model = States(BinaryRBM(alpha=1), K, noise=0.5), TransverseFieldIsing(chain)
+    whole = TransverseFieldIsing(side_by_side(chain, K))
+    x = jax.random.randint(jax.random.key(0), (3 * 4,), 0, 2)
+    params = psi.init(jax.random.key(1), x)
+    found = SideBySide(model, K).local_energy(psi, params, x)
+    plain = Function(lambda params, x: psi.apply(params, x))
+    np.testing.assert_allclose(found, whole.local_energy(plain, params, x), rtol=1e-9)
+
+
+def random_matrices(key, shape):
+    """Samples about a matrix with the levels 0, 1 and 3, and about an operator."""
+    rng = np.random.default_rng(key)
+    basis = np.random.default_rng(0).normal(size=(K, K)) + 2 * np.eye(K)
+    inverse = np.linalg.inv(basis)
+    operator = np.array([[1, 0.5, 0.2], [0.5, 2, 0.3], [0.2, 0.3, 3]])
+    mean = np.stack(
+        [inverse @ np.diag([0.0, 1, 3]) @ basis, inverse @ operator @ basis]
+    )
+    return mean + 0.3 * rng.normal(size=(*shape, 2, K, K)), operator
+
+
+def test_series_of_levels_are_functions_of_the_mean():
+    """Moving one sample moves the functions of the mean by the slopes of the series."""
+    values, _ = random_matrices(1, (50, 4))
+    series = levels(values, ["o"])
+    step = 1e-5
+    for sample in ((0, 0), (7, 3)):
+        moved = values.copy()
+        mean = values.mean(axis=(0, 1))
+        moved[sample] += step * 200 * (values[sample] - mean)
+        change = levels(moved, ["o"])
+        for name, samples in series.items():
+            slope = (change[name].mean() - samples.mean()) / step
+            expected = samples[sample] - samples.mean()
+            np.testing.assert_allclose(slope, expected, rtol=1e-2, atol=1e-3)
+
+
+def test_errors_of_levels_are_calibrated():
+    deviations = []
+    for key in range(150):
+        values, operator = random_matrices(key, (200, 4))
+        exact = {"level_0": 0, "level_1": 1, "level_2": 3, "o_1": operator[1, 1]}
+        exact |= {"o_0_2": operator[0, 2] ** 2, "o_1_2": operator[1, 2] ** 2}
+        series = levels(values, ["o"])
+        for name, value in exact.items():
+            found = estimate(series[name].T)
+            deviations.append((found.mean - value) / found.error)
+    assert 0.85 < np.std(deviations) < 1.1
+    assert abs(np.mean(deviations)) < 0.15
+
+
+def test_degenerate_and_complex_levels_stay_finite():
+    values = np.zeros((20, 2, 1, 2, 2))
+    values[..., 0, :, :] = [[1.0, 1e-3], [-1e-3, 1.0]]  # eigenvalues 1 +- 1e-3 i
+    found = levels(values, [])
+    np.testing.assert_allclose(found["level_0"], 1.0)
+    values[..., 0, :, :] = np.eye(2)
+    assert all(np.isfinite(samples).all() for samples in levels(values, []).values())
+
+
+@pytest.mark.parametrize(
+    "trap, expected",
+    [
+        (
+            HarmonicTrap(2, 2, 1.0, Coulomb(), Spins(1, 1)),
+            [3, 3.59649888, 3.59649888, 4, 4, 4.45929138, 4.45929138, 4.59649888],
+        ),
+        (
+            HarmonicTrap(2, 2, 0.28, Coulomb(), Spins(1, 1)),
+            [1.02164401, 1.14347066, 1.14347066, 1.30164401, 1.30164401, 1.35837024],
+        ),
+        (
+            HarmonicTrap(2, 3, 0.5, Coulomb(), Spins(1, 1)),
+            [2, 2.35965706, 2.35965706, 2.35965706, 2.5, 2.5, 2.5, 2.7936139],
+        ),
+        (
+            HarmonicTrap(2, 1, 1.0, Gaussian(10, 0.5), Spins(2, 0)),
+            [2.42561902, 3.42561902, 4.42561902, 4.52333184, 5.42561902, 5.52333184],
+        ),
+        (HarmonicTrap(2, 2, 1.0, Coulomb(), Spins(2, 0)), [3.59649888] * 2),
+        (HarmonicTrap(2, 2, 1.0, Coulomb(), None), [3, 4, 4, 4.45929138]),
+        (HarmonicTrap(3, 1, spins=Spins(3, 0)), [4.5, 5.5, 6.5, 6.5, 7.5, 7.5, 7.5]),
+    ],
+)
+def test_spectra_of_traps(trap, expected):
+    """Chebyshev collocation of the relative motion, and levels by counting."""
+    found = [level.value for level in trap.spectrum(len(expected))]
+    np.testing.assert_allclose(found, expected, atol=2e-8)
+
+
+@pytest.mark.parametrize("spins", [None, Spins(2, 1), Spins(3, 0)])
+def test_lowest_energies_of_free_particles(spins):
+    omegas, count = [1.0, 1.3], 12
+    single = (np.array(oscillator_levels(10, omegas)) + 0.5) @ np.array(omegas)
+
+    def totals(n, choices):
+        return [sum(chosen) for chosen in choices(single, n)]
+
+    if spins is None:
+        expected = totals(3, itertools.combinations_with_replacement)
+    else:
+        up, down = (totals(n, itertools.combinations) for n in (spins.up, spins.down))
+        expected = [one + other for one in up for other in down]
+    found = lowest_energies(count, 3, spins, omegas)
+    np.testing.assert_allclose(found, sorted(expected)[:count], rtol=1e-12)
+
+
+def test_spectra_of_lattices():
+    triplet = Heisenberg(Lattice((16,))).spectrum(2)
+    np.testing.assert_allclose(
+        [level.value for level in triplet], [-7.14229636, -6.87210668], atol=1e-8
+    )
+    chain = TransverseFieldIsing(Lattice((10,))).spectrum(3)
+    assert [level.kind for level in chain] == ["exact"] * 3
+    gap = chain[1].value - chain[0].value
+    np.testing.assert_allclose(gap, 2 * np.tan(np.pi / 40), rtol=1e-6)  # P. Pfeuty
+
+
+def experiment(**changes):
+    """One particle, two states, exact to the noise of training."""
+    one = Experiment(
+        ansatz=Function(of_levels, lambda key, x: {"c": jnp.ones(3)}),
+        hamiltonian=HarmonicTrap(1, 1),
+        sampler=Langevin(sweeps=2),
+        optimizer=Spring(),
+        observables=(MeanSquareRadius(), Dipole(0)),
+        n_walkers=32,
+        iterations=2,
+        burn_in=2,
+        evaluation_steps=50,
+    )
+    two = one.with_states(2)
+    ansatz = dataclasses.replace(two.ansatz, noise=1.0)
+    return dataclasses.replace(two, **({"ansatz": ansatz} | changes))
+
+
+def test_a_run_reports_levels_with_references(tmp_path, capsys):
+    result = run(experiment(directory=str(tmp_path / "a")))
+    printed = capsys.readouterr().out
+    assert "level 0: energy" in printed and "level 1: energy" in printed
+    found = json.loads((tmp_path / "a" / "result.json").read_text())["levels"]
+    assert [level["comparison"]["value"] for level in found] == [0.5, 1.5]
+    assert result["references"][0]["value"] == 2.0
+    assert {"r_squared_0", "dipole_x_0_1"} <= set(result["observables"])
+    arrays = np.load(tmp_path / "a" / "observables.npz")
+    assert arrays["state_matrices"].shape == (3, 2, 2)
+    total = np.trace(arrays["state_matrices"][0])
+    np.testing.assert_allclose(total, result["energy"], rtol=1e-9)
+
+
+def test_states_of_a_lattice_run(tmp_path):
+    """The move stays within one system: every copy keeps its magnetization."""
+    one = Experiment(
+        ansatz=BinaryRBM(alpha=1),
+        hamiltonian=Heisenberg(Lattice((4,))),
+        sampler=SiteMetropolis(Exchange(Lattice((4,)))),
+        optimizer=Spring(),
+        n_walkers=64,
+        iterations=40,
+        evaluation_steps=100,
+        directory=str(tmp_path / "a"),
+    )
+    experiment = one.with_states(2)
+    result = run(experiment)
+    assert abs(result["energy"] - (-2 - 1)) < 0.05
+    sampler, vmc = experiment.sampler, experiment.vmc()
+    walkers = experiment.hamiltonian.initial_walkers(jax.random.key(0), 8)
+    params = vmc.ansatz.init(jax.random.key(1), walkers[0])
+    moved, _ = sampler.step(
+        jax.random.key(2), vmc.ansatz, params, sampler.init(walkers)
+    )
+    each = jax.vmap(lambda x: systems(x, 2))(moved.walkers)
+    np.testing.assert_array_equal(each.sum(axis=2), 2)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"ansatz": FeedForward((4,))}, "ansatz must be States of 2"),
+        (
+            {
+                "hamiltonian": SideBySide(HarmonicTrap(2, 1), 2),
+                "ansatz": States(FeedForward((4,)), 2),
+            },
+            "an exchange of bosons",
+        ),
+        (
+            {
+                "hamiltonian": SideBySide(HarmonicTrap(2, 2, spins=Spins(1, 1)), 2),
+                "ansatz": States(Backflow(Spins(2, 0)), 2),
+            },
+            "spins of Backflow must equal",
+        ),
+        (
+            {
+                "hamiltonian": SideBySide(HarmonicTrap(2, 1, spins=Spins(2, 0)), 2),
+                "ansatz": States(FeedForward((4,)), 2),
+            },
+            "an exchange of the equal particles 0 and 1",
+        ),
+    ],
+)
+def test_unsuitable_states_are_refused(tmp_path, change, message):
+    with pytest.raises((ValueError, RunError), match=message):
+        run(experiment(directory=str(tmp_path / "a"), observables=(), **change))
+
+
+@pytest.mark.parametrize("count", [1, 0, 2.5])
+def test_count_must_be_at_least_two(count):
+    with pytest.raises(ValueError, match="count must be an integer >= 2"):
+        States(Function(of_levels), count)
+    with pytest.raises(ValueError, match="count must be an integer >= 2"):
+        SideBySide(HarmonicTrap(1, 1), count)
+
+
+def test_flips_of_many_systems_are_sampled_from_the_determinant():
+    """Frequencies of two spins in two systems agree with psi^2 by enumeration."""
+    psi = States(BinaryRBM(alpha=1), 2, noise=0.3)
+    every = jnp.array(list(itertools.product([0, 1], repeat=4)))
+    params = psi.init(jax.random.key(0), every[0])
+    density = np.exp(2 * jax.vmap(lambda x: psi.apply(params, x).logabs)(every))
+    density /= density.sum()
+    sampler = SiteMetropolis(Flip(), sweeps=300)
+    walkers = jax.random.randint(jax.random.key(1), (20000, 4), 0, 2)
+    walkers = walkers.at[:, :2].set(jnp.array([0, 1]))  # off the nodes
+    walkers = walkers.at[:, 2:].set(jnp.array([1, 1]))
+    state, _ = jax.jit(lambda s: sampler.step(jax.random.key(2), psi, params, s))(
+        sampler.init(walkers)
+    )
+    codes = np.asarray(state.walkers) @ np.array([8, 4, 2, 1])
+    counts = np.bincount(codes, minlength=16)
+    expected = 20000 * density
+    kept = expected > 5
+    chi_square = np.sum((counts - expected)[kept] ** 2 / expected[kept])
+    assert chi_square < 40
+    assert counts[~kept].sum() < 40
