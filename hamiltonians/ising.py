@@ -53,9 +53,16 @@ class TransverseFieldIsing(LatticeModel):
 
     def references(self) -> tuple[Reference, ...]:
         """Exact for a ferromagnetic ring of any length, else for few sites."""
+        return self.spectrum(1)
+
+    def spectrum(self, count: int) -> tuple[Reference, ...]:
+        """The two lowest levels of a ferromagnetic ring, or all of few sites."""
         frustrated = self.j < 0 and self.n % 2 == 1
-        if is_ring(self.lattice) and not frustrated:
-            energy = ising_ring(self.n, abs(self.j), abs(self.field))
+        if is_ring(self.lattice) and not frustrated and count <= 2:
             source = "free fermions, P. Pfeuty, Ann. Phys. 57, 79 (1970)"
-            return (Reference(energy, 0.0, "exact", source),)
-        return diagonalized(self)
+            return tuple(
+                Reference(energy, 0.0, "exact", source)
+                for odd in (False, True)[:count]
+                for energy in [ising_ring(self.n, abs(self.j), abs(self.field), odd)]
+            )
+        return diagonalized(self, count)

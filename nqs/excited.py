@@ -307,13 +307,13 @@ def levels(values: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
       names: of the operators.
 
     Returns:
-      "level_a", "NAME_a" of every operator in eigenstate a, and "NAME_a_b" for a < b,
+      "level_a", "gap_a" above the lowest level, "NAME_a" of every operator in eigenstate a, and "NAME_a_b" for a < b,
       the |<a|O|b>|^2, with arrays (...); states in the order of their energy. Elements
       between degenerate states depend on which of them are called eigenstates.
     """
     mean = values.mean(axis=tuple(range(values.ndim - 3)))
     energies, right = np.linalg.eig(mean[0])
-    order = np.argsort(energies.real)
+    order = np.argsort(np.real(energies))
     energies, right = energies[order], right[:, order]
     rotated = np.linalg.inv(right) @ values @ right  # (..., 1 + o, K, K)
     operators = np.linalg.inv(right) @ mean @ right
@@ -325,9 +325,11 @@ def levels(values: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
         f"level_{a}": (energies[a] + deviations[..., 0, a, a]).real
         for a in range(len(energies))
     }
+    for a in range(1, len(energies)):
+        found[f"gap_{a}"] = found[f"level_{a}"] - found["level_0"]
     for o, name in enumerate(names, 1):
-        element: Any = operators[o]
-        change: Any = deviations[..., o, :, :] + element @ mixing - mixing @ element
+        element = operators[o]
+        change = deviations[..., o, :, :] + element @ mixing - mixing @ element
         for a in range(len(energies)):
             found[f"{name}_{a}"] = (element[a, a] + change[..., a, a]).real
             for b in range(a + 1, len(energies)):

@@ -264,10 +264,14 @@ def test_spectra_of_lattices():
     np.testing.assert_allclose(
         [level.value for level in triplet], [-7.14229636, -6.87210668], atol=1e-8
     )
-    chain = TransverseFieldIsing(Lattice((10,))).spectrum(3)
-    assert [level.kind for level in chain] == ["exact"] * 3
-    gap = chain[1].value - chain[0].value
-    np.testing.assert_allclose(gap, 2 * np.tan(np.pi / 40), rtol=1e-6)  # P. Pfeuty
+    for field in (0.5, 1.0, 1.7):
+        ring = TransverseFieldIsing(Lattice((10,)), field=field)
+        exact = [level.value for level in ring.spectrum(3)]  # by diagonalization
+        formula = [level.value for level in ring.spectrum(2)]
+        np.testing.assert_allclose(formula, exact[:2], rtol=1e-10)
+    critical = TransverseFieldIsing(Lattice((20,))).spectrum(2)
+    found = [level.value for level in critical]
+    np.testing.assert_allclose(found, [-25.49098969, -25.41240947], atol=1e-8)
 
 
 def experiment(**changes):
@@ -295,7 +299,7 @@ def test_a_run_reports_levels_with_references(tmp_path, capsys):
     found = json.loads((tmp_path / "a" / "result.json").read_text())["levels"]
     assert [level["comparison"]["value"] for level in found] == [0.5, 1.5]
     assert result["references"][0]["value"] == 2.0
-    assert {"r_squared_0", "dipole_x_0_1"} <= set(result["observables"])
+    assert {"r_squared_0", "dipole_x_0_1", "gap_1"} <= set(result["observables"])
     arrays = np.load(tmp_path / "a" / "observables.npz")
     assert arrays["state_matrices"].shape == (3, 2, 2)
     total = np.trace(arrays["state_matrices"][0])

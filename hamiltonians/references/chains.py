@@ -6,15 +6,19 @@ import numpy as np
 from scipy.optimize import root
 
 
-def ising_ring(n: int, j: float, field: float) -> float:
+def ising_ring(n: int, j: float, field: float, odd: bool = False) -> float:
     """Energy of the periodic Ising chain, -J sum zz - h sum x with J, h >= 0.
 
     The ground state has an even number of fermions, whose momenta are half-integer:
-    k = pi (2 m + 1) / n. Each has -sqrt(J^2 + h^2 - 2 J h cos k). P. Pfeuty, Ann. Phys.
-    57, 79 (1970).
+    k = pi (2 m + 1) / n. Each has -sqrt(J^2 + h^2 - 2 J h cos k). The lowest state with
+    an odd number, the first excited one, has k = 2 pi m / n and h - J for k = 0, which
+    is occupied. P. Pfeuty, Ann. Phys. 57, 79 (1970).
     """
-    k = np.pi * (2 * np.arange(n) + 1) / n
-    return -math.fsum(np.sqrt(j**2 + field**2 - 2 * j * field * np.cos(k)))
+    k = np.pi * (2 * np.arange(n) + (not odd)) / n
+    modes = -np.sqrt(j**2 + field**2 - 2 * j * field * np.cos(k))
+    if odd:
+        modes[0] = field - j
+    return math.fsum(modes)
 
 
 def heisenberg_ring(n: int) -> float:

@@ -144,11 +144,12 @@ def levels(
     hamiltonian: Hamiltonian, observables: dict[str, list[float | None]]
 ) -> list[dict[str, Any]]:
     """Energy, error and reference of every measured level; none for a ground state."""
+    names = [f"level_{k}" for k in range(len(observables))]
+    measured = [observables[name] for name in names if name in observables]
+    known = hamiltonian.spectrum(len(measured)) if measured else ()
     found = []
-    while (name := f"level_{len(found)}") in observables:
-        energy, error = observables[name]
-        known = hamiltonian.spectrum(len(found) + 1)[len(found) :]
-        compared = comparison(float(energy or 0.0), error, known)
+    for k, (energy, error) in enumerate(measured):
+        compared = comparison(float(energy or 0.0), error, known[k : k + 1])
         found.append({"energy": energy, "energy_error": error, "comparison": compared})
     return found
 
