@@ -307,7 +307,8 @@ def levels(values: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
       names: of the operators.
 
     Returns:
-      "level_a", "gap_a" above the lowest level, "NAME_a" of every operator in eigenstate a, and "NAME_a_b" for a < b,
+      "level_a"; "gap_a", above the lowest level; for every operator "NAME_a" in
+      eigenstate a, and "NAME_a_b" for a < b,
       the |<a|O|b>|^2, with arrays (...); states in the order of their energy. Elements
       between degenerate states depend on which of them are called eigenstates.
     """
