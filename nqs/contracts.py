@@ -50,10 +50,13 @@ def check_symmetry(
 ) -> None:
     """Compare psi at a few walkers with psi at exchanged and translated ones.
 
+    Nothing is compared where parameters or walkers are traced.
+
     Raises:
       ValueError: if psi is not finite, not antisymmetric or not periodic.
     """
-    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(walkers)):
+    leaves = jax.tree.leaves((params, walkers))
+    if any(isinstance(leaf, Tracer) for leaf in leaves):
         return
     few = jax.device_get(jax.tree.map(lambda leaf: leaf[:CONFIGURATIONS], walkers))
     images = [("no change", few, 1.0), *_images(hamiltonian, few)]
