@@ -10,7 +10,7 @@ state is the lowest of all functions.
 import dataclasses
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -45,12 +45,28 @@ def check_fields(ansatz: Ansatz, hamiltonian: Hamiltonian) -> None:
             )
 
 
+def called(f: Callable, *arguments: Any) -> Any:
+    """`f(*arguments)`."""
+    return f(*arguments)
+
+
 def check_symmetry(
-    ansatz: Ansatz, hamiltonian: Hamiltonian, params: Params, walkers: Walkers
+    ansatz: Ansatz,
+    hamiltonian: Hamiltonian,
+    params: Params,
+    walkers: Walkers,
+    call: Callable = called,
 ) -> None:
     """Compare psi at a few walkers with psi at exchanged and translated ones.
 
     Nothing is compared where parameters or walkers are traced.
+
+    Args:
+      ansatz: the wave function.
+      hamiltonian: the system.
+      params: of the ansatz.
+      walkers: (w, ...), the first of which are compared.
+      call: `call(f, *arguments)` evaluates f, to compile it.
 
     Raises:
       ValueError: if psi is not finite, not antisymmetric or not periodic.
@@ -61,8 +77,11 @@ def check_symmetry(
     few = jax.device_get(jax.tree.map(lambda leaf: leaf[:CONFIGURATIONS], walkers))
     images = [("no change", few, 1.0), *_images(hamiltonian, few)]
     stacked = jax.tree.map(lambda *x: np.stack(x), *(image for _, image, _ in images))
-    psi_of_all = jax.vmap(jax.vmap(lambda x: ansatz.apply(params, x)))
-    values = jax.device_get(psi_of_all(stacked))
+
+    def psi_of_all(params, stacked):
+        return jax.vmap(jax.vmap(lambda x: ansatz.apply(params, x)))(stacked)
+
+    values = jax.device_get(call(psi_of_all, params, stacked))
     for w in range(values.logabs.shape[1]):
         psi = LogPsi(values.sign[0, w], values.logabs[0, w])
         if not (np.isfinite(psi.logabs) and np.isfinite(psi.sign)):
