@@ -515,6 +515,20 @@ def test_a_sweep_proposes_one_move_per_particle_on_average(move, moves):
     np.testing.assert_allclose(np.mean(state.walkers**2), 4 * 0.25, rtol=0.06)
 
 
+@pytest.mark.parametrize("sampler", [Metropolis(), Langevin()])
+def test_step_traces_psi_once(sampler):
+    calls = []
+
+    def counted(params, x):
+        calls.append(x)
+        return correlated_gaussian(params, x)
+
+    state = sampler.init(jnp.zeros((4, 2, 2)))
+    step = functools.partial(sampler.step, jax.random.key(0), Function(counted), {})
+    jax.eval_shape(step, state)
+    assert len(calls) == 1
+
+
 def test_acceptance_probability_is_the_ratio():
     keys = jax.random.split(jax.random.key(0), 10000)
     rates = jax.jit(jax.vmap(lambda key, r: accepted(key, jnp.asarray(r)), (0, None)))
