@@ -59,44 +59,34 @@ def check_symmetry(
 ) -> None:
     """Compare psi at a few walkers with psi at exchanged and translated ones.
 
-    Nothing is compared where parameters or walkers are traced.
-
-    Args:
-      ansatz: the wave function.
-      hamiltonian: the system.
-      params: of the ansatz.
-      walkers: (w, ...), the first of which are compared.
-      call: `call(f, *arguments)` evaluates f, to compile it.
+    Nothing is compared where parameters or walkers are traced. `call(f, *arguments)`
+    evaluates f, so that a run compiles it.
 
     Raises:
       ValueError: if psi is not finite, not antisymmetric or not periodic.
     """
-    leaves = jax.tree.leaves((params, walkers))
-    if any(isinstance(leaf, Tracer) for leaf in leaves):
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((params, walkers))):
         return
     few = jax.device_get(jax.tree.map(lambda leaf: leaf[:CONFIGURATIONS], walkers))
     images = [("no change", few, 1.0), *_images(hamiltonian, few)]
     stacked = jax.tree.map(lambda *x: np.stack(x), *(image for _, image, _ in images))
-
-    def psi_of_all(params, stacked):
-        return jax.vmap(jax.vmap(lambda x: ansatz.apply(params, x)))(stacked)
-
+    psi_of_all = jax.vmap(jax.vmap(ansatz.apply, (None, 0)), (None, 0))
     values = jax.device_get(call(psi_of_all, params, stacked))
+    name, system = type(ansatz).__name__, type(hamiltonian).__name__
     for w in range(values.logabs.shape[1]):
         psi = LogPsi(values.sign[0, w], values.logabs[0, w])
         if not (np.isfinite(psi.logabs) and np.isfinite(psi.sign)):
             raise ValueError(
-                f"psi of {type(ansatz).__name__} must be finite and not zero, got "
-                f"sign {psi.sign} and logabs {psi.logabs} at a random configuration"
+                f"psi of {name} must be finite and not zero, got sign {psi.sign} and "
+                f"logabs {psi.logabs} at a random configuration"
             )
         for i, (kind, _, phase) in enumerate(images):
             found = LogPsi(values.sign[i, w], values.logabs[i, w])
             if not _agree(found, psi, phase):
                 raise ValueError(
-                    f"psi of {type(ansatz).__name__} must change by a factor "
-                    f"{phase:.4g} under {kind}, as {type(hamiltonian).__name__} "
-                    f"requires, got {complex(found.over(psi)):.4g}; check=False "
-                    "skips this check"
+                    f"psi of {name} must change by a factor {phase:.4g} under {kind}, "
+                    f"as {system} requires, got {complex(found.over(psi)):.4g}; "
+                    "check=False skips this check"
                 )
 
 

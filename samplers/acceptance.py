@@ -35,8 +35,8 @@ def move_walkers(
 ) -> tuple[Any, dict[str, Array]]:
     """Apply n_moves Metropolis-Hastings moves to every walker.
 
-    Before them, one turn of the same loop evaluates psi where the walkers are: psi is
-    traced and compiled once.
+    One more turn of the loop, before them, evaluates psi at the walkers: psi is traced
+    and compiled once.
 
     Args:
       key: random key.
@@ -44,30 +44,20 @@ def move_walkers(
       move: `(key, x, value, first) -> (x_new, value_new, log_ratio)` of one walker,
         with the () log of the acceptance ratio; x_new is x where `first`, a () flag.
       walkers: arrays or pytrees with a leading axis (w,).
-      value: tuple of arrays (w, ...) of the shapes of what `move` carries from one turn
-        to the next, log|psi| or the log of the density first.
+      value: arrays (w, ...) of the shapes of the values, first log|psi| or log|psi|^2.
 
     Returns:
-      The walkers after the moves, and their acceptance and number of moves to a density
-      that is NaN or infinite ().
+      The walkers after the moves, and () acceptance and number of broken moves, those
+      to a psi that is NaN or infinite.
     """
     n_walkers, dtype = value[0].shape[0], value[0].dtype
 
     def turn(i, carry):
         *chains, n_accepted, n_broken = carry
-        first = i < 0
-
-        def move_one(chain):
-            key, x, value = chain
-            key_move, key_accept = jax.random.split(key)
-            x_new, value_new, log_ratio = move(key_move, x, value, first)
-            accept = first | accepted(key_accept, log_ratio)
-            # -inf is a node, NaN and inf are not psi
-            broken = ~(value_new[0] < jnp.inf)
-            return *where(accept, (x_new, value_new), (x, value)), accept, broken
-
-        keys = jax.random.split(jax.random.fold_in(key, i), n_walkers)
-        *chains, accept, broken = chunked_map(move_one, (keys, *chains))
+        keys, first = jax.random.split(jax.random.fold_in(key, i), n_walkers), i < 0
+        *chains, accept, broken = chunked_map(
+            lambda chain: moved(move, chain, first), (keys, *chains)
+        )
         n_accepted += (accept & ~first).astype(int)
         n_broken += (broken & ~first).astype(int)
         return *chains, n_accepted, n_broken
@@ -77,6 +67,16 @@ def move_walkers(
     walkers, _, n_accepted, n_broken = jax.lax.fori_loop(-1, n_moves, turn, start)
     acceptance = jnp.sum(n_accepted).astype(dtype) / (n_moves * n_walkers)
     return walkers, {"acceptance": acceptance, "non_finite": jnp.sum(n_broken)}
+
+
+def moved(move: Callable, chain: tuple, first: Array) -> tuple:
+    """A walker (x, value) after one move, and flags for accepted and broken."""
+    key, x, value = chain
+    key_move, key_accept = jax.random.split(key)
+    x_new, value_new, log_ratio = move(key_move, x, value, first)
+    accept = first | accepted(key_accept, log_ratio)
+    broken = ~(value_new[0] < jnp.inf)  # -inf is a node, NaN and inf are not psi
+    return *where(accept, (x_new, value_new), (x, value)), accept, broken
 
 
 def starting_width(walkers: Walkers, width: float) -> Array:
