@@ -10,7 +10,7 @@ state is the lowest of all functions.
 import dataclasses
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -48,36 +48,48 @@ def check_fields(ansatz: Ansatz, hamiltonian: Hamiltonian) -> None:
             )
 
 
+def called(f: Callable, *arguments: Any) -> Any:
+    """`f(*arguments)`."""
+    return f(*arguments)
+
+
 def check_symmetry(
-    ansatz: Ansatz, hamiltonian: Hamiltonian, params: Params, walkers: Walkers
+    ansatz: Ansatz,
+    hamiltonian: Hamiltonian,
+    params: Params,
+    walkers: Walkers,
+    call: Callable = called,
 ) -> None:
     """Compare psi at a few walkers with psi at exchanged and translated ones.
+
+    Nothing is compared where parameters or walkers are traced. `call(f, *arguments)`
+    evaluates f, so that a run compiles it.
 
     Raises:
       ValueError: if psi is not finite, not antisymmetric or not periodic.
     """
-    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(walkers)):
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((params, walkers))):
         return
     few = jax.device_get(jax.tree.map(lambda leaf: leaf[:CONFIGURATIONS], walkers))
     images = [("no change", few, 1.0), *_images(hamiltonian, few)]
     stacked = jax.tree.map(lambda *x: np.stack(x), *(image for _, image, _ in images))
-    psi_of_all = jax.vmap(jax.vmap(lambda x: ansatz.apply(params, x)))
-    values = jax.device_get(psi_of_all(stacked))
+    psi_of_all = jax.vmap(jax.vmap(ansatz.apply, (None, 0)), (None, 0))
+    values = jax.device_get(call(psi_of_all, params, stacked))
+    name, system = type(ansatz).__name__, type(hamiltonian).__name__
     for w in range(values.logabs.shape[1]):
         psi = LogPsi(values.sign[0, w], values.logabs[0, w])
         if not (np.isfinite(psi.logabs) and np.isfinite(psi.sign)):
             raise ValueError(
-                f"psi of {type(ansatz).__name__} must be finite and not zero, got "
-                f"sign {psi.sign} and logabs {psi.logabs} at a random configuration"
+                f"psi of {name} must be finite and not zero, got sign {psi.sign} and "
+                f"logabs {psi.logabs} at a random configuration"
             )
         for i, (kind, _, phase) in enumerate(images):
             found = LogPsi(values.sign[i, w], values.logabs[i, w])
             if not _agree(found, psi, phase):
                 raise ValueError(
-                    f"psi of {type(ansatz).__name__} must change by a factor "
-                    f"{phase:.4g} under {kind}, as {type(hamiltonian).__name__} "
-                    f"requires, got {complex(found.over(psi)):.4g}; check=False "
-                    "skips this check"
+                    f"psi of {name} must change by a factor {phase:.4g} under {kind}, "
+                    f"as {system} requires, got {complex(found.over(psi)):.4g}; "
+                    "check=False skips this check"
                 )
 
 

@@ -1,6 +1,7 @@
 """Variational Monte Carlo: one pure step from walkers and parameters to better ones."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -11,6 +12,7 @@ from jax import Array
 from nqs.batching import check_chunk_size, chunked_map
 from nqs.checks import positive
 from nqs.contracts import (
+    called,
     check_ansatz,
     check_capability,
     check_fields,
@@ -97,10 +99,12 @@ class VMC:
         step, sampler = jnp.zeros((), int), self.sampler.init(walkers)
         return VMCState(step, params, average, opt_state, sampler)
 
-    def check_symmetry(self, params: Params, walkers: Walkers) -> None:
+    def check_symmetry(
+        self, params: Params, walkers: Walkers, call: Callable = called
+    ) -> None:
         """A ValueError if psi lacks a symmetry of the system; nothing if traced."""
         if self.check:
-            check_symmetry(self.ansatz, self.hamiltonian, params, walkers)
+            check_symmetry(self.ansatz, self.hamiltonian, params, walkers, call)
 
     def step(self, key: Array, state: VMCState) -> tuple[VMCState, dict[str, Array]]:
         """Sample, measure, and move the parameters down the energy gradient.

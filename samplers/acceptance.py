@@ -31,39 +31,52 @@ def where(condition: Array, new: Any, old: Any) -> Any:
 
 
 def move_walkers(
-    key: Array, n_moves: int, move: Callable, walkers: tuple, dtype: Any
-) -> tuple[list, dict[str, Array]]:
+    key: Array, n_moves: int, move: Callable, walkers: Any, value: Any
+) -> tuple[Any, dict[str, Array]]:
     """Apply n_moves Metropolis-Hastings moves to every walker.
+
+    One more turn of the loop, before them, evaluates psi at the walkers: psi is traced
+    and compiled once.
 
     Args:
       key: random key.
       n_moves: moves of every walker.
-      move: `(key, *walker) -> (*walker, accept, broken)` for one walker, with () flags
-        for an accepted move and for a log|psi| that is NaN or infinite.
-      walkers: arrays or pytrees with a leading axis (w,), such as positions and log
-        density.
-      dtype: of the acceptance.
+      move: `(key, x, value, first) -> (x_new, value_new, log_ratio)` of one walker,
+        with the () log of the acceptance ratio; x_new is x where `first`, a () flag.
+      walkers: arrays or pytrees with a leading axis (w,).
+      value: arrays (w, ...) of the shapes of the values, first log|psi| or log|psi|^2.
 
     Returns:
-      The walkers after the moves, and their acceptance and number of broken moves ().
+      The walkers after the moves, and () acceptance and number of broken moves, those
+      to a psi that is NaN or infinite.
     """
-    n_walkers = jax.tree.leaves(walkers)[0].shape[0]
+    n_walkers, dtype = value[0].shape[0], value[0].dtype
 
-    def move_all(i, carry):
-        *walkers, n_accepted, n_broken = carry
-        keys = jax.random.split(jax.random.fold_in(key, i), n_walkers)
-        *walkers, accept, broken = chunked_map(
-            lambda chain: move(*chain), (keys, *walkers)
+    def turn(i, carry):
+        *chains, n_accepted, n_broken = carry
+        keys, first = jax.random.split(jax.random.fold_in(key, i), n_walkers), i < 0
+        *chains, accept, broken = chunked_map(
+            lambda chain: moved(move, chain, first), (keys, *chains)
         )
-        counts = n_accepted + accept.astype(int), n_broken + broken.astype(int)
-        return *walkers, *counts
+        n_accepted += (accept & ~first).astype(int)
+        n_broken += (broken & ~first).astype(int)
+        return *chains, n_accepted, n_broken
 
     count = jnp.zeros(n_walkers, int)
-    *moved, n_accepted, n_broken = jax.lax.fori_loop(
-        0, n_moves, move_all, (*walkers, count, count)
-    )
+    start = walkers, value, count, count
+    walkers, _, n_accepted, n_broken = jax.lax.fori_loop(-1, n_moves, turn, start)
     acceptance = jnp.sum(n_accepted).astype(dtype) / (n_moves * n_walkers)
-    return moved, {"acceptance": acceptance, "non_finite": jnp.sum(n_broken)}
+    return walkers, {"acceptance": acceptance, "non_finite": jnp.sum(n_broken)}
+
+
+def moved(move: Callable, chain: tuple, first: Array) -> tuple:
+    """A walker (x, value) after one move, and flags for accepted and broken."""
+    key, x, value = chain
+    key_move, key_accept = jax.random.split(key)
+    x_new, value_new, log_ratio = move(key_move, x, value, first)
+    accept = first | accepted(key_accept, log_ratio)
+    broken = ~(value_new[0] < jnp.inf)  # -inf is a node, NaN and inf are not psi
+    return *where(accept, (x_new, value_new), (x, value)), accept, broken
 
 
 def starting_width(walkers: Walkers, width: float) -> Array:

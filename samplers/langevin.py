@@ -13,15 +13,12 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from nqs.batching import chunked_map
 from nqs.types import Ansatz, Params
 from samplers.acceptance import (
-    accepted,
     adapted,
     check_settings,
     move_walkers,
     starting_width,
-    where,
 )
 
 
@@ -62,28 +59,20 @@ class Langevin:
         walkers, tau = state
         value_and_grad = jax.value_and_grad(lambda x: ansatz.apply(params, x).logabs)
 
-        def logabs_and_drift(x):
-            logabs, gradient = value_and_grad(x)
-            return logabs, limited_drift(gradient, tau)
-
-        def move_walker(key, x, logabs, drift):
-            key_move, key_accept = jax.random.split(key)
+        def move(key, x, value, first):
+            logabs, drift = value
             # Rows of two or three numbers would be drawn one row at a time.
-            row = jax.random.normal(key_move, (x.size,), x.dtype)
+            row = jax.random.normal(key, (x.size,), x.dtype)
             xi = jax.lax.optimization_barrier(row).reshape(x.shape)
-            x_new = x + tau * drift + jnp.sqrt(tau) * xi
-            logabs_new, drift_new = logabs_and_drift(x_new)
+            x_new = jnp.where(first, x, x + tau * drift + jnp.sqrt(tau) * xi)
+            logabs_new, gradient = value_and_grad(x_new)
+            drift_new = limited_drift(gradient, tau)
             xi_back = (x - x_new - tau * drift_new) / jnp.sqrt(tau)
-            log_q_ratio = log_green_ratio(xi, xi_back)
-            accept = accepted(key_accept, 2 * (logabs_new - logabs) + log_q_ratio)
-            broken = ~(logabs_new < jnp.inf)
-            new, old = (x_new, logabs_new, drift_new), (x, logabs, drift)
-            return *where(accept, new, old), accept, broken
+            log_ratio = 2 * (logabs_new - logabs) + log_green_ratio(xi, xi_back)
+            return x_new, (logabs_new.astype(x.dtype), drift_new), log_ratio
 
-        start = (walkers, *chunked_map(logabs_and_drift, walkers))
-        (walkers, *_), info = move_walkers(
-            key, self.sweeps, move_walker, start, tau.dtype
-        )
+        value = jnp.zeros_like(walkers[:, 0, 0]), jnp.zeros_like(walkers)
+        walkers, info = move_walkers(key, self.sweeps, move, walkers, value)
         return LangevinState(walkers, tau), info | {"time_step": tau}
 
     def adapt(self, state: LangevinState, info: dict[str, Array], /) -> LangevinState:

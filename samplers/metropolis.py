@@ -13,10 +13,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from nqs.batching import chunked_map
 from nqs.types import Ansatz, Configuration, Params, Walkers
 from samplers.acceptance import (
-    accepted,
     adapted,
     check_settings,
     move_walkers,
@@ -118,19 +116,16 @@ class Metropolis:
         x = jax.tree.map(lambda leaf: leaf[0], walkers)
         n_moves = self.sweeps * self.move.moves_per_sweep(x)
 
-        def log_density(x):
-            return 2 * ansatz.apply(params, x).logabs
+        def move(key, x, value, first):
+            (log_p,) = value
+            proposed, log_q_ratio = self.move(key, x, width)
+            x_new = where(first, x, proposed)
+            log_p_new = 2 * ansatz.apply(params, x_new).logabs.astype(width.dtype)
+            return x_new, (log_p_new,), log_p_new - log_p + log_q_ratio
 
-        def move_walker(key, x, log_p):
-            key_move, key_accept = jax.random.split(key)
-            x_new, log_q_ratio = self.move(key_move, x, width)
-            log_p_new = log_density(x_new)
-            accept = accepted(key_accept, log_p_new - log_p + log_q_ratio)
-            broken = ~(log_p_new < jnp.inf)  # -inf is a node, NaN and inf are not psi
-            return *where(accept, (x_new, log_p_new), (x, log_p)), accept, broken
-
-        start = (walkers, chunked_map(log_density, walkers))
-        (walkers, _), info = move_walkers(key, n_moves, move_walker, start, width.dtype)
+        n_walkers = jax.tree.leaves(walkers)[0].shape[0]
+        value = (jnp.zeros(n_walkers, width.dtype),)
+        walkers, info = move_walkers(key, n_moves, move, walkers, value)
         return MetropolisState(walkers, width), info | {"width": width}
 
     def adapt(

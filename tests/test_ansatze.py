@@ -34,9 +34,10 @@ from nqs.ansatze import (
     SlaterJastrow,
 )
 from nqs.ansatze.layers import INITIALIZERS, KINKED, silu
-from nqs.ansatze.slater import hermite_orbitals, lowest_orbitals
+from nqs.ansatze.slater import hermite_orbitals
 from nqs.laplacian.kinetic import kinetic_energy
 from nqs.runs import config as settings
+from nqs.space.oscillator import filled_levels
 from nqs.space.spins import Spins
 from nqs.types import LogPsi
 
@@ -485,23 +486,31 @@ def test_exchange_of_all_spins_leaves_the_determinants_unchanged():
 @pytest.mark.parametrize("omegas", [(1.0,), (0.3, 0.3), (1.0, 2.5), (1.0, 1.0, 2.83)])
 def test_orbitals_are_filled_in_the_order_of_their_energies(omegas):
     for n in (1, 2, 4, 7, 20):
-        found = lowest_orbitals(n, np.array(omegas))
-        assert len({*map(tuple, found)}) == n
-        levels = np.array(oscillator_levels(n, omegas))
-        np.testing.assert_allclose(found @ omegas, np.sort(levels @ omegas), rtol=1e-12)
+        levels = oscillator_levels(n, omegas)
+        assert len(set(levels)) == n
+        every = np.array(list(itertools.product(range(n), repeat=len(omegas))))
+        lowest = np.sort(every @ omegas)[:n]
+        np.testing.assert_allclose(np.array(levels) @ omegas, lowest, rtol=1e-12)
 
 
-def test_open_shells_are_filled_along_the_first_axes_first():
-    np.testing.assert_array_equal(
-        lowest_orbitals(2, np.ones(3)), [[0, 0, 0], [1, 0, 0]]
-    )
+def test_open_shells_of_trap_and_determinant_are_filled_along_the_first_axes():
+    expected = [[0, 0, 0], [1, 0, 0], [0, 0, 0]]
+    np.testing.assert_array_equal(filled_levels(3, Spins(2, 1), np.ones(3)), expected)
+    x = jnp.array([[0.3, 1.0, 0.1], [-0.5, 0.2, 0.7], [1.0, 0.0, 0.0]])
+    ansatz = Slater(Spins(2, 1))
+    params = ansatz.init(jax.random.key(0), x)
+    # the determinant of 1 and x of the first two electrons
+    logabs = ansatz.apply(params, x).logabs + jnp.sum(x**2) / 2
+    np.testing.assert_allclose(logabs, np.log(np.sqrt(2) * 0.8), rtol=1e-12)
 
 
 def test_orbitals_are_orthonormal():
     nodes, weights = np.polynomial.hermite.hermgauss(12)
     grid = np.stack(np.meshgrid(nodes, nodes), axis=-1).reshape(-1, 2)
     measure = np.outer(weights, weights).reshape(-1) / np.pi  # of exp(-q^2)
-    orbitals = hermite_orbitals(jnp.asarray(grid), lowest_orbitals(15, np.ones(2)))
+    orbitals = hermite_orbitals(
+        jnp.asarray(grid), np.array(oscillator_levels(15, np.ones(2)))
+    )
     gram = np.asarray(orbitals).T @ (measure[:, None] * np.asarray(orbitals))
     np.testing.assert_allclose(gram, np.eye(15), atol=1e-12)
 

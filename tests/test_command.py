@@ -93,7 +93,11 @@ def own_fields(part):
 def test_unknown_names_suggest_the_nearest(refusal):
     assert "must be one of quantum_dot" in refusal("run", "quantum_dots")
     assert "must be one of Backflow" in refusal("parts", "Backflo")
-    assert "command must be list" in refusal("lst")
+    assert "command must be list, run NAME" in refusal("lst")
+    assert "command must be list, run NAME" in refusal("elephant")
+    message = refusal("quantum_dot", "--n", "2")
+    assert "must be nqs run quantum_dot, list," in message
+    assert "or evaluate, got 'quantum_dot'" in message
     assert "got no experiment after run" in refusal("run")
     message = refusal("run", "quantum_dot", "--optimizer", "adam(lr=0.1)")
     assert "has no field 'lr'" in message and "learning_rate" in message

@@ -61,6 +61,30 @@ def test_matching_ansatz_is_accepted():
     started(SlaterJastrow(Spins(2, 2), omega=1.0))
 
 
+def test_psi_is_compared_by_one_program():
+    programs = []
+
+    def call(f, *arguments):
+        programs.append(f)
+        return jax.jit(f)(*arguments)
+
+    vmc, state = started(FeedForward(), check=False)
+    vmc = dataclasses.replace(vmc, check=True)
+    with pytest.raises(ValueError, match="factor -1 under an exchange"):
+        vmc.check_symmetry(state.params, state.sampler.walkers, call)
+    assert len(programs) == 1
+
+
+def test_compiled_initialization_skips_the_comparison_of_psi():
+    vmc, expected = started(SlaterJastrow(Spins(2, 2), omega=1.0))
+    walkers, key = expected.sampler.walkers, jax.random.key(1)
+    for state in (
+        jax.jit(lambda key: vmc.init(key, walkers))(key),
+        jax.jit(lambda walkers: vmc.init(key, walkers))(walkers),
+    ):
+        jax.tree.map(np.testing.assert_array_equal, state, expected)
+
+
 GAS_BOX = ElectronGas(Spins(1, 1), rs=1.0).box
 TWISTED = ElectronGas(Spins(1, 1), rs=1.0, twist=(0.1, 0.2, 0.3))
 

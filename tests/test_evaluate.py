@@ -21,7 +21,6 @@ from nqs.statistics import (
     Evaluation,
     Measurements,
     estimate,
-    evaluate,
     means,
     merged_profile,
     stack,
@@ -31,7 +30,7 @@ from nqs.statistics.evaluation import N_GROUPS, group_means
 from nqs.statistics.summary import carriers
 from nqs.types import Function, LogPsi
 from samplers import Metropolis
-from tests.tiny import Still, StillState, Well, exact, gaussian
+from tests.tiny import Still, StillState, Well, evaluate, exact, gaussian
 
 RANDOM = np.random.default_rng(1)
 STEPS, WALKERS = 200, 32

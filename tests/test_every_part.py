@@ -195,7 +195,7 @@ for label, (_, described) in (PLAIN | ANSATZE).items():
 @functools.cache
 def start(name):
     """Ansatz, system, perturbed parameters, and four walkers."""
-    ansatz, system = (PLAIN | ANSATZE)[name]
+    ansatz, system = (PLAIN | ANSATZE | VARIANTS)[name]
     walkers = jax.jit(lambda key: system.initial_walkers(key, 4))(jax.random.key(1))
     x, rng = jax.tree.map(lambda a: a[0], walkers), np.random.default_rng(3)
     params = jax.device_get(jax.jit(ansatz.init)(jax.random.key(2), x))
@@ -286,9 +286,15 @@ def test_psi_has_the_symmetries_of_its_system(name):
 # "explicit spins" is that of "pairs"; tests/test_spins.py compares the energies.
 MESSAGES = ["backflow", "twisted backflow", "singlets", "pairs"]
 FAST = [name for name in CONTINUOUS if name not in [*MESSAGES, "explicit spins"]]
+ELLIPSE = HarmonicTrap(3, 2, (1.0, 2.5), Coulomb(), THREE)
+ONE_SPIN = PadeJastrow(Spins(3, 0), 0.5)  # the cusp of equal spins alone
+VARIANTS = {
+    "elliptical trap": (Product((Slater(THREE, (1.0, 2.5)), ONE_SPIN)), ELLIPSE),
+    "he normal": (FeedForward((4,), "tanh", kernel_init="he_normal"), BOSONS),
+}
 
 
-@pytest.mark.parametrize("name", FAST)
+@pytest.mark.parametrize("name", [*FAST, *VARIANTS])
 def test_both_laplacians_agree(name):
     ansatz, _, params, walkers = start(name)
 

@@ -10,12 +10,13 @@ import pytest
 
 from nqs.ansatze import Backflow, backflow
 from nqs.ansatze.layers import silu
-from nqs.laplacian import messages, pairs, products
+from nqs.laplacian import messages, pairs, products, sums
 from nqs.laplacian.kinetic import LAPLACIANS, kinetic_energy
 from nqs.laplacian.messages import message_sum
 from nqs.laplacian.pairs import relative_features
 from nqs.laplacian.products import pair_products
 from nqs.laplacian.rules import fingerprint
+from nqs.laplacian.sums import total
 from nqs.laplacian.waves import forward, sin_and_cos
 from nqs.space.box import Box
 from nqs.types import Function, LogPsi
@@ -324,6 +325,30 @@ def test_rule_for_sin_and_cos_matches_the_chain_rule(mixed, walkers, monkeypatch
     assert used
     loop = kinetic(function, walkers[:2], "loop")
     np.testing.assert_allclose(found, loop, rtol=1e-11)
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_rule_for_totals_matches_the_chain_rule(mixed, walkers, monkeypatch):
+    """Over pairs, and over pairs that depend on all particles."""
+    used = []
+    monkeypatch.setitem(
+        folx.wrapped_functions._LAPLACE_FN_REGISTRY,
+        "nqs_total",
+        lambda *a, **b: used.append(1) or sums.forward(*a, **b),
+    )
+
+    def function(params, x):
+        i, j = np.triu_indices(3)  # x_i - x_i has no derivative
+        pairs = jnp.sin(x[i, 0] - x[j, 0]) * jnp.cos(x[i, 1]) * jnp.exp(x[j, 1])
+        logabs = total(pairs * jnp.sum(x**3) if mixed else pairs)
+        square = x[:, None, :] - x[None, :, :]
+        logabs += total(square[..., 0] ** 2 * square[..., 1]) ** 2
+        return LogPsi(jnp.ones_like(logabs), logabs)
+
+    forward = kinetic(function, walkers[:2])
+    assert len(used) == 2
+    loop = kinetic(function, walkers[:2], "loop")
+    np.testing.assert_allclose(forward, loop, rtol=1e-11)
 
 
 # Names of functions with a rule.

@@ -16,8 +16,8 @@ from experiments.ising import IsingOptions
 from experiments.potts import PottsOptions
 from nqs.ansatze import Symmetrized
 from nqs.space.lattice import Lattice
-from nqs.statistics import evaluate
 from samplers import Exchange, Flip, Recolor
+from tests.tiny import evaluate
 
 QUICK = {"n_walkers": 32, "optimizer": Part("sgd"), "iterations": 2}
 CASES = {

@@ -85,6 +85,21 @@ def test_only_ansatze_import_flax(path):
         assert room(module_name(path)) == "nqs.ansatze"
 
 
+# Functions that the forward Laplacian finds by their names, and an exact solver.
+JITTED = ("nqs.laplacian", "nqs.ansatze.layers", "hamiltonians.references.lanczos")
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_name)
+def test_only_runs_compile_steps(path):
+    if not module_name(path).startswith(("nqs.runs", *JITTED)):
+        attributes = [
+            f"{node.value.id}.{node.attr}"
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+        ]
+        assert "jax.jit" not in attributes
+
+
 def test_import_of_a_higher_layer_is_detected(tmp_path):
     wrong = tmp_path / "wrong.py"
     wrong.write_text("from nqs.vmc import VMC\nimport samplers.gibbs\n")

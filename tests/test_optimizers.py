@@ -210,6 +210,11 @@ def test_invalid_optimizer_is_refused(setting, message):
             {"shape": "exponential", "steps": 9, "final": 0.0},
             "final must be finite and positive",
         ),
+        (
+            {"shape": "inverse_time", "steps": 9, "final": 0.2},
+            "final must be the default, 0.1, for the shape inverse_time, .* got 0.2",
+        ),
+        ({"final": 0.2}, "final must be the default, 0.1, for the shape constant"),
         ({"warmup": -1}, "warmup must be finite and >= 0, got -1"),
     ],
 )

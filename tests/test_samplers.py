@@ -7,7 +7,6 @@ wrong distribution, with a known marginal. Deliberately wrong samplers must fail
 import dataclasses
 import functools
 import math
-import sys
 from typing import NamedTuple
 from unittest import mock
 
@@ -135,7 +134,6 @@ def ends(name, target):
     """
     sampler, steps = DENSITY_SAMPLERS[name]
     ansatz, shape, _ = TARGETS[target]
-    module = sys.modules[type(sampler).__module__]
 
     def run(power, green_power):
         def powered(key, log_ratio):
@@ -145,7 +143,7 @@ def ends(name, target):
             return green_power * log_green_ratio(xi, xi_back)
 
         with (
-            mock.patch.object(module, "accepted", powered),
+            mock.patch("samplers.acceptance.accepted", powered),
             mock.patch.object(langevin, "log_green_ratio", powered_green),
         ):
             return last_states(sampler, ansatz, {}, shape, steps)
@@ -515,6 +513,20 @@ def test_a_sweep_proposes_one_move_per_particle_on_average(move, moves):
     assert info["acceptance"] == 1
     # Four moves a particle on average; 20000 squares are good to 1 to 2 %.
     np.testing.assert_allclose(np.mean(state.walkers**2), 4 * 0.25, rtol=0.06)
+
+
+@pytest.mark.parametrize("sampler", [Metropolis(), Langevin()])
+def test_step_traces_psi_once(sampler):
+    calls = []
+
+    def counted(params, x):
+        calls.append(x)
+        return correlated_gaussian(params, x)
+
+    state = sampler.init(jnp.zeros((4, 2, 2)))
+    step = functools.partial(sampler.step, jax.random.key(0), Function(counted), {})
+    jax.eval_shape(step, state)
+    assert len(calls) == 1
 
 
 def test_acceptance_probability_is_the_ratio():

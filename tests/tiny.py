@@ -23,6 +23,7 @@ from nqs.observables import MeanSquareRadius, RadialDensity
 from nqs.optimizers import METHODS, SR, FirstOrder, MinSR, Spring
 from nqs.runs import Experiment, run
 from nqs.runs.directory import RunError
+from nqs.statistics import stack, summary
 from nqs.types import Function, Hamiltonian, LogPsi, Reference
 from samplers import Gibbs, Langevin, Metropolis
 
@@ -115,6 +116,15 @@ class Still:
 
     def adapt(self, state, info, /):
         return state
+
+
+def evaluate(evaluation, params, state, key, steps):
+    """The `summary` of that many steps with frozen parameters."""
+    step, measured = jax.jit(evaluation.step), []
+    for i in range(steps):
+        state, values = step(jax.random.fold_in(key, i), params, state)
+        measured.append(jax.device_get(values))
+    return summary(stack(measured), evaluation.hamiltonian.derived)
 
 
 def experiment(**changes):

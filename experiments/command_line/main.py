@@ -106,9 +106,17 @@ def command(arguments: list[str]) -> None:
         evaluate(rest, "nqs evaluate")
     else:
         found = "no experiment after run" if name == "run" else repr(name)
-        raise ValueError(
-            f"command must be list, run NAME, parts, resume or evaluate, got {found}"
-        )
+        raise ValueError(f"command must be {_commands_near(name)}, got {found}")
+
+
+def _commands_near(name: str) -> str:
+    """All commands, after the run of an experiment with a name like the given one."""
+    from experiments.command_line.notation import nearest
+
+    known = ["list", "run NAME", "parts", "resume", "evaluate"]
+    first, *_ = nearest(name, [*known, *(f"run {other}" for other in names())])
+    listed = known if first in known else [f"nqs {first}", *known]
+    return f"{', '.join(listed[:-1])} or {listed[-1]}"
 
 
 def main() -> None:

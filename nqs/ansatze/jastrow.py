@@ -11,6 +11,7 @@ from jax import Array
 from nqs.ansatze.log_derivatives import LayerwiseDerivatives
 from nqs.checks import finite, positive
 from nqs.laplacian.pairs import relative_features
+from nqs.laplacian.sums import total
 from nqs.laplacian.waves import pair_waves, squared_distance, waves
 from nqs.space.box import Box
 from nqs.space.spins import Spins, check_spins
@@ -60,8 +61,8 @@ class PadeJastrow(nn.Module):
                 log_beta = self.param(f"log_beta_{name}", log_beta, (), x.dtype)
                 beta += jnp.exp(log_beta) * jnp.asarray(pairs, x.dtype)
         r = pair_distances(x, self.box)
-        total = jnp.sum(jnp.asarray(once(n) * cusp, x.dtype) * (r / (1 + beta * r)))
-        return LogPsi(jnp.ones_like(total), total)
+        logabs = total(jnp.asarray(once(n) * cusp, x.dtype) * (r / (1 + beta * r)))
+        return LogPsi(jnp.ones_like(logabs), logabs)
 
 
 class PowerJastrow(nn.Module):
@@ -88,8 +89,8 @@ class PowerJastrow(nn.Module):
         """Log of the factor at x (n, d)."""
         n = x.shape[0]
         powers = once(n) * (self.exponent - equal_spins(n, self.spins))
-        total = jnp.sum(jnp.asarray(powers, x.dtype) * jnp.log(pair_distances(x)))
-        return LogPsi(jnp.ones_like(total), total)
+        logabs = total(jnp.asarray(powers, x.dtype) * jnp.log(pair_distances(x)))
+        return LogPsi(jnp.ones_like(logabs), logabs)
 
 
 class GaussianJastrow(nn.Module):
@@ -100,8 +101,8 @@ class GaussianJastrow(nn.Module):
         """Log of the factor at x (n, d)."""
         c = self.param("c", nn.initializers.zeros, (), x.dtype)
         pairs = jnp.asarray(once(x.shape[0]), x.dtype)
-        total = -c * jnp.sum(pairs * pair_distances(x) ** 2) / 2
-        return LogPsi(jnp.ones_like(total), total)
+        logabs = -c * total(pairs * pair_distances(x) ** 2) / 2
+        return LogPsi(jnp.ones_like(logabs), logabs)
 
 
 class Product(LayerwiseDerivatives, nn.Module):

@@ -93,16 +93,9 @@ def log_determinants(
 
 def oscillator_orbitals(q: Array, factors: Array | None, omegas: np.ndarray) -> Array:
     """The m lowest oscillator orbitals (k, m, m) at m scaled positions q (m, d)."""
-    orbitals = hermite_orbitals(q, lowest_orbitals(q.shape[0], omegas))[None]
+    levels = np.asarray(oscillator_levels(q.shape[0], omegas.tolist()))
+    orbitals = hermite_orbitals(q, levels)[None]
     return orbitals if factors is None else factors * orbitals
-
-
-def lowest_orbitals(n: int, omegas: np.ndarray) -> np.ndarray:
-    """Quantum numbers (n, d) of the n lowest oscillator orbitals.
-
-    Ties are broken in favor of the first axes, so that an open shell is well defined.
-    """
-    return np.asarray(oscillator_levels(n, omegas[::-1].tolist()))[:, ::-1]
 
 
 def hermite_orbitals(q: Array, levels: np.ndarray) -> Array:

@@ -36,7 +36,7 @@ class CenteredDerivatives:
     chunk_size: int | None = None  # walkers differentiated at a time
     memory: int = 2**30  # most bytes of all columns, or else of a block of them
 
-    @property
+    @cached_property
     def n_parts(self) -> int:
         """Rows of a walker: 1, or 2 where psi is complex."""
         return jax.eval_shape(self._log_psi, self.params, self._walker).shape[0]

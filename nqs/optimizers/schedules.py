@@ -7,6 +7,7 @@ import optax
 from nqs.checks import one_of, positive
 
 SHAPES = ("constant", "cosine", "exponential", "inverse_time", "linear")
+WITH_FINAL = ("cosine", "exponential", "linear")
 
 
 def check_rate(rate: float | optax.Schedule, schedule: "Schedule") -> None:
@@ -30,7 +31,7 @@ class Schedule:
         1 / (1 + step / steps).
       steps: the scale of the decay; needed for every shape but "constant".
       final: the last learning rate over the first (cosine, linear), or the factor
-        (exponential).
+        (exponential); other shapes have none and require the default.
       warmup: steps of linear rise from peak / warmup, before the decay begins.
 
     Raises:
@@ -50,6 +51,11 @@ class Schedule:
             raise ValueError(f"final must be >= 0 and <= 1, got {self.final!r}")
         if self.shape == "exponential":
             positive("final", self.final)
+        if self.shape not in WITH_FINAL and self.final != Schedule.final:
+            raise ValueError(
+                f"final must be the default, {Schedule.final}, for the shape "
+                f"{self.shape}, which does not use it, got {self.final!r}"
+            )
         positive("warmup", self.warmup, zero=True)
 
     def build(self, peak: float | optax.Schedule) -> optax.Schedule:

@@ -96,7 +96,7 @@ def _first_state(experiment: Experiment, keys: dict[str, Array]) -> VMCState:
     try:
         vmc = experiment.vmc()
         state = once(vmc.init, keys["parameters"], walkers)
-        vmc.check_symmetry(state.params, walkers)
+        vmc.check_symmetry(state.params, walkers, once)
         return state
     except ValueError as error:
         raise RunError(str(error)) from error

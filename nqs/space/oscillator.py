@@ -11,7 +11,11 @@ Level = tuple[int, ...]  # quanta k_1, ..., k_d of each axis
 
 
 def oscillator_levels(n: int, omegas: Sequence[float]) -> list[Level]:
-    """The n lowest levels by sum_a k_a omega_a, degenerate ones lexicographically."""
+    """The n lowest levels by sum_a k_a omega_a.
+
+    Of degenerate levels, those along the first axes come first: (1, 0) before (0, 1).
+    So an open shell is well defined.
+    """
 
     def energy(level: Level) -> float:  # rounded, so that degenerate levels are equal
         return round(float(np.dot(level, omegas)) / max(omegas), 9)
@@ -19,13 +23,14 @@ def oscillator_levels(n: int, omegas: Sequence[float]) -> list[Level]:
     ground: Level = tuple([0] * len(omegas))
     frontier, seen, levels = [(0.0, ground)], {ground}, []
     while len(levels) < n:
-        _, level = heapq.heappop(frontier)
+        _, backward = heapq.heappop(frontier)
+        level = backward[::-1]
         levels.append(level)
         for axis in range(len(omegas)):
             raised = (*level[:axis], level[axis] + 1, *level[axis + 1 :])
             if raised not in seen:
                 seen.add(raised)
-                heapq.heappush(frontier, (energy(raised), raised))
+                heapq.heappush(frontier, (energy(raised), raised[::-1]))
     return levels
 
 

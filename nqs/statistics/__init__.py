@@ -1,7 +1,7 @@
 """Means, error bars and evaluation with frozen parameters."""
 
 from nqs.statistics.estimates import Estimate, TooFewSamples, estimate, uncertain
-from nqs.statistics.evaluation import Evaluation, evaluate
+from nqs.statistics.evaluation import Evaluation
 from nqs.statistics.measurements import Measurements, means, stack
 from nqs.statistics.summary import Diagnostics, merged_profile, summary
 
@@ -12,7 +12,6 @@ __all__ = [
     "Measurements",
     "TooFewSamples",
     "estimate",
-    "evaluate",
     "means",
     "merged_profile",
     "stack",

@@ -10,8 +10,7 @@ from jax import Array
 
 from nqs.batching import chunked_map, chunked_sum
 from nqs.observables import Observable
-from nqs.statistics.measurements import Measurements, stack
-from nqs.statistics.summary import summary
+from nqs.statistics.measurements import Measurements
 from nqs.types import Ansatz, Hamiltonian, Params, Sampler, State, Walkers, sum_of_terms
 from nqs.vmc import local_terms
 
@@ -103,23 +102,3 @@ def group_means(
 
     total = chunked_sum(sums, (walkers, group), chunk_size, held)
     return total / (n_walkers // groups)
-
-
-def evaluate(
-    evaluation: Evaluation, params: Params, state: State, key: Array, steps: int
-) -> dict[str, Any]:
-    """Measure for `steps` steps, and return the `summary`.
-
-    Args:
-      evaluation: the step.
-      params: of the ansatz.
-      state: of the sampler.
-      key: random key; step i uses fold_in(key, i).
-      steps: sampler steps.
-    """
-    step = jax.jit(evaluation.step)
-    measured = []
-    for i in range(steps):
-        state, values = step(jax.random.fold_in(key, i), params, state)
-        measured.append(jax.device_get(values))
-    return summary(stack(measured), evaluation.hamiltonian.derived)
