@@ -51,6 +51,7 @@ from nqs.contracts import check_symmetry
 from nqs.laplacian.kinetic import kinetic_energy
 from nqs.observables import (
     Density,
+    Dipole,
     Magnetization,
     MeanSquareRadius,
     MomentumDistribution,
@@ -163,6 +164,7 @@ OPTIMIZERS = {
 }
 OBSERVABLES = {
     "radius": (MeanSquareRadius(), "slater"),
+    "dipole": (Dipole(1), "slater"),
     "radial density": (RadialDensity(4.0, 5), "slater"),
     "density": (Density(4.0, 2, 5), "slater"),
     "pair correlation": (PairCorrelation(4.0, THREE, 5), "slater"),

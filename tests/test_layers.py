@@ -25,6 +25,7 @@ LAYERS = {
     "hamiltonians": 2,
     "samplers": 2,
     "nqs.contracts": 3,
+    "nqs.excited": 3,
     "nqs.vmc": 4,
     "nqs.statistics": 5,
     "nqs.runs": 6,

@@ -1,0 +1,92 @@
+"""K equal systems side by side."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from nqs.checks import require, whole
+from nqs.excited.states import States
+from nqs.types import (
+    Ansatz,
+    Configuration,
+    Hamiltonian,
+    Params,
+    Reference,
+    Walkers,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class SideBySide(Hamiltonian):
+    """K equal systems without interaction, sum_j H_j, for the ansatz `States`.
+
+    A configuration of particles is (K n, d), of a lattice (K s,).
+
+    Attributes:
+      system: Hamiltonian of one system.
+      count: K.
+    """
+
+    system: Hamiltonian
+    count: int
+
+    def __post_init__(self):
+        require(self, whole, "count", least=2)
+
+    @property
+    def n(self) -> int:
+        """Particles or sites of all systems."""
+        return self.count * self.system.n
+
+    @property
+    def energy_unit(self) -> str:
+        """That of one system."""
+        return self.system.energy_unit
+
+    @property
+    def length_unit(self) -> str | None:
+        """That of one system."""
+        return self.system.length_unit
+
+    @property
+    def length_scale(self) -> float:
+        """That of one system."""
+        return self.system.length_scale
+
+    def terms(self, ansatz: Ansatz, params: Params, x: Configuration) -> dict[str, Any]:
+        """Sums over the systems of the terms of one: traces of their matrices."""
+        if not isinstance(ansatz, States):
+            raise ValueError(
+                f"ansatz must be States of {self.count} states for SideBySide, got "
+                f"{type(ansatz).__name__}"
+            )
+        matrices = ansatz.matrix(self.system.terms, params, x)
+        return {name: jnp.trace(matrix) for name, matrix in matrices.items()}
+
+    def initial_walkers(self, key: Array, n_walkers: int) -> Walkers:
+        """Independent walkers of every system, side by side."""
+        n_walkers = whole("n_walkers", n_walkers)
+        one = self.system.initial_walkers(key, n_walkers * self.count)
+
+        def joined(leaf):
+            return leaf.reshape(n_walkers, -1, *leaf.shape[2:])
+
+        return jax.tree.map(joined, one)
+
+    def spectrum(self, count: int) -> tuple[Reference, ...]:
+        """Those of one system."""
+        return self.system.spectrum(count)
+
+    def references(self) -> tuple[Reference, ...]:
+        """The sum of the levels, where all are known."""
+        levels = self.spectrum(self.count)
+        if len(levels) < self.count:
+            return ()
+        total = sum(level.value for level in levels)
+        error = float(np.linalg.norm([level.error for level in levels]))
+        source = f"sum of {self.count} levels: {levels[0].source}"
+        return (Reference(total, error, levels[0].kind, source),)
