@@ -1,4 +1,11 @@
-"""Matrices of operators between states, levels and matrix elements of eigenstates."""
+"""Matrices of operators between states, levels and matrix elements of eigenstates.
+
+With M = <A^-1 (H A)> = R diag(E) R^-1, the levels are E and the matrix of any operator
+between eigenstates is R^-1 <A^-1 (O A)> R. To first order in the deviations dM and dO
+of one sample, with D = R^-1 dM R and C_ab = D_ab / (E_b - E_a) for a != b,
+
+    dE_a = D_aa,    d(R^-1 O R) = R^-1 dO R + [R^-1 O R, C].
+"""
 
 import dataclasses
 from collections.abc import Sequence
@@ -49,12 +56,6 @@ class StateMatrices:
 
 def levels(values: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
     """Series of levels, of expectation values and of squared matrix elements.
-
-    With M = <A^-1 (H A)> = R diag(E) R^-1, the matrix of any operator between
-    eigenstates is R^-1 <A^-1 (O A)> R. To first order in the deviations dM and dO of
-    one sample, with D = R^-1 dM R and C_ab = D_ab / (E_b - E_a) for a != b,
-
-        dE_a = D_aa,    d(R^-1 O R) = R^-1 dO R + [R^-1 O R, C].
 
     Each series is the function of the means plus that deviation, so that the error of
     its mean is that of the function.
