@@ -57,41 +57,45 @@ class StateMatrices:
 def levels(values: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
     """Series of levels, of expectation values and of squared matrix elements.
 
-    Each series is the function of the means plus that deviation, so that the error of
-    its mean is that of the function.
+    Each is the function of the means plus the deviation of every sample, so that the
+    error of the mean of the series is that of the function.
 
     Args:
       values: (..., 1 + o, K, K) samples of the matrix of the energy and of o operators.
       names: of the operators.
 
     Returns:
-      "level_a"; "gap_a", above the lowest level; for every operator "NAME_a" in
-      eigenstate a, and "NAME_a_b" for a < b,
-      the |<a|O|b>|^2, with arrays (...); states in the order of their energy. Elements
-      between degenerate states depend on which of them are called eigenstates.
+      Arrays (...): "level_a" in the order of the energy; "gap_a" above the lowest; for
+      every operator "NAME_a", its mean in eigenstate a, and "NAME_a_b" for a < b, the
+      |<a|O|b>|^2. Elements of degenerate states depend on their choice.
+    """
+    energies, operators, deviations = _in_eigenstates(values)
+    gaps = energies[None, :] - energies[:, None]
+    inverse = np.divide(1, gaps, np.zeros_like(gaps), where=gaps != 0)
+    mixing = deviations[..., 0, :, :] * inverse
+    found = {}
+    for a, energy in enumerate(energies):
+        found[f"level_{a}"] = np.real(energy + deviations[..., 0, a, a])
+        if a:
+            found[f"gap_{a}"] = found[f"level_{a}"] - found["level_0"]
+    for o, name in enumerate(names, 1):
+        element = operators[o]
+        change = deviations[..., o, :, :] + element @ mixing - mixing @ element
+        found |= _elements(name, element, change)
+    return found
+
+
+def _in_eigenstates(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Levels (K,), mean matrices (1 + o, K, K) and their deviations (..., 1 + o, K, K).
+
+    R^-1 (...) R of all matrices, with the eigenvectors R of the mean of the first.
     """
     mean = values.mean(axis=tuple(range(values.ndim - 3)))
     energies, right = np.linalg.eig(mean[0])
     order = np.argsort(np.real(energies))
-    energies, right = energies[order], right[:, order]
-    rotated = np.linalg.inv(right) @ values @ right  # (..., 1 + o, K, K)
-    operators = np.linalg.inv(right) @ mean @ right
-    deviations = rotated - operators
-    gaps = energies[None, :] - energies[:, None]
-    inverse = np.divide(1, gaps, np.zeros_like(gaps), where=gaps != 0)
-    mixing = deviations[..., 0, :, :] * inverse
-    found = {
-        f"level_{a}": (energies[a] + deviations[..., 0, a, a]).real
-        for a in range(len(energies))
-    }
-    for a in range(1, len(energies)):
-        found[f"gap_{a}"] = found[f"level_{a}"] - found["level_0"]
-    for o, name in enumerate(names, 1):
-        change = (
-            deviations[..., o, :, :] + operators[o] @ mixing - mixing @ operators[o]
-        )
-        found |= _elements(name, operators[o], change)
-    return found
+    right = right[:, order]
+    left = np.linalg.inv(right)
+    return energies[order], left @ mean @ right, left @ (values - mean) @ right
 
 
 def _elements(
