@@ -14,15 +14,9 @@ import jax.numpy as jnp
 from jax import Array
 
 from nqs.batching import chunked_map
+from nqs.moves import accepted, where
 from nqs.types import Ansatz, Configuration, Params, Walkers
-from samplers.acceptance import (
-    accepted,
-    adapted,
-    check_settings,
-    move_walkers,
-    starting_width,
-    where,
-)
+from samplers.acceptance import adapted, check_settings, move_walkers, starting_width
 
 
 class Move(Protocol):
