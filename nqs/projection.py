@@ -141,9 +141,9 @@ class Projection:
 
         Returns:
           The next state and info, () scalars: the mixed estimate of the energy and of
-          every term, the variance of the local energy, the logarithm of the growth of
-          the weights, the effective part of the walkers, the effective time step, the
-          acceptance, and the number of non-finite values.
+          every term, the variance of the local energy, the energy at which the weights
+          would not grow, the effective part of the walkers, the effective time step,
+          the acceptance, and the number of non-finite values.
         """
         key_move, key_comb = jax.random.split(key)
         walkers, guide, info = self._moved(key_move, state)
@@ -151,7 +151,9 @@ class Projection:
         weights = state.weights * jnp.exp(info["effective_time_step"] * rate)
         growth = jnp.mean(weights)
         weights = weights / growth
-        info |= mixed(weights, guide.terms) | {"log_growth": jnp.log(growth)}
+        info |= mixed(weights, guide.terms)
+        excess = jnp.log(growth) / info["effective_time_step"]
+        info["growth_energy"] = state.trial_energy - excess
         info["effective_walkers"] = 1 / jnp.mean(weights**2)
         steps = state.step.astype(growth.dtype)
         trial = running_average(state.trial_energy, info["energy"], steps, MEMORY)

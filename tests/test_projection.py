@@ -75,7 +75,7 @@ def test_exact_state_stays_exact_at_any_time_step(name, time_step, strict_dtypes
     walkers = system.initial_walkers(jax.random.key(0), 32)
     state, info = walk(driver, {}, walkers, 20)
     np.testing.assert_allclose(info["energy"], energy, rtol=1e-9)
-    np.testing.assert_allclose(info["log_growth"], 0, atol=1e-8)
+    np.testing.assert_allclose(info["growth_energy"], energy, rtol=1e-9)
     np.testing.assert_allclose(state.weights, 1, rtol=1e-8)
     assert np.all(info["variance"] < 1e-14)
     assert not np.any(info["non_finite"])

@@ -17,6 +17,7 @@ USAGE = """usage: nqs COMMAND
   parts [NAME]           the parts, or one of them with fields and defaults
   resume DIR [OPTIONS]   continue a run or a series of runs
   evaluate DIR [OPTIONS] measure a run again with frozen parameters
+  project DIR [OPTIONS]  diffusion Monte Carlo with the nodes of a run
 
 `nqs run NAME --tyro-print-completion bash` prints a shell completion script."""
 
@@ -104,10 +105,15 @@ def command(arguments: list[str]) -> None:
         from nqs.evaluate import main as evaluate
 
         evaluate(rest, "nqs evaluate")
+    elif name == "project":
+        from nqs.project import main as project
+
+        project(rest, "nqs project")
     else:
         found = "no experiment after run" if name == "run" else repr(name)
         raise ValueError(
-            f"command must be list, run NAME, parts, resume or evaluate, got {found}"
+            "command must be list, run NAME, parts, resume, evaluate or project, got "
+            f"{found}"
         )
 
 
