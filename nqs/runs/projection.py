@@ -84,8 +84,14 @@ def opened(
         raise RunError(f"{folder} holds no projection to resume")
     target = folder / f"{last:04d}"
     saved = ProjectionSettings(**read_json(target / "config.json"))
-    if settings not in (saved, ProjectionSettings()):
-        raise RunError(f"settings cannot change on resume: {target} has {saved}")
+    if settings != ProjectionSettings():
+        for field in dataclasses.fields(settings):
+            before, now = getattr(saved, field.name), getattr(settings, field.name)
+            if now != before:
+                raise RunError(
+                    f"{field.name} cannot change on resume: {target} has {before!r}, "
+                    f"got {now!r}"
+                )
     return target, saved
 
 
@@ -105,6 +111,7 @@ class Walk:
         config = dataclasses.asdict(self.settings)
         self.identity = identity(self.experiment.config() | {"projection": config})
         self.key = jax.random.key(self.settings.seed)
+        self.programs: dict[int, Callable] = {}  # of a block, by population
         self.saved_at = time.monotonic()
 
     def all_stages(self, resume: bool) -> None:
@@ -122,7 +129,8 @@ class Walk:
     ) -> None:
         """The blocks of one stage from `first` on; `state` None is its beginning."""
         state = self.beginning(n_walkers, time_step) if state is None else state
-        program, state = self.compiled(state)
+        state = self.on_devices(state)
+        program = self.programs[n_walkers]
         unit, blocks = self.experiment.hamiltonian.energy_unit, self.settings.blocks
         progress = Progress(unit, n_walkers)
         row = {"n_walkers": n_walkers, "time_step": time_step}
@@ -145,18 +153,20 @@ class Walk:
         state = once(self.driver.init, params, walkers)
         return state._replace(time_step=np.asarray(time_step, walkers.dtype))
 
-    def compiled(self, state: ProjectionState) -> tuple[Callable, ProjectionState]:
-        """The program of a block, and the state on the devices."""
+    def on_devices(self, state: ProjectionState) -> ProjectionState:
+        """The state on the devices, for which a block is compiled if need be."""
         n_walkers = len(state.walkers)
         mesh = walker_mesh(n_walkers)
         everywhere = NamedSharding(mesh, PartitionSpec())
         where = shardings(state, mesh, n_walkers)
         where = where._replace(params=jax.tree.map(lambda _: everywhere, state.params))
-        state = placed(state, where)
-        self.key = jax.device_put(self.key, everywhere)
-        out = where, everywhere
-        jitted = jax.jit(self.block, out_shardings=out, donate_argnums=2)
-        return optimized(jitted.lower(self.key, np.asarray(0), state)), state
+        self.key, state = jax.device_put(self.key, everywhere), placed(state, where)
+        if n_walkers not in self.programs:
+            out = where, everywhere
+            jitted = jax.jit(self.block, out_shardings=out, donate_argnums=2)
+            lowered = jitted.lower(self.key, np.asarray(0), state)
+            self.programs[n_walkers] = optimized(lowered)
+        return state
 
     def block(
         self, key: Array, number: Array, state: ProjectionState

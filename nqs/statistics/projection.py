@@ -37,7 +37,9 @@ def corrected_energy(
 
 
 def at_zero(
-    time_steps: Sequence[float], found: Sequence[MeanError], degree: int = 1
+    time_steps: Sequence[float],
+    found: Sequence[Sequence[float | None]],
+    degree: int = 1,
 ) -> MeanError:
     """Value and error at zero of a polynomial through means at several time steps.
 
@@ -57,7 +59,9 @@ def at_zero(
     return [float(value), float(np.linalg.norm(inverse[0])) if known else None]
 
 
-def extrapolated(mixed: MeanError, variational: MeanError) -> MeanError:
+def extrapolated(
+    mixed: Sequence[float | None], variational: Sequence[float | None]
+) -> MeanError:
     """2 mixed - variational, whose error in psi is of second order, and its error.
 
     M. H. Kalos et al., Phys. Rev. A 9, 2178 (1974).
