@@ -89,6 +89,39 @@ def test_walkers_do_not_cross_nodes():
     before, after = (x[:, 0, 0] > x[:, 1, 0] for x in (walkers, state.walkers))
     np.testing.assert_array_equal(before, after)
     assert 0.1 < info["acceptance"].mean() < 0.9
+    assert np.all(info["effective_time_step"] < 0.9)
+
+
+def test_exact_state_has_its_density_at_a_long_time_step():
+    """<x^2> = 1 / (2 omega), and its error from 4096 walkers."""
+    system, psi, _ = EXACT["free oscillator"]
+    driver = Projection(Function(psi), system, 1.0)
+    walkers = 1.5 * system.initial_walkers(jax.random.key(0), 4096)
+    state, info = walk(driver, {}, walkers, 30)
+    expected = 1 / (2 * 0.7)
+    assert info["acceptance"].mean() < 0.8
+    error = expected * np.sqrt(2 / walkers.size)
+    assert np.mean(state.walkers**2) == pytest.approx(expected, abs=4 * error)
+
+
+def test_rate_of_growth_is_damped_near_nodes():
+    """|v'| / |v| tends to sqrt(2 / s) / |v| where v is large, and to 1 where small."""
+    gradient = jnp.asarray([0.0, 1e-6, 1e6])[:, None, None]
+    part = projection.part_of_drift(gradient, jnp.asarray(0.02))
+    np.testing.assert_allclose(part, [1, 1, 10e-6], rtol=1e-4)
+
+
+def test_walkers_drawn_anew_have_equal_weights():
+    system, psi, _ = EXACT["free oscillator"]
+    driver = Projection(Function(psi), system)
+    walkers = system.initial_walkers(jax.random.key(0), 16)
+    state = jax.jit(driver.init)({}, walkers)
+    weights = jnp.zeros(16).at[jnp.asarray([3, 8])].set(8.0)
+    state = projection.drawn_anew(jax.random.key(1), state._replace(weights=weights))
+    np.testing.assert_array_equal(state.weights, 1)
+    np.testing.assert_array_equal(state.walkers, walkers[np.repeat([3, 8], 8)])
+    apply = jax.vmap(lambda x: psi({}, x).logabs)(state.walkers)
+    np.testing.assert_allclose(state.guide.logabs, apply, rtol=1e-12)
 
 
 def test_comb_draws_copies_in_proportion_to_the_weights():

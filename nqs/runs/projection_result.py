@@ -34,33 +34,45 @@ def finish_projection(
       directory: of the projection, in that of the run.
       columns: of its metrics.
     """
+    result = report(experiment, settings, columns)
+    result["extrapolated"] = _extrapolated(directory.parents[1], result["means"])
+    with all_or_none(directory) as unfinished:
+        draw_time_steps(unfinished / "figures" / "time_step.png", result)
+        write_json(unfinished / "result.json", result)
+    for text in result["warnings"]:
+        print(f"warning: {text}")
+    for each in result["stages"]:
+        value = uncertain(*each["means"]["energy"])
+        print(f"{each['n_walkers']} walkers, tau {each['time_step']:g}: {value}")
+    print(sentence(result))
+    return result
+
+
+def report(
+    experiment: Experiment,
+    settings: ProjectionSettings,
+    columns: dict[str, np.ndarray],
+) -> dict[str, Any]:
+    """The content of `result.json`, from the columns of the metrics.
+
+    The energy is that of the largest population.
+    """
     stages = [stage(columns, *each) for each in settings.stages]
     limits = [limit(stages, w) for w in settings.n_walkers]
     largest = max(limits, key=lambda found: found["n_walkers"])
-    energy, error = largest["energy"], largest["energy_error"]
-    compared = comparison(energy, error, experiment.hamiltonian.references())
+    references = experiment.hamiltonian.references()
+    compared = comparison(largest["energy"], largest["energy_error"], references)
     warnings = [text for each in stages for text in each.pop("warnings")]
-    result = {
+    return {
         "experiment": experiment.name,
         "settings": vars(settings),
         "energy_unit": experiment.hamiltonian.energy_unit,
         **largest,
         "populations": limits,
         "stages": stages,
-        "extrapolated": _extrapolated(directory.parents[1], largest["means"]),
         "comparison": compared,
         "warnings": warnings + population_bias(limits) + alarms(compared),
     }
-    with all_or_none(directory) as unfinished:
-        draw_time_steps(unfinished / "figures" / "time_step.png", result)
-        write_json(unfinished / "result.json", result)
-    for text in result["warnings"]:
-        print(f"warning: {text}")
-    for each in stages:
-        value = uncertain(*each["means"]["energy"])
-        print(f"{each['n_walkers']} walkers, tau {each['time_step']:g}: {value}")
-    print(sentence(result))
-    return result
 
 
 def stage(
