@@ -53,13 +53,16 @@ def project(
     """
     keep_programs()
     experiment, found = saved_run(directory, {})
-    if experiment.iterations and not found["done"]["train"]:
+    trained, iterations = found["done"]["train"], experiment.iterations
+    if iterations and not trained:
         raise RunError(f"{directory} must hold trained parameters, got those of step 0")
+    if trained < iterations:
+        warn(f"training had come to step {trained} of {iterations}")
     driver = Projection(
         experiment.ansatz, experiment.hamiltonian, chunk_size=experiment.chunk_size
     )
     params, walkers = found["vmc"].average, found["sampler"].walkers
-    once(driver.init, params, walkers)  # refuses a complex psi before files are made
+    jax.eval_shape(driver.init, params, walkers)  # refuses a complex psi
     target, settings = opened(directory / "projections", settings, resume)
     print(f"projection in {target}", flush=True)
     with refusals(target), alone(target), one_blas_thread(), signals() as stop:
@@ -234,4 +237,6 @@ class Walk:
         )
         if found["n_devices"] != len(jax.devices()):
             warn("another number of devices: the continuation is not bit for bit")
+        # the run may have been trained further since
+        self.origin = found["state"].params, self.origin[1]
         return done, found["state"]
