@@ -19,6 +19,8 @@ from hamiltonians import (
 from nqs import projection
 from nqs.projection import CONSTANT, Projection, comb
 from nqs.space.spins import Spins
+from nqs.statistics import Diagnostics
+from nqs.statistics.projection import corrected_energy
 from nqs.types import Function, LogPsi
 
 
@@ -102,6 +104,16 @@ def test_exact_state_has_its_density_at_a_long_time_step():
     assert info["acceptance"].mean() < 0.8
     error = expected * np.sqrt(2 / walkers.size)
     assert np.mean(state.walkers**2) == pytest.approx(expected, abs=4 * error)
+
+
+def test_growth_energy_is_independent_of_the_trial_energy():
+    system, psi, energy = EXACT["free oscillator"]
+    driver = Projection(Function(psi), system, 1e-6)  # nearly undamped
+    walkers = system.initial_walkers(jax.random.key(0), 16)
+    state = jax.jit(driver.init)({}, walkers)
+    moved = state._replace(trial_energy=state.trial_energy + 1)
+    _, info = jax.jit(driver.step)(jax.random.key(1), moved)
+    assert info["growth_energy"] == pytest.approx(energy, abs=1e-3)
 
 
 def test_rate_of_growth_is_damped_near_nodes():
@@ -236,3 +248,36 @@ def test_projection_refuses_what_it_cannot_project():
     walkers = trap.initial_walkers(jax.random.key(0), 4)
     with pytest.raises(ValueError, match="ansatz must be real .* got a complex psi"):
         Projection(Function(turning), trap).init({}, walkers)
+
+
+def many_populations(n_walkers, width=0.7, time_step=0.05, steps=2400, copies=128):
+    """Mean and error of the energy, as it is and corrected, of small populations."""
+    psi = Function(functools.partial(trial, width))
+    driver = Projection(psi, OSCILLATOR, time_step)
+    walkers = OSCILLATOR.initial_walkers(jax.random.key(0), n_walkers * copies)
+    walkers = walkers.reshape(copies, n_walkers, 1, 1)
+    states = jax.vmap(lambda x: driver.init({}, x))(walkers)
+
+    def step(states, i):
+        keys = jax.random.split(jax.random.fold_in(jax.random.key(5), i), copies)
+        states, info = jax.vmap(driver.step)(keys, states)
+        return states, (info["energy"], info["growth_energy"])
+
+    _, series = jax.jit(lambda s: jax.lax.scan(step, s, jnp.arange(steps)))(states)
+    energy, growth = (np.asarray(each)[steps // 6 :].T for each in series)
+    diagnostics = Diagnostics(frozen=False)
+    corrected = [
+        corrected_energy(e, g, time_step, diagnostics)[0]
+        for e, g in zip(energy, growth, strict=True)
+    ]
+    found = np.stack([energy.mean(axis=1), corrected])
+    return found.mean(axis=1), found.std(axis=1, ddof=1) / np.sqrt(copies)
+
+
+@pytest.mark.slow
+def test_bias_of_a_small_population_falls_with_its_size_and_is_corrected():
+    (small, corrected), (error, corrected_error) = many_populations(4)
+    (large, _), (large_error, _) = many_populations(32)
+    assert small - 0.5 > 5 * error
+    assert large - 0.5 < (small - 0.5) / 3 + 3 * large_error
+    assert abs(corrected - 0.5) < 4 * corrected_error + 1e-3
