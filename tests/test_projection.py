@@ -270,7 +270,7 @@ def many_populations(n_walkers, width=0.7, time_step=0.05, steps=2400, copies=12
         corrected_energy(e, g, time_step, diagnostics)[0]
         for e, g in zip(energy, growth, strict=True)
     ]
-    found = np.stack([energy.mean(axis=1), corrected])
+    found = np.stack([energy.mean(axis=1), np.array(corrected, float)])
     return found.mean(axis=1), found.std(axis=1, ddof=1) / np.sqrt(copies)
 
 
