@@ -8,11 +8,13 @@ where phi tends to the lowest state with the nodes of psi. A walker drifts, diff
 s = 2 D tau in every coordinate, and is accepted as in `samplers.langevin`, unless psi
 changes its sign. Its weight then grows by
 
-    exp(tau_eff (S(x) + S(x')) / 2),    S = (E_T - E_L) |v'| / |v|,
+    exp(tau_eff (S(x) + S(x')) / 2),    S = E_T - E_L,  at most 1 / tau in size,
 
-v' the limited drift, which bounds the weight near nodes, and tau_eff = tau sum p xi^2 /
-sum xi^2 over the walkers, p the probability of acceptance. C. J. Umrigar, M. P.
-Nightingale and K. J. Runge, J. Chem. Phys. 99, 2865 (1993).
+with tau_eff = tau sum p xi^2 / sum xi^2 over the walkers, p the probability of
+acceptance. C. J. Umrigar, M. P. Nightingale and K. J. Runge, J. Chem. Phys. 99, 2865
+(1993). They damp S by |v'| / |v|, v' the limited drift; this acts on all walkers within
+sqrt(s) of a node, and the energy then converges as slowly as sqrt(tau). The bound acts
+within a distance proportional to tau only, where E_L is c / r.
 
 The number of walkers is fixed: they carry weights, and a comb draws them anew where the
 weights differ much. This biases the energy by a part of order 1/w. S. Sorella and L.
@@ -177,9 +179,9 @@ class Projection:
         return 2 * self._diffusion * state.time_step
 
     def _rate(self, state: ProjectionState, guide: Guide) -> Array:
-        """The rate S (w,) at which the weights grow, damped near nodes."""
-        part = part_of_drift(guide.gradient, self._spread(state))
-        return (state.trial_energy - sum_of_terms(guide.terms)) * part
+        """The rate S (w,) at which the weights grow, bounded near nodes."""
+        rate = state.trial_energy - sum_of_terms(guide.terms)
+        return jnp.clip(rate, -1 / state.time_step, 1 / state.time_step)
 
     def _moved(
         self, key: Array, state: ProjectionState
@@ -209,13 +211,6 @@ class Projection:
             "non_finite": jnp.sum(broken),
         }
         return walkers, kept, info
-
-
-def part_of_drift(gradient: Array, spread: Array) -> Array:
-    """|v'| / |v| (w,) of all particles, v' the limited drift; 1 where v is zero."""
-    limited, square = limited_drift(gradient, spread), jnp.sum(gradient**2, (1, 2))
-    safe = jnp.where(square > 0, square, 1)
-    return jnp.sqrt(jnp.where(square > 0, jnp.sum(limited**2, (1, 2)) / safe, 1))
 
 
 def mixed(weights: Array, terms: dict[str, Array]) -> dict[str, Array]:

@@ -19,7 +19,7 @@ from hamiltonians import (
 from nqs import projection
 from nqs.projection import CONSTANT, Projection, comb
 from nqs.space.spins import Spins
-from nqs.statistics import Diagnostics
+from nqs.statistics import Diagnostics, estimate
 from nqs.statistics.projection import corrected_energy
 from nqs.types import Function, LogPsi
 
@@ -108,7 +108,7 @@ def test_exact_state_has_its_density_at_a_long_time_step():
 
 def test_growth_energy_is_independent_of_the_trial_energy():
     system, psi, energy = EXACT["free oscillator"]
-    driver = Projection(Function(psi), system, 1e-6)  # nearly undamped
+    driver = Projection(Function(psi), system, 1e-6)
     walkers = system.initial_walkers(jax.random.key(0), 16)
     state = jax.jit(driver.init)({}, walkers)
     moved = state._replace(trial_energy=state.trial_energy + 1)
@@ -116,11 +116,34 @@ def test_growth_energy_is_independent_of_the_trial_energy():
     assert info["growth_energy"] == pytest.approx(energy, abs=1e-3)
 
 
-def test_rate_of_growth_is_damped_near_nodes():
-    """|v'| / |v| tends to sqrt(2 / s) / |v| where v is large, and to 1 where small."""
-    gradient = jnp.asarray([0.0, 1e-6, 1e6])[:, None, None]
-    part = projection.part_of_drift(gradient, jnp.asarray(0.02))
-    np.testing.assert_allclose(part, [1, 1, 10e-6], rtol=1e-4)
+def test_rate_of_growth_is_bounded():
+    system, psi, energy = EXACT["free oscillator"]
+    driver = Projection(Function(psi), system, 0.01)
+    walkers = system.initial_walkers(jax.random.key(0), 4)
+    state = jax.jit(driver.init)({}, walkers)
+    trap = jnp.asarray([-1e6, 1e6, 0.0, jnp.nan]) - state.guide.terms["kinetic"]
+    guide = state.guide._replace(terms=state.guide.terms | {"trap": trap})
+    rate = driver._rate(state, guide)
+    np.testing.assert_allclose(rate, [100, -100, energy, np.nan], rtol=1e-9)
+
+
+def nodal(params, x):
+    """Two fermions on a line, with a local energy of about 1 / r near the node."""
+    r = x[0, 0] - x[1, 0]
+    distance = jnp.abs(r)
+    jastrow = 0.4 * distance / (1 + distance) - jnp.sum(x**2) / 2
+    return LogPsi(jnp.sign(r), jnp.log(distance) + jastrow)
+
+
+@pytest.mark.slow
+def test_energy_is_exact_at_finite_time_steps_where_the_nodes_are():
+    pair = HarmonicTrap(2, 1, 1.0, spins=Spins(2, 0))
+    driver = Projection(Function(nodal), pair, 0.08)
+    walkers = pair.initial_walkers(jax.random.key(0), 2048)
+    _, info = walk(driver, {}, walkers, 4000, key=7)
+    found = estimate(np.asarray(info["energy"])[50:])
+    assert found.error < 3e-4
+    assert found.mean == pytest.approx(2.0, abs=4 * found.error)
 
 
 def test_walkers_drawn_anew_have_equal_weights():
@@ -175,12 +198,12 @@ def test_energy_of_a_guide_of_the_wrong_width_is_exact(width):
 
 @pytest.mark.parametrize("factor", [-1.0, 0.0, 0.5])
 def test_wrong_branching_fails(factor):
-    right = projection.part_of_drift
+    right = Projection._rate
 
-    def wrong(gradient, spread):
-        return factor * right(gradient, spread)
+    def wrong(self, state, guide):
+        return factor * right(self, state, guide)
 
-    with mock.patch.object(projection, "part_of_drift", wrong):
+    with mock.patch.object(Projection, "_rate", wrong):
         energy, error = projected_energy()
     assert energy > 0.5 + 5 * error
 
