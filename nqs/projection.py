@@ -12,9 +12,10 @@ changes its sign. Its weight then grows by
 
 with tau_eff = tau sum p xi^2 / sum xi^2 over the walkers, p the probability of
 acceptance. C. J. Umrigar, M. P. Nightingale and K. J. Runge, J. Chem. Phys. 99, 2865
-(1993). They damp S by |v'| / |v|, v' the limited drift; this acts on all walkers within
-sqrt(s) of a node, and the energy then converges as slowly as sqrt(tau). The bound acts
-within a distance proportional to tau only, where E_L is c / r.
+(1993).
+They damp S by |v'| / |v| instead, v' the limited drift, which acts on all walkers
+within about sqrt(s) of a node. Where E_L is c / r the bound acts within c tau only; its
+error was the smaller one for two fermions on a line, see docs/method/projection.md.
 
 The number of walkers is fixed: they carry weights, and a comb draws them anew where the
 weights differ much. This biases the energy by a part of order 1/w. S. Sorella and L.
