@@ -64,6 +64,11 @@ class ElectronGas(PeriodicFermions):
             except ValueError as error:
                 raise ValueError(f"spins.{name}: {error}") from None
 
+    @property
+    def diffusion(self) -> float:
+        """1 / (2 rs^2), hartree rs^2."""
+        return 1 / (2 * self.rs**2)
+
     @cached_property
     def box(self) -> Box:
         """The cell, of n spheres or discs of radius 1; lengths in rs."""

@@ -96,6 +96,11 @@ class FermiGas(PeriodicFermions):
         }
 
     @property
+    def diffusion(self) -> float:
+        """1/2 in units of E_FG."""
+        return 1 / (2 * self.unit)
+
+    @property
     def free_energy(self) -> float:
         """Energy of free particles in the same cube, E_FG."""
         reach = math.ceil(self.n ** (1 / 3))

@@ -54,6 +54,7 @@ class HarmonicTrap(Hamiltonian):
 
     energy_unit = "hartree"
     length_unit = "bohr"
+    diffusion = 0.5
 
     def __post_init__(self):
         require(self, whole, "n")

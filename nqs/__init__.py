@@ -23,6 +23,7 @@ _HOMES = {
     "Driver": "nqs.types",
     "Observable": "nqs.types",
     "Optimizer": "nqs.types",
+    "Projection": "nqs.projection",
     "Reference": "nqs.types",
     "Sampler": "nqs.types",
     "Spins": "nqs.space.spins",

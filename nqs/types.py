@@ -100,12 +100,15 @@ class Hamiltonian(abc.ABC):
       energy_unit: of every energy, for example "hartree".
       length_unit: of the positions, None on a lattice.
       length_scale: walkers of one system start another, rescaled by its ratio.
+      diffusion: D of H = -D sum_i nabla_i^2 + V(x), in the energy unit times the square
+        of the length unit; None for every other H.
     """
 
     n: int
     energy_unit: str
     length_unit: str | None
     length_scale: float = 1.0
+    diffusion: float | None = None
 
     @abc.abstractmethod
     def terms(

@@ -1,4 +1,4 @@
-"""Parts that Metropolis-Hastings kernels share: acceptance, widths, and the loop."""
+"""Parts that Metropolis-Hastings kernels share: widths, and the loop."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -9,6 +9,7 @@ from jax import Array
 
 from nqs.batching import chunked_map
 from nqs.checks import positive, whole
+from nqs.moves import accepted, where
 from nqs.types import Walkers
 
 
@@ -16,18 +17,6 @@ class WalkersState(NamedTuple):
     """State of a sampler without a width: the walkers."""
 
     walkers: Walkers
-
-
-def accepted(key: Array, log_ratio: Array) -> Array:
-    """True with probability min(1, exp(log_ratio)); False where it is NaN."""
-    # Not the log of a uniform number, which in float32 is zero once in 2^23 draws and
-    # would accept anything; this one is -16 at the least.
-    return -jax.random.exponential(key, (), log_ratio.dtype) < log_ratio
-
-
-def where(condition: Array, new: Any, old: Any) -> Any:
-    """`jnp.where` on pytrees, for one () condition."""
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
 
 
 def move_walkers(

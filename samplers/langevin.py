@@ -13,13 +13,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from nqs.moves import limited_drift, log_green_ratio
 from nqs.types import Ansatz, Params
-from samplers.acceptance import (
-    adapted,
-    check_settings,
-    move_walkers,
-    starting_width,
-)
+from samplers.acceptance import adapted, check_settings, move_walkers, starting_width
 
 
 class LangevinState(NamedTuple):
@@ -83,20 +79,3 @@ class Langevin:
     def limited(self, state: LangevinState, reach: float) -> LangevinState:
         """State whose moves are at most about as long as `reach`."""
         return state._replace(time_step=jnp.minimum(state.time_step, reach**2))
-
-
-def limited_drift(gradient: Array, tau: Array) -> Array:
-    """Drift (n, d) of the particles, no longer than sqrt(2 / tau) each.
-
-    At a distance r from a node the gradient is 1/r. Unlimited, it throws a walker so
-    far away that it would never find back, hence no such move is ever accepted and the
-    walker stays there forever. C. J. Umrigar, M. P. Nightingale and K. J. Runge,
-    J. Chem. Phys. 99, 2865 (1993), their average velocity with a = 1.
-    """
-    square = jnp.sum(gradient**2, axis=-1, keepdims=True)
-    return 2 * gradient / (1 + jnp.sqrt(1 + 2 * tau * square))
-
-
-def log_green_ratio(xi: Array, xi_back: Array) -> Array:
-    """Log of G(x' -> x) / G(x -> x'), from the noise of the move and of its reverse."""
-    return jnp.sum(xi**2 - xi_back**2) / 2

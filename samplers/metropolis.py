@@ -13,14 +13,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from nqs.moves import where
 from nqs.types import Ansatz, Configuration, Params, Walkers
-from samplers.acceptance import (
-    adapted,
-    check_settings,
-    move_walkers,
-    starting_width,
-    where,
-)
+from samplers.acceptance import adapted, check_settings, move_walkers, starting_width
 
 
 class Move(Protocol):

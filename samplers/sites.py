@@ -15,10 +15,11 @@ from jax import Array
 
 from nqs.batching import chunked_map
 from nqs.checks import whole
+from nqs.moves import where
 from nqs.ratios.sites import site_ratios_of
 from nqs.space.lattice import Sites
 from nqs.types import Ansatz, Params
-from samplers.acceptance import WalkersState, check_settings, where
+from samplers.acceptance import WalkersState, check_settings
 
 
 class SiteMove(Protocol):

@@ -15,6 +15,7 @@ LAYERS = {
     "nqs.capabilities": 0,
     "nqs.batching": 0,
     "nqs.gradient": 1,
+    "nqs.moves": 1,
     "nqs.checks": 0,
     "nqs.space": 0,
     "nqs.laplacian": 1,
@@ -27,6 +28,7 @@ LAYERS = {
     "nqs.contracts": 3,
     "nqs.excited": 3,
     "nqs.vmc": 4,
+    "nqs.projection": 5,
     "nqs.statistics": 5,
     "nqs.runs": 6,
     "nqs": 7,  # the public names, and the command nqs.evaluate

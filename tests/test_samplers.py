@@ -20,14 +20,14 @@ from flax import linen
 
 from nqs.ansatze import FeedForward, GaussianBinaryRBM, SlaterJastrow
 from nqs.capabilities import DirectSampling, HiddenLayer, SiteRatios, implemented_by
+from nqs.moves import accepted, log_green_ratio
 from nqs.optimizers import FirstOrder
 from nqs.runs import config as settings
 from nqs.space.spins import Spins
 from nqs.types import Function, LogPsi
 from nqs.vmc import VMC
 from samplers import AllParticles, Gibbs, Langevin, Metropolis, OneParticle, langevin
-from samplers.acceptance import accepted
-from samplers.langevin import LangevinState, log_green_ratio
+from samplers.langevin import LangevinState
 
 N_CHAINS = 4096
 

@@ -8,6 +8,7 @@ which holds for real psi of either sign, where f = logabs alone is differentiate
 """
 
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -54,15 +55,47 @@ def kinetic_energy(
     return -(lap + jnp.sum(gradient * gradient)) / 2
 
 
-def _forward(f: Callable, y: Array) -> tuple[Array, Array]:
-    """Gradient (n d, k) and Laplacian (k,) of f: (n d,) -> (k,) by folx."""
+class RealDerivatives(NamedTuple):
+    """A real psi and the derivatives of log|psi| at x (n, d)."""
+
+    sign: Array  # ()
+    logabs: Array  # ()
+    gradient: Array  # (n, d)
+    laplacian: Array  # ()
+
+    @property
+    def kinetic_energy(self) -> Array:
+        """Local kinetic energy (), as `kinetic_energy` returns."""
+        return -(self.laplacian + jnp.sum(self.gradient**2)) / 2
+
+
+def real_derivatives(ansatz: Ansatz, params: Params, x: Array) -> RealDerivatives:
+    """Value, gradient and Laplacian of a real psi at x (n, d), in one forward pass."""
+
+    def psi(y):
+        sign, logabs = ansatz.apply(params, y.reshape(x.shape))
+        return logabs, sign
+
+    logabs, sign = _propagated(psi, x.reshape(-1))
+    gradient = logabs.jacobian.dense_array.reshape(x.shape)
+    sign = getattr(sign, "x", sign)  # a sign that depends on x has a derivative, zero
+    return RealDerivatives(sign, logabs.x, gradient, logabs.laplacian)
+
+
+def _propagated(f: Callable, y: Array) -> Any:
+    """The outputs of f at y (n d,), with derivatives by folx."""
     import folx  # here, because it takes longer to import than everything else
 
     flush()
     # folx relies on rank promotion; its sparsity pattern must not pass through jit.
     with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
-        result = folx.forward_laplacian(f, SPARSITY_THRESHOLD, disable_jit=True)(y)
-        return result.jacobian.dense_array, result.laplacian
+        return folx.forward_laplacian(f, SPARSITY_THRESHOLD, disable_jit=True)(y)
+
+
+def _forward(f: Callable, y: Array) -> tuple[Array, Array]:
+    """Gradient (n d, k) and Laplacian (k,) of f: (n d,) -> (k,) by folx."""
+    result = _propagated(f, y)
+    return result.jacobian.dense_array, result.laplacian
 
 
 def _loop(f: Callable, y: Array) -> tuple[Array, Array]:

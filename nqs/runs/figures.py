@@ -126,6 +126,28 @@ def draw_energies(
         axes.legend(frameon=False, fontsize="small")
 
 
+def draw_time_steps(path: Path, result: Mapping[str, Any]) -> None:
+    """The energies of a projection against the time step, with their limits."""
+    path.parent.mkdir(exist_ok=True)
+    unit = result["energy_unit"]
+    with _figure(path, "time step", f"energy ({unit})") as axes:
+        for i, found in enumerate(result["populations"]):
+            color, w = (BLUE, GREY, ORANGE)[i % 3], found["n_walkers"]
+            rows = [(0.0, found["energy"], found["energy_error"] or 0.0)]
+            for each in result["stages"]:
+                if each["n_walkers"] == w:
+                    energy, error = each["means"]["energy"]
+                    rows.append((each["time_step"], energy, error or 0.0))
+            x, y, errors = zip(*sorted(rows), strict=True)
+            axes.errorbar(
+                x, y, errors, fmt="o-", ms=4, color=color, label=f"{w} walkers"
+            )
+        if (known := result["comparison"]) is not None:
+            label = f"{known['kind'].replace('_', ' ')}: {known['value']:.8g}"
+            axes.axhline(known["value"], color=ORANGE, ls="--", lw=1, label=label)
+        axes.legend(frameon=False)
+
+
 @contextlib.contextmanager
 def _figure(path: Path, x_label: str, y_label: str, width: float = 6.4) -> Iterator:
     """Axes of a figure that is saved at the end."""

@@ -1,0 +1,255 @@
+"""Fixed-node diffusion Monte Carlo: projection of a trained psi on the ground state.
+
+For H = -D sum_i nabla_i^2 + V(x) the density f = psi phi follows
+
+    -df/dt = -D sum_i nabla_i . (nabla_i - 2 nabla_i log|psi|) f + (E_L - E_T) f,
+
+where phi tends to the lowest state with the nodes of psi. A walker drifts, diffuses by
+s = 2 D tau in every coordinate, and is accepted as in `samplers.langevin`, unless psi
+changes its sign. Its weight then grows by
+
+    exp(tau_eff (S(x) + S(x')) / 2),    S = E_T - E_L,  at most 1 / tau in size,
+
+with tau_eff = tau sum p xi^2 / sum xi^2 over the walkers, p the probability of
+acceptance. C. J. Umrigar, M. P. Nightingale and K. J. Runge, J. Chem. Phys. 99, 2865
+(1993).
+They damp S by |v'| / |v| instead, v' the limited drift, which acts on all walkers
+within about sqrt(s) of a node. Where E_L is c / r the bound acts within c tau only; its
+error was the smaller one for two fermions on a line, see docs/method/projection.md.
+
+The number of walkers is fixed: they carry weights, and a comb draws them anew where the
+weights differ much. This biases the energy by a part of order 1/w. S. Sorella and L.
+Buonaura, Phys. Rev. B 57, 11446 (1998).
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from nqs.batching import check_chunk_size, chunked_map
+from nqs.checks import positive
+from nqs.contracts import check_ansatz, check_log_psi, name_of
+from nqs.laplacian.kinetic import real_derivatives
+from nqs.moves import accepted, limited_drift, log_green_ratio, where
+from nqs.types import (
+    Ansatz,
+    Function,
+    Hamiltonian,
+    LogPsi,
+    Params,
+    sum_of_terms,
+)
+from nqs.vmc import running_average
+
+# Effective walkers, as a part of all, below which they are drawn anew.
+FEW = 0.8
+
+# Last part of the steps over which the trial energy is averaged.
+MEMORY = 0.5
+
+
+class Guide(NamedTuple):
+    """The guiding psi and its local energy at every walker."""
+
+    sign: Array  # (w,)
+    logabs: Array  # (w,)
+    gradient: Array  # (w, n, d) of logabs
+    terms: dict[str, Array]  # (w,) each
+
+
+class ProjectionState(NamedTuple):
+    """Walkers of a projection, between two steps."""
+
+    step: Array  # () integer, steps done
+    params: Params
+    walkers: Array  # (w, n, d)
+    guide: Guide
+    weights: Array  # (w,) of mean 1
+    trial_energy: Array  # ()
+    time_step: Array  # () tau, in the inverse of the energy unit
+
+
+@dataclasses.dataclass(frozen=True)
+class Projection:
+    """Diffusion Monte Carlo with the nodes of a real psi.
+
+    Attributes:
+      ansatz: the guiding wave function.
+      hamiltonian: the system, with a local potential.
+      time_step: tau, in the inverse of the energy unit.
+      chunk_size: walkers at a time; None for `nqs.batching.suitable_chunk_size`.
+
+    Raises:
+      ValueError: if the Hamiltonian has no `diffusion`, or a number is out of range.
+    """
+
+    ansatz: Ansatz
+    hamiltonian: Hamiltonian
+    time_step: float = 0.01
+    chunk_size: int | None = None
+
+    def __post_init__(self):
+        check_ansatz(self.ansatz)
+        check_chunk_size(self.chunk_size)
+        positive("time_step", self.time_step)
+        if getattr(self.hamiltonian, "diffusion", None) is None:
+            raise ValueError(
+                "hamiltonian must have a diffusion, that is particles in a local "
+                f"potential, for a projection, got {name_of(self.hamiltonian)}"
+            )
+
+    def init(self, params: Params, walkers: Array) -> ProjectionState:
+        """The state before the first step.
+
+        Args:
+          params: of the ansatz.
+          walkers: (w, n, d), drawn from |psi|^2.
+
+        Raises:
+          ValueError: if psi is complex.
+        """
+        x = walkers[0]
+        check_log_psi(self.ansatz, params, x)
+        sign = jax.eval_shape(self.ansatz.apply, params, x).sign
+        if jnp.issubdtype(sign.dtype, jnp.complexfloating):
+            raise ValueError(
+                "ansatz must be real for a projection with its nodes, got a complex "
+                f"psi of {name_of(self.ansatz)}"
+            )
+        guide = self.guide(params, walkers)
+        energy = jnp.mean(sum_of_terms(guide.terms))
+        weights = jnp.ones(len(walkers), energy.dtype)
+        tau = jnp.asarray(self.time_step, energy.dtype)
+        step = jnp.zeros((), int)
+        return ProjectionState(step, params, walkers, guide, weights, energy, tau)
+
+    def guide(self, params: Params, walkers: Array) -> Guide:
+        """Psi, its gradient and the terms of the local energy of every walker."""
+
+        def of_walker(x):
+            psi = real_derivatives(self.ansatz, params, x)
+            kinetic = 2 * self._diffusion * psi.kinetic_energy
+            terms = self.hamiltonian.terms(CONSTANT, {}, x) | {"kinetic": kinetic}
+            return Guide(psi.sign, psi.logabs, psi.gradient, terms)
+
+        return chunked_map(of_walker, walkers, self.chunk_size)
+
+    def step(
+        self, key: Array, state: ProjectionState
+    ) -> tuple[ProjectionState, dict[str, Array]]:
+        """Move every walker, change its weight, and draw walkers anew if it is time.
+
+        Returns:
+          The next state and info, () scalars: the mixed estimate of the energy and of
+          every term, the variance of the local energy, the energy at which the weights
+          would not grow, the effective part of the walkers, the effective time step,
+          the acceptance, and the number of non-finite values.
+        """
+        key_move, key_comb = jax.random.split(key)
+        walkers, guide, info = self._moved(key_move, state)
+        rate = (self._rate(state, state.guide) + self._rate(state, guide)) / 2
+        weights = state.weights * jnp.exp(info["effective_time_step"] * rate)
+        growth = jnp.mean(weights)
+        weights = weights / growth
+        info |= mixed(weights, guide.terms)
+        excess = jnp.log(growth) / info["effective_time_step"]
+        info["growth_energy"] = state.trial_energy - excess
+        info["effective_walkers"] = 1 / jnp.mean(weights**2)
+        steps = state.step.astype(growth.dtype)
+        trial = running_average(state.trial_energy, info["energy"], steps, MEMORY)
+        following = state._replace(
+            step=state.step + 1,
+            walkers=walkers,
+            guide=guide,
+            weights=weights,
+            trial_energy=trial,
+        )
+        few = info["effective_walkers"] < FEW
+        return jax.lax.cond(few, drawn_anew, lambda _, s: s, key_comb, following), info
+
+    @property
+    def _diffusion(self) -> float:
+        assert self.hamiltonian.diffusion is not None
+        return self.hamiltonian.diffusion
+
+    def _spread(self, state: ProjectionState) -> Array:
+        """Variance of the diffusion of every coordinate in one step, 2 D tau."""
+        return 2 * self._diffusion * state.time_step
+
+    def _rate(self, state: ProjectionState, guide: Guide) -> Array:
+        """The rate S (w,) at which the weights grow, bounded near nodes."""
+        rate = state.trial_energy - sum_of_terms(guide.terms)
+        return jnp.clip(rate, -1 / state.time_step, 1 / state.time_step)
+
+    def _moved(
+        self, key: Array, state: ProjectionState
+    ) -> tuple[Array, Guide, dict[str, Array]]:
+        """Drift, diffuse and accept; walkers that would cross a node stay."""
+        key_xi, key_accept = jax.random.split(key)
+        old, guide, spread = state.walkers, state.guide, self._spread(state)
+        # rows of two or three numbers would be drawn one row at a time
+        row = jax.random.normal(key_xi, (old.size,), old.dtype)
+        xi = jax.lax.optimization_barrier(row).reshape(old.shape)
+        drift = limited_drift(guide.gradient, spread)
+        new = old + spread * drift + jnp.sqrt(spread) * xi
+        there = self.guide(state.params, new)
+        drift_back = limited_drift(there.gradient, spread)
+        xi_back = (old - new - spread * drift_back) / jnp.sqrt(spread)
+        log_ratio = 2 * (there.logabs - guide.logabs)
+        log_ratio += jax.vmap(log_green_ratio)(xi, xi_back)
+        log_ratio = jnp.where(there.sign == guide.sign, log_ratio, -jnp.inf)
+        accept = accepted(key_accept, log_ratio)
+        walkers, kept = jax.vmap(where)(accept, (new, there), (old, guide))
+        square = jnp.sum(xi**2, axis=(1, 2))
+        probable = jnp.sum(jnp.exp(jnp.minimum(log_ratio, 0)) * square)
+        broken = ~(there.logabs < jnp.inf) | ~jnp.isfinite(sum_of_terms(kept.terms))
+        info = {
+            "acceptance": jnp.mean(accept.astype(old.dtype)),
+            "effective_time_step": state.time_step * probable / jnp.sum(square),
+            "non_finite": jnp.sum(broken),
+        }
+        return walkers, kept, info
+
+
+def mixed(weights: Array, terms: dict[str, Array]) -> dict[str, Array]:
+    """Weighted means over the walkers, as () scalars; the weights have mean 1."""
+    local_energy = sum_of_terms(terms)
+    energy = jnp.mean(weights * local_energy)
+    variance = jnp.mean(weights * (local_energy - energy) ** 2)
+    means = {name: jnp.mean(weights * term) for name, term in terms.items()}
+    return means | {"energy": energy, "variance": variance}
+
+
+def drawn_anew(key: Array, state: ProjectionState) -> ProjectionState:
+    """Walkers of equal weight, drawn from those of the state."""
+    chosen = comb(key, state.weights)
+    walkers, guide = jax.tree.map(
+        lambda leaf: leaf[chosen], (state.walkers, state.guide)
+    )
+    weights = jnp.ones_like(state.weights)
+    return state._replace(walkers=walkers, guide=guide, weights=weights)
+
+
+def comb(key: Array, weights: Array) -> Array:
+    """Indices (w,) that hold walker i weights[i] / mean(weights) times on average.
+
+    The teeth of a comb at equal distances, shifted by one random number, choose from
+    the sums of weights; every number of copies is one of the two nearest integers.
+    """
+    sums = jnp.cumsum(weights)
+    teeth = jnp.arange(weights.size, dtype=weights.dtype)
+    teeth = (teeth + jax.random.uniform(key, (), weights.dtype)) * jnp.mean(weights)
+    chosen = jnp.searchsorted(sums, teeth, side="right")
+    return jnp.minimum(chosen, weights.size - 1)  # rounding
+
+
+def _constant(params: Params, x: Array) -> LogPsi:
+    one = jnp.ones((), x.dtype)
+    return LogPsi(one, jnp.sum(0 * x))
+
+
+# psi = 1, whose local energy is the potential.
+CONSTANT = Function(_constant)

@@ -1,0 +1,242 @@
+"""Projecting the psi of a run: a stage for every population and time step.
+
+The random numbers of a block of steps depend on the seed and on the number of the
+block, so that a resumed projection is the same bit for bit.
+"""
+
+import dataclasses
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.sharding import NamedSharding, PartitionSpec
+
+from nqs.batching import chunked_map
+from nqs.projection import Projection, ProjectionState
+from nqs.runs import checkpoint
+from nqs.runs.compilation import keep_programs, once, optimized
+from nqs.runs.devices import one_blas_thread, placed, shardings, walker_mesh
+from nqs.runs.directory import RunError, alone, read_json, write_json
+from nqs.runs.experiment import Experiment
+from nqs.runs.interrupts import refusals, signals, warn
+from nqs.runs.loading import saved_run
+from nqs.runs.metrics import Metrics
+from nqs.runs.progress import Progress
+from nqs.runs.projection_result import finish_projection
+from nqs.runs.projection_settings import BLOCK, ProjectionSettings
+from nqs.runs.state import identity
+
+
+def project(
+    directory: Path, settings: ProjectionSettings, resume: bool = False
+) -> dict[str, Any]:
+    """Project the psi of a run, into `projections/NUMBER/` of its directory.
+
+    Args:
+      directory: of the run.
+      settings: of the projection.
+      resume: continue the last projection, with its own settings.
+
+    Returns:
+      The content of its `result.json`.
+
+    Raises:
+      RunError: if the run is not trained, or the projection cannot start or continue.
+      ValueError: if the system or its psi cannot be projected.
+    """
+    keep_programs()
+    experiment, found = saved_run(directory, {})
+    trained, iterations = found["done"]["train"], experiment.iterations
+    if iterations and not trained:
+        raise RunError(f"{directory} must hold trained parameters, got those of step 0")
+    if trained < iterations:
+        warn(f"training had come to step {trained} of {iterations}")
+    driver = Projection(
+        experiment.ansatz, experiment.hamiltonian, chunk_size=experiment.chunk_size
+    )
+    params, walkers = found["vmc"].average, found["sampler"].walkers
+    jax.eval_shape(driver.init, params, walkers)  # refuses a complex psi
+    target, settings = opened(directory / "projections", settings, resume)
+    print(f"projection in {target}", flush=True)
+    with refusals(target), alone(target), one_blas_thread(), signals() as stop:
+        walk = Walk(experiment, driver, settings, target, stop, (params, walkers))
+        walk.all_stages(resume)
+        columns = walk.metrics.columns()
+        return finish_projection(experiment, settings, target, columns)
+
+
+def opened(
+    folder: Path, settings: ProjectionSettings, resume: bool
+) -> tuple[Path, ProjectionSettings]:
+    """A new directory NUMBER with its `config.json`, or the last one to resume."""
+    numbers = sorted(int(path.name) for path in folder.glob("[0-9]*") if path.is_dir())
+    last = numbers[-1] if numbers else 0
+    if not resume:
+        target = folder / f"{last + 1:04d}"
+        target.mkdir(parents=True)
+        write_json(target / "config.json", dataclasses.asdict(settings))
+        return target, settings
+    if not last:
+        raise RunError(f"{folder} holds no projection to resume")
+    target = folder / f"{last:04d}"
+    saved = ProjectionSettings(**read_json(target / "config.json"))
+    if settings != ProjectionSettings():
+        for field in dataclasses.fields(settings):
+            before, now = getattr(saved, field.name), getattr(settings, field.name)
+            if now != before:
+                raise RunError(
+                    f"{field.name} cannot change on resume: {target} has {before!r}, "
+                    f"got {now!r}"
+                )
+    return target, saved
+
+
+@dataclasses.dataclass
+class Walk:
+    """The stages of a projection, with metrics, checkpoints and signals."""
+
+    experiment: Experiment
+    driver: Projection
+    settings: ProjectionSettings
+    directory: Path
+    stop: list[int]  # signals received
+    origin: tuple[Any, Any]  # parameters and walkers of the run
+
+    def __post_init__(self):
+        self.metrics = Metrics(self.directory / "metrics.jsonl")
+        config = dataclasses.asdict(self.settings)
+        self.identity = identity(self.experiment.config() | {"projection": config})
+        self.key = jax.random.key(self.settings.seed)
+        self.programs: dict[int, Callable] = {}  # of a block, by population
+        self.saved_at = time.monotonic()
+
+    def all_stages(self, resume: bool) -> None:
+        """Carry out all stages, from the last checkpoint on."""
+        done, state = self.restored() if resume else (0, None)
+        blocks = self.settings.blocks
+        with self.metrics.open(done, warn):
+            for number, stage in enumerate(self.settings.stages):
+                first = max(0, done - number * blocks)
+                if first < blocks:
+                    self.stage(number, *stage, first, state if first else None)
+
+    def stage(
+        self, number: int, n_walkers: int, time_step: float, first: int, state: Any
+    ) -> None:
+        """The blocks of one stage from `first` on; `state` None is its beginning."""
+        state = self.beginning(n_walkers, time_step) if state is None else state
+        state = self.on_devices(state)
+        program = self.programs[n_walkers]
+        unit, blocks = self.experiment.hamiltonian.energy_unit, self.settings.blocks
+        progress = Progress(unit, n_walkers)
+        row = {"n_walkers": n_walkers, "time_step": time_step}
+        with progress.phase(f"{n_walkers} walkers, tau {time_step:g}", first, blocks):
+            for block in range(first, blocks):
+                done = number * blocks + block + 1
+                following, info = program(self.key, np.asarray(done), state)
+                info = jax.device_get(info)
+                self.refuse_broken(info, done)
+                state = following
+                burn_in = block < self.settings.burn_in // BLOCK
+                self.metrics.append(done, row | {"burn_in": burn_in} | info)
+                progress.update(block + 1, info)
+                self.after_block(done, state, last=block + 1 == blocks)
+
+    def beginning(self, n_walkers: int, time_step: float) -> ProjectionState:
+        """The first state of a stage, with walkers of the run."""
+        params, walkers = self.origin
+        walkers = walkers[np.arange(n_walkers) % len(walkers)]
+        state = once(self.driver.init, params, walkers)
+        return state._replace(time_step=np.asarray(time_step, walkers.dtype))
+
+    def on_devices(self, state: ProjectionState) -> ProjectionState:
+        """The state on the devices, for which a block is compiled if need be."""
+        n_walkers = len(state.walkers)
+        mesh = walker_mesh(n_walkers)
+        everywhere = NamedSharding(mesh, PartitionSpec())
+        where = shardings(state, mesh, n_walkers)
+        where = where._replace(params=jax.tree.map(lambda _: everywhere, state.params))
+        self.key, state = jax.device_put(self.key, everywhere), placed(state, where)
+        if n_walkers not in self.programs:
+            out = where, everywhere
+            jitted = jax.jit(self.block, out_shardings=out, donate_argnums=2)
+            lowered = jitted.lower(self.key, np.asarray(0), state)
+            self.programs[n_walkers] = optimized(lowered)
+        return state
+
+    def block(
+        self, key: Array, number: Array, state: ProjectionState
+    ) -> tuple[ProjectionState, dict[str, Array]]:
+        """Ten steps, means of their info, and scalar observables after the last one."""
+        key = jax.random.fold_in(key, number)
+
+        def step(state, i):
+            return self.driver.step(jax.random.fold_in(key, i), state)
+
+        state, info = jax.lax.scan(step, state, jnp.arange(BLOCK))
+        broken = jnp.sum(info.pop("non_finite"))
+        info = jax.tree.map(lambda values: jnp.mean(values, axis=0), info)
+        return state, info | self.observed(state) | {"non_finite": broken}
+
+    def observed(self, state: ProjectionState) -> dict[str, Array]:
+        """Mixed means of the scalar observables of the run."""
+        driver, found = self.driver, {}
+        for observable in self.experiment.observables:
+            if observable.grid is None:
+                values = chunked_map(
+                    lambda x, f=observable: f(driver.ansatz, state.params, x),
+                    state.walkers,
+                    driver.chunk_size,
+                )
+                found[observable.name] = jnp.mean(state.weights * jnp.real(values))
+        return found
+
+    def refuse_broken(self, info: dict[str, Any], done: int) -> None:
+        """Raise RunError if a block gave numbers that are not finite."""
+        if count := int(info["non_finite"]):
+            raise RunError(
+                f"{count} local energies or wave-function values are not finite in "
+                f"block {done}; the last checkpoint is in {self.directory}"
+            )
+
+    def after_block(self, done: int, state: ProjectionState, last: bool) -> None:
+        """Save if it is time, and end the process after a signal."""
+        due = time.monotonic() - self.saved_at >= self.settings.checkpoint_every
+        if self.stop or last or due:
+            folder = self.directory / "checkpoints"
+            tree = {"state": state, "n_devices": len(jax.devices())}
+            checkpoint.save(folder, done, tree, identity=self.identity)
+            self.saved_at = time.monotonic()
+        if self.stop:
+            name = signal.Signals(self.stop[0]).name
+            run = self.directory.parents[1]
+            print(
+                f"{name}: stopped after block {done}; a checkpoint is saved. Resume "
+                f"with: nqs project {run} --resume",
+                file=sys.stderr,
+            )
+            raise SystemExit(128 + self.stop[0])
+
+    def restored(self) -> tuple[int, ProjectionState | None]:
+        """Blocks done and state of the last checkpoint; without any, the beginning."""
+        folder = self.directory / "checkpoints"
+        if not checkpoint.exists(folder):
+            warn("no checkpoint is left: the projection starts at its beginning")
+            return 0, None
+        like = jax.eval_shape(self.driver.init, *self.origin)
+        like = jax.tree.map(lambda _: checkpoint.ANY_SHAPE, like)
+        done, found = checkpoint.restore(
+            folder, {"state": like, "n_devices": 0}, identity=self.identity, warn=warn
+        )
+        if found["n_devices"] != len(jax.devices()):
+            warn("another number of devices: the continuation is not bit for bit")
+        # the run may have been trained further since
+        self.origin = found["state"].params, self.origin[1]
+        return done, found["state"]

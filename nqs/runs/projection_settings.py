@@ -1,0 +1,56 @@
+"""Settings of a projection; this module does not import JAX."""
+
+import dataclasses
+
+from nqs.checks import positive, settle, whole
+
+BLOCK = 10  # steps between two lines of the metrics
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProjectionSettings:
+    """Settings of a projection.
+
+    Raises:
+      ValueError: if a number is out of range.
+    """
+
+    time_step: tuple[float, ...] = (0.01, 0.005)
+    """Time steps, in the inverse of the energy unit."""
+    n_walkers: tuple[int, ...] = (1024,)
+    """Populations; two of them show the population bias."""
+    steps: int = 20_000
+    """Steps with each time step and population."""
+    burn_in: int = 1000
+    """Steps before them, until the walkers have the mixed density."""
+    seed: int = 0
+    """Seed of all randomness."""
+    checkpoint_every: float = 60.0
+    """Seconds between checkpoints."""
+
+    def __post_init__(self):
+        for name, least in (("steps", BLOCK), ("burn_in", 0)):
+            if whole(name, getattr(self, name), least) % BLOCK:
+                found = getattr(self, name)
+                raise ValueError(f"{name} must be a multiple of {BLOCK}, got {found}")
+        whole("seed", self.seed, 0, 2**32 - 1)
+        positive("checkpoint_every", self.checkpoint_every, zero=True)
+        for name in ("time_step", "n_walkers"):
+            values = tuple(getattr(self, name))
+            if not values or len(set(values)) < len(values):
+                raise ValueError(f"{name} must be different numbers, got {values}")
+            settle(self, **{name: values})
+        for tau in self.time_step:
+            positive("time_step", tau)
+        for n_walkers in self.n_walkers:
+            whole("n_walkers", n_walkers, 2)
+
+    @property
+    def stages(self) -> list[tuple[int, float]]:
+        """Population and time step of every stage."""
+        return [(w, tau) for w in self.n_walkers for tau in self.time_step]
+
+    @property
+    def blocks(self) -> int:
+        """Blocks of a stage, with those of the burn-in."""
+        return (self.burn_in + self.steps) // BLOCK

@@ -1,0 +1,306 @@
+"""Projection: exact states stay exact, and wrong formulas fail."""
+
+import functools
+from unittest import mock
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hamiltonians import (
+    Coulomb,
+    ElectronGas,
+    FermiGas,
+    HarmonicTrap,
+    InverseSquare,
+    NeutronMatter,
+)
+from nqs import projection
+from nqs.projection import CONSTANT, Projection, comb
+from nqs.space.spins import Spins
+from nqs.statistics import Diagnostics, estimate
+from nqs.statistics.projection import corrected_energy
+from nqs.types import Function, LogPsi
+
+
+def signed(psi):
+    return LogPsi(jnp.sign(psi), jnp.log(jnp.abs(psi)))
+
+
+def trial(width, params, x):
+    return LogPsi(jnp.ones((), x.dtype), -width * jnp.sum(x**2) / 2)
+
+
+gaussian = functools.partial(trial, 0.7)  # free bosons in a trap of this frequency
+
+
+def calogero(power, params, x):
+    """Particles on a line, prod |x_i - x_j|^power exp(-x^2 / 2)."""
+    i, j = np.triu_indices(x.shape[0], 1)
+    distances = x[i, 0] - x[j, 0]
+    logabs = power * jnp.sum(jnp.log(jnp.abs(distances))) - jnp.sum(x**2) / 2
+    return LogPsi(jnp.prod(jnp.sign(distances)), logabs)
+
+
+LINE = HarmonicTrap(3, 1, 1.0, spins=Spins(3, 0))
+EXACT = {
+    "free oscillator": (HarmonicTrap(2, 3, 0.7), gaussian, 0.7 * 3),
+    "fermions on a line": (LINE, functools.partial(calogero, 1), 4.5),
+    "Calogero": (
+        HarmonicTrap(3, 1, 1.0, InverseSquare(2.5)),
+        functools.partial(calogero, 2.5),
+        1.5 * (1 + 2.5 * 2),
+    ),
+}
+
+
+def walk(driver, params, walkers, steps, key=2):
+    """The last state, and the info of every step."""
+
+    def step(state, i):
+        return driver.step(jax.random.fold_in(jax.random.key(key), i), state)
+
+    @jax.jit
+    def run():
+        state = driver.init(params, walkers)
+        return jax.lax.scan(step, state, jnp.arange(steps))
+
+    return run()
+
+
+@pytest.mark.parametrize("time_step", [0.01, 0.5])
+@pytest.mark.parametrize("name", EXACT)
+def test_exact_state_stays_exact_at_any_time_step(name, time_step, strict_dtypes):
+    system, psi, energy = EXACT[name]
+    driver = Projection(Function(psi), system, time_step)
+    walkers = system.initial_walkers(jax.random.key(0), 32)
+    state, info = walk(driver, {}, walkers, 20)
+    np.testing.assert_allclose(info["energy"], energy, rtol=1e-9)
+    np.testing.assert_allclose(info["growth_energy"], energy, rtol=1e-9)
+    np.testing.assert_allclose(state.weights, 1, rtol=1e-8)
+    assert np.all(info["variance"] < 1e-14)
+    assert not np.any(info["non_finite"])
+
+
+def test_walkers_do_not_cross_nodes():
+    pair = HarmonicTrap(2, 1, 1.0, spins=Spins(2, 0))
+    driver = Projection(Function(functools.partial(calogero, 1)), pair, 1.0)
+    walkers = pair.initial_walkers(jax.random.key(0), 200)
+    state, info = walk(driver, {}, walkers, 20)
+    before, after = (x[:, 0, 0] > x[:, 1, 0] for x in (walkers, state.walkers))
+    np.testing.assert_array_equal(before, after)
+    assert 0.1 < info["acceptance"].mean() < 0.9
+    assert np.all(info["effective_time_step"] < 0.9)
+
+
+def test_exact_state_has_its_density_at_a_long_time_step():
+    """<x^2> = 1 / (2 omega), and its error from 4096 walkers."""
+    system, psi, _ = EXACT["free oscillator"]
+    driver = Projection(Function(psi), system, 1.0)
+    walkers = 1.5 * system.initial_walkers(jax.random.key(0), 4096)
+    state, info = walk(driver, {}, walkers, 30)
+    expected = 1 / (2 * 0.7)
+    assert info["acceptance"].mean() < 0.8
+    error = expected * np.sqrt(2 / walkers.size)
+    assert np.mean(state.walkers**2) == pytest.approx(expected, abs=4 * error)
+
+
+def test_growth_energy_is_independent_of_the_trial_energy():
+    system, psi, energy = EXACT["free oscillator"]
+    driver = Projection(Function(psi), system, 1e-6)
+    walkers = system.initial_walkers(jax.random.key(0), 16)
+    state = jax.jit(driver.init)({}, walkers)
+    moved = state._replace(trial_energy=state.trial_energy + 1)
+    _, info = jax.jit(driver.step)(jax.random.key(1), moved)
+    assert info["growth_energy"] == pytest.approx(energy, abs=1e-3)
+
+
+def test_rate_of_growth_is_bounded():
+    system, psi, energy = EXACT["free oscillator"]
+    driver = Projection(Function(psi), system, 0.01)
+    walkers = system.initial_walkers(jax.random.key(0), 4)
+    state = jax.jit(driver.init)({}, walkers)
+    trap = jnp.asarray([-1e6, 1e6, 0.0, jnp.nan]) - state.guide.terms["kinetic"]
+    guide = state.guide._replace(terms=state.guide.terms | {"trap": trap})
+    rate = driver._rate(state, guide)
+    np.testing.assert_allclose(rate, [100, -100, energy, np.nan], rtol=1e-9)
+
+
+def nodal(params, x):
+    """Two fermions on a line, with a local energy of about 1 / r near the node."""
+    r = x[0, 0] - x[1, 0]
+    distance = jnp.abs(r)
+    jastrow = 0.4 * distance / (1 + distance) - jnp.sum(x**2) / 2
+    return LogPsi(jnp.sign(r), jnp.log(distance) + jastrow)
+
+
+@pytest.mark.slow
+def test_energy_is_exact_at_finite_time_steps_where_the_nodes_are():
+    pair = HarmonicTrap(2, 1, 1.0, spins=Spins(2, 0))
+    driver = Projection(Function(nodal), pair, 0.08)
+    walkers = pair.initial_walkers(jax.random.key(0), 2048)
+    _, info = walk(driver, {}, walkers, 4000, key=7)
+    found = estimate(np.asarray(info["energy"])[50:])
+    assert found.error < 3e-4
+    assert found.mean == pytest.approx(2.0, abs=4 * found.error)
+
+
+def test_walkers_drawn_anew_have_equal_weights():
+    system, psi, _ = EXACT["free oscillator"]
+    driver = Projection(Function(psi), system)
+    walkers = system.initial_walkers(jax.random.key(0), 16)
+    state = jax.jit(driver.init)({}, walkers)
+    weights = jnp.zeros(16).at[jnp.asarray([3, 8])].set(8.0)
+    state = projection.drawn_anew(jax.random.key(1), state._replace(weights=weights))
+    np.testing.assert_array_equal(state.weights, 1)
+    np.testing.assert_array_equal(state.walkers, walkers[np.repeat([3, 8], 8)])
+    apply = jax.vmap(lambda x: psi({}, x).logabs)(state.walkers)
+    np.testing.assert_allclose(state.guide.logabs, apply, rtol=1e-12)
+
+
+def test_comb_draws_copies_in_proportion_to_the_weights():
+    weights = jax.random.exponential(jax.random.key(0), (7,)).at[2].set(0.0)
+    keys = jax.random.split(jax.random.key(1), 20_000)
+    chosen = jax.jit(jax.vmap(lambda key: comb(key, weights)))(keys)
+    copies = np.stack([np.sum(chosen == i, axis=1) for i in range(7)], axis=1)
+    expected = np.asarray(weights / jnp.mean(weights))
+    # every number of copies is one of two integers, with a variance of at most 1/4
+    np.testing.assert_allclose(copies.mean(0), expected, atol=5 * 0.5 / 20_000**0.5)
+    assert np.all(np.abs(copies - expected) < 1)
+
+
+def test_comb_of_equal_weights_changes_nothing():
+    chosen = comb(jax.random.key(0), jnp.ones(1000))
+    np.testing.assert_array_equal(chosen, np.arange(1000))
+
+
+OSCILLATOR = HarmonicTrap(1, 1, 1.0)
+
+
+def projected_energy(width=0.8, time_step=0.05, steps=2400, n_walkers=512):
+    """Mean and standard error of a guiding Gaussian; the exact energy is 1/2."""
+    psi = Function(functools.partial(trial, width))
+    driver = Projection(psi, OSCILLATOR, time_step)
+    walkers = OSCILLATOR.initial_walkers(jax.random.key(0), n_walkers)
+    _, info = walk(driver, {}, walkers, steps)
+    blocks = np.asarray(info["energy"])[steps // 5 :].reshape(24, -1).mean(1)
+    return blocks.mean(), blocks.std(ddof=1) / np.sqrt(24)
+
+
+@pytest.mark.parametrize("width", [0.8, 1.3])
+def test_energy_of_a_guide_of_the_wrong_width_is_exact(width):
+    energy, error = projected_energy(width)
+    variational = (width + 1 / width) / 4
+    assert error < (variational - 0.5) / 15
+    assert energy == pytest.approx(0.5, abs=4 * error)
+
+
+@pytest.mark.parametrize("factor", [-1.0, 0.0, 0.5])
+def test_wrong_branching_fails(factor):
+    right = Projection._rate
+
+    def wrong(self, state, guide):
+        return factor * right(self, state, guide)
+
+    with mock.patch.object(Projection, "_rate", wrong):
+        energy, error = projected_energy()
+    assert energy > 0.5 + 5 * error
+
+
+def real(params, x):
+    """A real psi of any system, with nodes and without symmetry."""
+    direction = jnp.arange(1, x.size + 1, dtype=x.dtype).reshape(x.shape) / x.size
+    return signed(jnp.cos(jnp.sum(direction * x)) + 0.1)
+
+
+LOCAL = {
+    "trap": HarmonicTrap(4, 2, 0.7, Coulomb(), Spins(2, 2)),
+    "electron gas": ElectronGas(Spins(1, 1), rs=3.0),
+    "Fermi gas": FermiGas(Spins(2, 2)),
+}
+
+
+@pytest.mark.parametrize("name", LOCAL)
+def test_terms_are_those_of_the_hamiltonian(name):
+    system, psi = LOCAL[name], Function(real)
+    walkers = system.initial_walkers(jax.random.key(0), 8)
+    found = jax.jit(Projection(psi, system).guide)({}, walkers)
+    terms = jax.jit(jax.vmap(lambda x: system.terms(psi, {}, x)))(walkers)
+    assert found.terms.keys() == terms.keys()
+    for term, expected in terms.items():
+        np.testing.assert_allclose(found.terms[term], expected, rtol=1e-10)
+    apply = jax.vmap(lambda x: psi.apply({}, x))(walkers)
+    np.testing.assert_array_equal(found.sign, apply.sign)
+    np.testing.assert_allclose(found.logabs, apply.logabs, rtol=1e-12)
+    gradient = jax.vmap(jax.grad(lambda x: psi.apply({}, x).logabs))(walkers)
+    np.testing.assert_allclose(found.gradient, gradient, rtol=1e-10)
+
+
+@pytest.mark.parametrize("name", LOCAL)
+def test_walkers_of_a_constant_psi_diffuse_freely(name):
+    """<(x' - x)^2> = 2 D tau in each coordinate."""
+    system = LOCAL[name]
+    driver = Projection(CONSTANT, system, 0.02)
+    walkers = system.initial_walkers(jax.random.key(0), 4000)
+    guide = jax.jit(driver.guide)({}, walkers)
+    state = jax.eval_shape(lambda: driver.init({}, walkers))
+    tau = jnp.asarray(driver.time_step)
+    state = state._replace(params={}, walkers=walkers, guide=guide, time_step=tau)
+    moved, _, info = jax.jit(driver._moved)(jax.random.key(1), state)
+    square = np.mean((moved - walkers) ** 2)
+    n_numbers = walkers.size
+    expected = 2 * system.diffusion * 0.02
+    assert square == pytest.approx(expected, rel=5 * np.sqrt(2 / n_numbers))
+    assert info["acceptance"] == 1
+    assert info["effective_time_step"] == pytest.approx(0.02)
+
+
+def test_projection_refuses_what_it_cannot_project():
+    trap, psi = HarmonicTrap(2, 2), Function(gaussian)
+    with pytest.raises(ValueError, match="must have a diffusion.*got NeutronMatter"):
+        Projection(psi, NeutronMatter(Spins(1, 1), 0.1))
+    with pytest.raises(ValueError, match="time_step must be finite and positive"):
+        Projection(psi, trap, 0.0)
+    with pytest.raises(ValueError, match="chunk_size must be an integer"):
+        Projection(psi, trap, chunk_size=0)
+
+    def turning(params, x):
+        return LogPsi(jnp.exp(1j * jnp.sum(x)), -jnp.sum(x**2))
+
+    walkers = trap.initial_walkers(jax.random.key(0), 4)
+    with pytest.raises(ValueError, match="ansatz must be real .* got a complex psi"):
+        Projection(Function(turning), trap).init({}, walkers)
+
+
+def many_populations(n_walkers, width=0.7, time_step=0.05, steps=2400, copies=128):
+    """Mean and error of the energy, as it is and corrected, of small populations."""
+    psi = Function(functools.partial(trial, width))
+    driver = Projection(psi, OSCILLATOR, time_step)
+    walkers = OSCILLATOR.initial_walkers(jax.random.key(0), n_walkers * copies)
+    walkers = walkers.reshape(copies, n_walkers, 1, 1)
+    states = jax.vmap(lambda x: driver.init({}, x))(walkers)
+
+    def step(states, i):
+        keys = jax.random.split(jax.random.fold_in(jax.random.key(5), i), copies)
+        states, info = jax.vmap(driver.step)(keys, states)
+        return states, (info["energy"], info["growth_energy"])
+
+    _, series = jax.jit(lambda s: jax.lax.scan(step, s, jnp.arange(steps)))(states)
+    energy, growth = (np.asarray(each)[steps // 6 :].T for each in series)
+    diagnostics = Diagnostics(frozen=False)
+    corrected = [
+        corrected_energy(e, g, time_step, diagnostics)[0]
+        for e, g in zip(energy, growth, strict=True)
+    ]
+    found = np.stack([energy.mean(axis=1), np.array(corrected, float)])
+    return found.mean(axis=1), found.std(axis=1, ddof=1) / np.sqrt(copies)
+
+
+@pytest.mark.slow
+def test_bias_of_a_small_population_falls_with_its_size_and_is_corrected():
+    (small, corrected), (error, corrected_error) = many_populations(4)
+    (large, _), (large_error, _) = many_populations(32)
+    assert small - 0.5 > 5 * error
+    assert large - 0.5 < (small - 0.5) / 3 + 3 * large_error
+    assert abs(corrected - 0.5) < 4 * corrected_error + 1e-3

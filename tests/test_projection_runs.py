@@ -1,0 +1,219 @@
+"""Projection of a run: files, results, kill and resume."""
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+import nqs.project
+from experiments.command_line import main as command_line
+from nqs import projection as driver
+from nqs.runs import projection, run
+from nqs.runs.devices import walker_mesh
+from nqs.runs.directory import RunError, read_json
+from nqs.runs.metrics import Metrics
+from nqs.runs.projection import project
+from nqs.runs.projection_settings import ProjectionSettings
+from nqs.statistics import Diagnostics
+from nqs.statistics.projection import at_zero, corrected_energy, extrapolated
+from tests.tiny import machine
+
+pytestmark = pytest.mark.usefixtures("without_figures")
+
+FEW = ProjectionSettings(
+    time_step=(0.2, 0.1), n_walkers=(16,), steps=40, burn_in=20, checkpoint_every=0
+)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """One particle in a trap, with a Boltzmann machine for a psi."""
+    directory = tmp_path_factory.mktemp("runs") / "a"
+    run(machine(real=True, directory=str(directory)))
+    return directory
+
+
+@pytest.fixture(scope="module")
+def projected(trained, tmp_path_factory):
+    """The same, projected once."""
+    directory = tmp_path_factory.mktemp("projected") / "a"
+    shutil.copytree(trained, directory)
+    project(directory, FEW)
+    return directory
+
+
+@pytest.fixture
+def directory(trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "a")
+    return tmp_path / "a"
+
+
+def rows(directory, number="0001"):
+    text = (directory / "projections" / number / "metrics.jsonl").read_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_projection_writes_its_files(directory, capsys):
+    result = project(directory, FEW)
+    target = directory / "projections" / "0001"
+    assert read_json(target / "result.json")["energy"] == result["energy"]
+    assert (target / "figures" / "time_step.png").stat().st_size > 1000
+    found = rows(directory)
+    assert [row["step"] for row in found] == list(range(1, 13))
+    assert [row["burn_in"] for row in found[:6]] == [True] * 2 + [False] * 4
+    assert [row["time_step"] for row in found] == [0.2] * 6 + [0.1] * 6
+    first, second = result["stages"]
+    energies = [row["energy"] for row in found[2:6]]
+    assert first["means"]["energy"][0] == pytest.approx(np.mean(energies))
+    line = 2 * second["means"]["energy"][0] - first["means"]["energy"][0]
+    assert result["energy"] == pytest.approx(line)
+    # 2 mixed - variational
+    variational = read_json(directory / "result.json")["terms"]["trap"][0]
+    expected = 2 * result["means"]["trap"][0] - variational
+    assert result["extrapolated"]["trap"][0] == pytest.approx(expected)
+    assert "kinetic" not in result["extrapolated"]
+    assert "r_squared" in result["extrapolated"]
+    assert capsys.readouterr().out.splitlines()[-1].startswith("energy ")
+
+
+class Killed(BaseException):
+    """Ends a projection as SIGKILL does: nothing is saved or closed."""
+
+
+@pytest.mark.parametrize("line", [1, 6, 11])
+def test_killed_projection_resumes_bit_for_bit(projected, monkeypatch, line):
+    append, directory = Metrics.append, projected
+    number = f"{len(list(directory.glob('projections/*'))) + 1:04d}"
+
+    def killed(self, step, info):
+        append(self, step, info)
+        if step == line:
+            raise Killed
+
+    monkeypatch.setattr(Metrics, "append", killed)
+    with pytest.raises(Killed):
+        project(directory, FEW)
+    monkeypatch.undo()
+    assert len(rows(directory, number)) == line
+    again = project(directory, ProjectionSettings(), resume=True)
+    assert rows(directory, number) == rows(directory)
+    whole = read_json(directory / "projections" / "0001" / "result.json")
+    assert json.loads(json.dumps(again["stages"])) == whole["stages"]
+
+
+def test_signal_saves_a_checkpoint(directory, monkeypatch, capsys):
+    append = Metrics.append
+
+    def stopped(self, step, info):
+        append(self, step, info)
+        if step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Metrics, "append", stopped)
+    with pytest.raises(SystemExit) as ended:
+        project(directory, FEW)
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert f"nqs project {directory} --resume" in capsys.readouterr().err
+    monkeypatch.undo()
+    project(directory, FEW, resume=True)
+    assert len(rows(directory)) == 12
+
+
+def test_energy_is_that_of_one_device(directory, monkeypatch):
+    monkeypatch.setattr(driver, "FEW", 2.0)  # walkers move between devices in each step
+    short = dataclasses.replace(FEW, time_step=(0.2,))
+    project(directory, short)
+    one = jax.devices()[:1]
+    monkeypatch.setattr(projection, "walker_mesh", lambda w: walker_mesh(w, one))
+    project(directory, short)
+    for row, other in zip(rows(directory), rows(directory, "0002"), strict=True):
+        assert row == pytest.approx(other, rel=1e-9)
+
+
+def test_numbers_that_are_not_finite_stop_the_projection(directory, monkeypatch):
+    def broken(self, key, state):
+        state, info = step(self, key, state)
+        return state, info | {"non_finite": info["non_finite"] + 1}
+
+    step = driver.Projection.step
+    monkeypatch.setattr(driver.Projection, "step", broken)
+    with pytest.raises(RunError, match="10 local energies .* not finite in block 1"):
+        project(directory, FEW)
+
+
+def test_command_projects_and_refuses(directory, monkeypatch, capsys, tmp_path):
+    options = ["--time-step", "0.2", "--steps", "10", "--burn-in", "0",
+               "--n-walkers", "8", "16"]  # fmt: skip
+    command = ["nqs", "project", str(directory), *options]
+    monkeypatch.setattr("sys.argv", command)
+    command_line.main()
+    assert "16 walkers, tau 0.2: " in capsys.readouterr().out
+    config = read_json(directory / "projections" / "0001" / "config.json")
+    assert config["n_walkers"] == [8, 16]
+
+    def refusal(*arguments):
+        with pytest.raises(SystemExit) as ended:
+            nqs.project.main([str(a) for a in arguments])
+        assert ended.value.code == 1
+        return capsys.readouterr().err
+
+    text = refusal(directory, "--resume", "--seed", "1")
+    assert "time_step cannot change on resume" in text
+    assert "does not exist" in refusal(tmp_path / "nowhere")
+    shutil.rmtree(directory / "projections")
+    assert "holds no projection to resume" in refusal(directory, "--resume")
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"steps": 15}, "steps must be a multiple of 10, got 15"),
+        ({"steps": 0}, "steps must be an integer >= 10, got 0"),
+        ({"burn_in": 5}, "burn_in must be a multiple of 10, got 5"),
+        ({"time_step": (0.1, 0.1)}, "time_step must be different numbers"),
+        ({"time_step": ()}, "time_step must be different numbers"),
+        ({"time_step": (-0.1,)}, "time_step must be finite and positive, got -0.1"),
+        ({"n_walkers": (1,)}, "n_walkers must be an integer >= 2, got 1"),
+        ({"seed": -1}, "seed must be an integer >= 0"),
+        ({"checkpoint_every": -1.0}, "checkpoint_every must be finite and >= 0"),
+    ],
+)
+def test_bad_settings_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        ProjectionSettings(**changes)
+
+
+def test_line_and_parabola_to_zero_time_step():
+    taus = [0.04, 0.02, 0.01]
+    line = [[2 - 3 * tau, 0.1] for tau in taus]
+    value, error = at_zero(taus, line)
+    assert value == pytest.approx(2) and error is not None and 0.1 < error < 0.2
+    curve = [[2 - 3 * tau + 5 * tau**2, 0.1] for tau in taus]
+    assert at_zero(taus, curve, 2)[0] == pytest.approx(2)
+    # 2 E(tau) - E(2 tau), and the error of this sum
+    value, error = at_zero([0.02, 0.01], [[1.0, 0.3], [1.1, 0.2]])
+    assert value == pytest.approx(1.2) and error == pytest.approx(0.5)
+    assert at_zero([0.02], [[1.0, 0.3]]) == pytest.approx([1.0, 0.3])
+    assert at_zero([0.02, 0.01], [[1.0, None], [1.1, 0.2]])[1] is None
+    assert at_zero([0.02, 0.01], [[1.0, 0.0], [1.0, 0.0]])[0] == pytest.approx(1)
+
+
+def test_extrapolated_estimate_and_its_error():
+    assert extrapolated([3.0, 0.3], [2.0, 0.8]) == pytest.approx([4.0, 1.0])
+    assert extrapolated([3.0, None], [2.0, 0.8]) == [4.0, None]
+
+
+def test_corrected_energy_weighs_generations_by_their_growth():
+    """Generations of low energy grow, and the population divides this growth out."""
+    random, steps = np.random.default_rng(0), 40_000
+    energy = 1 + 0.2 * random.normal(size=steps)
+    found, error = corrected_energy(energy, energy, 0.5, Diagnostics(frozen=False))
+    assert found is not None and error is not None
+    # the growth of the last 5 steps; that of the step itself is exp(-0.5 (e - 1))
+    assert found == pytest.approx(1 - 0.5 * 0.2**2, abs=5 * error)
+    assert 0.5 * 0.2**2 > 10 * error
