@@ -75,6 +75,33 @@ class Diagnostics:
             name: self.mean(name, values.real.T) for name, values in samples.items()
         }
 
+    def imaginary(self, local_energy: Any) -> float | None:
+        """Mean imaginary part of the energy (chains, steps); None if it is real."""
+        if not np.iscomplexobj(local_energy):
+            return None
+        return self.mean("imaginary energy", local_energy.imag)[0]
+
+    def functions(
+        self, derived: Derived | None, terms: Mapping[str, Any]
+    ) -> dict[str, MeanError]:
+        """Mean and error of functions of the means of the terms (chains, steps)."""
+        if derived is None:
+            return {}
+        found = derived({name: np.real(term) for name, term in terms.items()})
+        return {
+            name: self.mean(name, linearized(function, factors))
+            for name, (function, *factors) in found.items()
+        }
+
+    def derived(
+        self, series: Mapping[str, Series] | None, profiles: Mapping[str, Any]
+    ) -> dict[str, MeanError]:
+        """Mean and error of functions of the means of profiles, by name."""
+        found = {}
+        for name, scalars in (series or {}).items():
+            found |= self.means(scalars(profiles[name]))
+        return found
+
     def profile(self, name: str, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and error (...) of values (steps, groups, ...); at most one warning.
 
@@ -114,7 +141,7 @@ def summary(
     Args:
       samples: of all steps, from `stack`.
       derived: functions of means, a method of the Hamiltonian.
-      series: of profiles by name, see `nqs.types.Observable`.
+      series: of profiles by name, see `nqs.types.DerivedObservable`.
 
     Returns:
       energy, energy_error, energy_imaginary, variance, relative_variance (Var / E^2 and
@@ -128,25 +155,18 @@ def summary(
     terms = {name: values.T for name, values in samples.terms.items()}
     local_energy = sum_of_terms(terms)  # (chains, steps)
     energy, error = _energy(terms, local_energy, diagnostics)
-    imaginary = None
-    if np.iscomplexobj(local_energy):
-        imaginary, _ = diagnostics.mean("imaginary energy", local_energy.imag)
     observables = diagnostics.means(samples.scalars)
-    found = derived({k: np.real(term) for k, term in terms.items()}) if derived else {}
-    for name, (function, *factors) in found.items():
-        observables[name] = diagnostics.mean(name, linearized(function, factors))
-    for name, scalars in (series or {}).items():
-        observables |= diagnostics.means(scalars(samples.profiles[name]))
-    profiles = samples.profiles.items()
+    observables |= diagnostics.functions(derived, terms)
+    observables |= diagnostics.derived(series, samples.profiles)
     return {
         "energy": energy.mean,
         "energy_error": error,
-        "energy_imaginary": imaginary,
+        "energy_imaginary": diagnostics.imaginary(local_energy),
         "variance": float(np.mean(np.abs(local_energy - local_energy.mean()) ** 2)),
         "relative_variance": diagnostics.relative_variance(local_energy),
         "terms": diagnostics.means(samples.terms),
         "observables": observables,
-        "profiles": {k: diagnostics.profile(k, values) for k, values in profiles},
+        "profiles": {k: diagnostics.profile(k, v) for k, v in samples.profiles.items()},
         **{name: getattr(energy, name) for name in OF_THE_ENERGY},
         "acceptance": acceptance,
         "warnings": diagnostics.warnings,
