@@ -160,7 +160,7 @@ class HarmonicTrap(Hamiltonian):
         if self.n == 1 or self.interaction is None:
             energies = lowest_energies(count, self.n, self.spins, self.omegas)
         elif self.n == 2 and _is_isotropic(self):
-            source, ells = "radial equation of two particles", range(count)
+            source, ells = "radial equation of two particles", range(2 * count)
             if self.spins is None or self.spins.n != 2 * self.spins.up:
                 ells = ells[(self.spins is not None) :: 2]  # bosons even, fermions odd
             if self.d == 1:

@@ -87,7 +87,12 @@ class Exchange:
     lattice: Sites
 
     def sweep(self, key: Array, x: Array) -> Array:
-        """Every bond once."""
+        """Every bond once; a ValueError for a configuration of another lattice."""
+        if x.shape[0] != self.lattice.n:
+            raise ValueError(
+                f"lattice of Exchange must have the {x.shape[0]} sites of the "
+                f"configurations, got {self.lattice.n}"
+            )
         return jax.random.permutation(key, jnp.asarray(self.lattice.edges))
 
     def __call__(self, u: Array, x: Array, sites: Array) -> tuple[Array, Array]:

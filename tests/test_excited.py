@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from hamiltonians import (
+    ClassicalIsing,
     Coulomb,
     Gaussian,
     HarmonicTrap,
@@ -18,6 +19,7 @@ from hamiltonians import (
     oscillator_levels,
 )
 from nqs.ansatze import Backflow, BinaryRBM, FeedForward, PadeJastrow, Product
+from nqs.contracts import check_symmetry
 from nqs.excited import SideBySide, StateMatrices, States, levels, systems
 from nqs.observables import Dipole, MeanSquareRadius
 from nqs.optimizers import Spring
@@ -26,7 +28,7 @@ from nqs.runs import Experiment, run
 from nqs.runs.directory import RunError
 from nqs.space.lattice import Lattice, side_by_side
 from nqs.space.oscillator import lowest_energies
-from nqs.space.spins import Spins
+from nqs.space.spins import SpinPositions, Spins
 from nqs.statistics import estimate
 from nqs.types import Function, LogPsi
 from samplers import Exchange, Flip, Langevin, SiteMetropolis
@@ -361,6 +363,43 @@ def test_states_of_a_lattice_run(tmp_path):
 def test_unsuitable_states_are_refused(tmp_path, change, message):
     with pytest.raises((ValueError, RunError), match=message):
         run(experiment(directory=str(tmp_path / "a"), observables=(), **change))
+
+
+def test_a_start_with_equal_systems_is_no_reason_to_refuse():
+    """psi vanishes where two systems agree, as often happens on few sites."""
+    model, chain = SideBySide(TransverseFieldIsing(Lattice((2,))), 2), Lattice((2,))
+    assert chain.n == 2
+    psi = States(BinaryRBM(alpha=1), 2, noise=0.5)
+    walkers = jnp.zeros((3, 4), int)
+    params = psi.init(jax.random.key(0), walkers[0])
+    check_symmetry(psi, model, params, walkers)
+
+
+class WithSpins(HarmonicTrap):
+    """Particles whose configurations contain their spins."""
+
+    def initial_walkers(self, key, n_walkers):
+        positions = super().initial_walkers(key, n_walkers)
+        return SpinPositions(positions, jnp.zeros((n_walkers, self.n), int))
+
+
+def test_systems_that_have_no_states_are_refused():
+    with pytest.raises(
+        ValueError, match="system must have quantum states, got Classical"
+    ):
+        SideBySide(ClassicalIsing(Lattice((4,)), temperature=1.0), 2)
+    with pytest.raises(ValueError, match="walkers of one system must be an array"):
+        SideBySide(WithSpins(2, 2), 2).initial_walkers(jax.random.key(0), 4)
+
+
+def test_exchange_refuses_configurations_of_another_lattice():
+    with pytest.raises(ValueError, match="Exchange must have the 8 sites"):
+        Exchange(Lattice((4,))).sweep(jax.random.key(0), jnp.zeros(8, int))
+
+
+def test_broken_samples_leave_a_result():
+    values = np.full((20, 2, 2, 2, 2), np.nan)
+    assert all(np.isnan(samples).all() for samples in levels(values, ["o"]).values())
 
 
 @pytest.mark.parametrize("count", [1, 0, 2.5])

@@ -91,6 +91,8 @@ def _in_eigenstates(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndar
     R^-1 (...) R of all matrices, with the eigenvectors R of the mean of the first.
     """
     mean = values.mean(axis=tuple(range(values.ndim - 3)))
+    if not np.isfinite(mean).all():  # a warning of the result counts such samples
+        return mean[0, 0] * np.nan, mean * np.nan, values * np.nan
     energies, right = np.linalg.eig(mean[0])
     order = np.argsort(np.real(energies))
     right = right[:, order]

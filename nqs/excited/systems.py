@@ -3,7 +3,6 @@
 import dataclasses
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -29,6 +28,10 @@ class SideBySide(Hamiltonian):
     Attributes:
       system: Hamiltonian of one system.
       count: K.
+
+    Raises:
+      ValueError: if count is not at least 2, for a classical system, or for one whose
+        configurations are not arrays.
     """
 
     system: Hamiltonian
@@ -36,6 +39,9 @@ class SideBySide(Hamiltonian):
 
     def __post_init__(self):
         require(self, whole, "count", least=2)
+        if hasattr(self.system, "temperature"):
+            name = type(self.system).__name__
+            raise ValueError(f"system must have quantum states, got {name}")
 
     @property
     def n(self) -> int:
@@ -68,14 +74,13 @@ class SideBySide(Hamiltonian):
         return {name: jnp.trace(matrix) for name, matrix in matrices.items()}
 
     def initial_walkers(self, key: Array, n_walkers: int) -> Walkers:
-        """Independent walkers of every system, side by side."""
+        """Independent walkers (w, K n, ...) of every system, side by side."""
         n_walkers = whole("n_walkers", n_walkers)
         one = self.system.initial_walkers(key, n_walkers * self.count)
-
-        def joined(leaf):
-            return leaf.reshape(n_walkers, -1, *leaf.shape[2:])
-
-        return jax.tree.map(joined, one)
+        if not isinstance(one, Array):  # a sampler might exchange spins of two systems
+            name = type(self.system).__name__
+            raise ValueError(f"walkers of one system must be an array for {name}")
+        return one.reshape(n_walkers, -1, *one.shape[2:])
 
     def spectrum(self, count: int) -> tuple[Reference, ...]:
         """Those of one system."""
