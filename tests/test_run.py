@@ -58,7 +58,7 @@ CONTRACT = {
     "iterations": int, "n_walkers": int, "seed": int, "precision": str, "device": str,
     "versions": dict, "compile_seconds": float, "train_seconds": float,
     "evaluate_seconds": float, "seconds_per_step": float, "peak_memory_mb": float,
-    "references": list, "deviation_sigma": OPTIONAL, "warnings": list,
+    "references": list, "deviation_sigma": OPTIONAL, "levels": list, "warnings": list,
 }  # fmt: skip
 
 
