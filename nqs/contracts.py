@@ -4,7 +4,7 @@ By field: where both have `spins`, `omega`, `box`, `twist` or `levels`, they are
 Numerically, on a few random configurations: psi is finite; an exchange of two fermions
 of equal spin changes its sign; a translation of one particle by the lattice vector a
 multiplies it by exp(2 pi i twist_a). Symmetry is not required of bosons, whose ground
-state is the lowest of all functions.
+state is the lowest of all functions, unless they are in several states.
 """
 
 import dataclasses

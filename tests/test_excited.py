@@ -339,6 +339,14 @@ def test_states_of_a_lattice_run(tmp_path):
         ({"ansatz": FeedForward((4,))}, "ansatz must be States of 2"),
         (
             {
+                "hamiltonian": SideBySide(TransverseFieldIsing(Lattice((6,))), 2),
+                "ansatz": States(BinaryRBM(), 3),
+                "sampler": SiteMetropolis(),
+            },
+            "ansatz must be States of 2 states for SideBySide, got States 3",
+        ),
+        (
+            {
                 "hamiltonian": SideBySide(HarmonicTrap(2, 1), 2),
                 "ansatz": States(FeedForward((4,)), 2),
             },

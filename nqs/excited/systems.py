@@ -65,10 +65,11 @@ class SideBySide(Hamiltonian):
 
     def terms(self, ansatz: Ansatz, params: Params, x: Configuration) -> dict[str, Any]:
         """Sums over the systems of the terms of one: traces of their matrices."""
-        if not isinstance(ansatz, States):
+        if not (isinstance(ansatz, States) and ansatz.count == self.count):
+            found = getattr(ansatz, "count", "")
             raise ValueError(
                 f"ansatz must be States of {self.count} states for SideBySide, got "
-                f"{type(ansatz).__name__}"
+                f"{type(ansatz).__name__} {found}".rstrip()
             )
         matrices = ansatz.matrix(self.system.terms, params, x)
         return {name: jnp.trace(matrix) for name, matrix in matrices.items()}
