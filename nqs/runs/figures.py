@@ -145,7 +145,9 @@ def draw_time_steps(path: Path, result: Mapping[str, Any]) -> None:
         if (known := result["comparison"]) is not None:
             label = f"{known['kind'].replace('_', ' ')}: {known['value']:.8g}"
             axes.axhline(known["value"], color=ORANGE, ls="--", lw=1, label=label)
-        axes.legend(frameon=False)
+        axes.ticklabel_format(useOffset=False)
+        place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1), "ncols": 2}
+        axes.legend(frameon=False, fontsize="small", **place)
 
 
 @contextlib.contextmanager
