@@ -18,6 +18,7 @@ USAGE = """usage: nqs COMMAND
   resume DIR [OPTIONS]   continue a run or a series of runs
   evaluate DIR [OPTIONS] measure a run again with frozen parameters
   project DIR [OPTIONS]  diffusion Monte Carlo with the nodes of a run
+  evolve DIR [OPTIONS]   real-time evolution of the psi of a run
 
 `nqs run NAME --tyro-print-completion bash` prints a shell completion script."""
 
@@ -109,6 +110,10 @@ def command(arguments: list[str]) -> None:
         from nqs.project import main as project
 
         project(rest, "nqs project")
+    elif name == "evolve":
+        from nqs.evolve import main as evolve
+
+        evolve(rest, "nqs evolve")
     else:
         found = "no experiment after run" if name == "run" else repr(name)
         raise ValueError(f"command must be {_commands_near(name)}, got {found}")
@@ -118,7 +123,7 @@ def _commands_near(name: str) -> str:
     """All commands, after the run of an experiment with a name like the given one."""
     from experiments.command_line.notation import nearest
 
-    known = ["list", "run NAME", "parts", "resume", "evaluate", "project"]
+    known = ["list", "run NAME", "parts", "resume", "evaluate", "project", "evolve"]
     first, *_ = nearest(name, [*known, *(f"run {other}" for other in names())])
     listed = known if first in known else [f"nqs {first}", *known]
     return f"{', '.join(listed[:-1])} or {listed[-1]}"
