@@ -97,7 +97,7 @@ def test_unknown_names_suggest_the_nearest(refusal):
     assert "command must be list, run NAME" in refusal("elephant")
     message = refusal("quantum_dot", "--n", "2")
     assert "must be nqs run quantum_dot, list," in message
-    assert "or project, got 'quantum_dot'" in message
+    assert "or evolve, got 'quantum_dot'" in message
     assert "got no experiment after run" in refusal("run")
     message = refusal("run", "quantum_dot", "--optimizer", "adam(lr=0.1)")
     assert "has no field 'lr'" in message and "learning_rate" in message

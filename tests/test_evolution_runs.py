@@ -16,9 +16,10 @@ import pytest
 import nqs.evolve
 from experiments.command_line import main as command_line
 from hamiltonians import HarmonicTrap
+from nqs.observables import Dipole, MeanSquareRadius
 from nqs.runs import compilation, evolution_programs, run
 from nqs.runs.directory import RunError, read_json
-from nqs.runs.evolution import evolve
+from nqs.runs.evolution import evolve, measured_with
 from nqs.runs.evolution_result import against_time, warnings
 from nqs.runs.evolution_settings import EvolutionSettings, assignments
 from nqs.runs.evolution_start import check_analytic, complex_psi, quenched
@@ -213,6 +214,8 @@ def test_shifted_psi_has_its_center_at_the_shift():
     expected = function({"a": 1.0}, x - jnp.array([shift]))
     np.testing.assert_allclose(psi.logabs, expected.logabs, rtol=1e-12)
     np.testing.assert_allclose(psi.sign, 1)
+    names = [f.name for f in measured_with((MeanSquareRadius(), Dipole(1)), shift)]
+    assert names == ["r_squared", "dipole_y", "dipole_x"]
 
 
 @pytest.mark.parametrize(

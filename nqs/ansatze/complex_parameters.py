@@ -1,6 +1,7 @@
 """Wave functions continued to complex parameters, and shifted ones."""
 
 import dataclasses
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -44,7 +45,7 @@ class ComplexParameters:
 class ComplexSites(ComplexParameters):
     """`ComplexParameters` of an ansatz with `SiteRatios`."""
 
-    ansatz: SiteRatios
+    ansatz: Any  # of both protocols
 
     def site_tables(self, params: Params):  # noqa: D102 - as in nqs.capabilities
         return self.ansatz.site_tables(joined(params))
@@ -83,8 +84,9 @@ class Shifted(nn.Module):
 
 def complex_parameters(ansatz: Ansatz) -> ComplexParameters:
     """`ComplexParameters`, with the site ratios of the ansatz if it has them."""
-    kind = ComplexSites if isinstance(ansatz, SiteRatios) else ComplexParameters
-    return kind(ansatz)
+    if isinstance(ansatz, SiteRatios):
+        return ComplexSites(ansatz)
+    return ComplexParameters(ansatz)
 
 
 def with_imaginary(params: Params) -> Params:

@@ -16,6 +16,7 @@ import numpy as np
 
 from nqs.drives import Drive, Ramp
 from nqs.evolution import Evolution, EvolutionState
+from nqs.observables import Dipole, Observable
 from nqs.optimizers.real_time import RealTime
 from nqs.runs import checkpoint
 from nqs.runs.compilation import keep_programs, once
@@ -118,6 +119,15 @@ def driver_of(
     )
 
 
+def measured_with(
+    observables: tuple[Observable, ...], shift: tuple[float, ...]
+) -> tuple[Observable, ...]:
+    """The observables of the run, and the sums of positions of shifted particles."""
+    names = {observable.name for observable in observables}
+    dipoles = [Dipole(axis) for axis in range(len(shift))]
+    return (*observables, *(one for one in dipoles if one.name not in names))
+
+
 @dataclasses.dataclass
 class Course:
     """The intervals of an evolution, with metrics, checkpoints and signals."""
@@ -140,7 +150,8 @@ class Course:
     def all_intervals(self, resume: bool) -> None:
         """Evolve and measure, from the last checkpoint on."""
         measured, restored = self.restored() if resume else (0, None)
-        of_run = self.driver, self.experiment.observables, self.settings
+        observables = measured_with(self.experiment.observables, self.settings.shift)
+        of_run = self.driver, observables, self.settings
         state, programs = evolution_programs(*of_run, restored or self.start)
         n_walkers = jax.tree.leaves(state.sampler.walkers)[0].shape[0]
         progress = Progress(self.experiment.hamiltonian.energy_unit, n_walkers)
