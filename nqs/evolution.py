@@ -174,9 +174,9 @@ class Evolution:
         Returns:
           The next state and info, () scalars: energy, variance and terms before the
           step, the time after it, its length and error, whether it was accepted, the
-          residual of the variational principle and the number of directions (means of
-          the stages), the drift of energy and norm, the effective walkers of the last
-          stage, the number of non-finite values, and the info of the sampler.
+          residual of the variational principle (mean of the stages), the drift of
+          energy and norm, the effective walkers of the last stage, the number of
+          non-finite values, and the info of the sampler.
         """
         moved_on, sampled = self.sampler.step(
             key, self.ansatz, state.params, state.sampler
@@ -239,7 +239,7 @@ class Evolution:
         none = jax.tree.map(lambda leaf: jnp.zeros((3, *leaf.shape)), state.params)
         velocities, (first, each) = jax.lax.scan(stage, none, jnp.arange(3))
         info = jax.tree.map(lambda values: values[0], first)
-        info |= {name: jnp.mean(each[name]) for name in ("residual", "directions")}
+        info["residual"] = jnp.mean(each["residual"])
         info["effective_walkers"] = each["effective_walkers"][-1]
         return velocities, info | {"energy_rate": each["energy_rate"]}
 
