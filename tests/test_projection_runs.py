@@ -12,6 +12,7 @@ import pytest
 
 import nqs.project
 from experiments.command_line import main as command_line
+from nqs import population
 from nqs import projection as driver
 from nqs.runs import projection, run
 from nqs.runs.devices import walker_mesh
@@ -125,7 +126,9 @@ def test_signal_saves_a_checkpoint(directory, monkeypatch, capsys):
 
 
 def test_energy_is_that_of_one_device(directory, monkeypatch):
-    monkeypatch.setattr(driver, "FEW", 2.0)  # walkers move between devices in each step
+    monkeypatch.setattr(
+        population, "FEW", 2.0
+    )  # walkers move between devices in each step
     short = dataclasses.replace(FEW, time_step=(0.2,))
     project(directory, short)
     one = jax.devices()[:1]

@@ -19,7 +19,10 @@ from jax import Array
 from jax.sharding import NamedSharding, PartitionSpec
 
 from nqs.batching import chunked_map
-from nqs.projection import Projection, ProjectionState
+from nqs.contracts import name_of
+from nqs.lattice_projection import LatticeProjection, MatrixRows
+from nqs.population import ProjectionState
+from nqs.projection import Projection
 from nqs.runs import checkpoint
 from nqs.runs.compilation import keep_programs, once, optimized
 from nqs.runs.devices import one_blas_thread, placed, shardings, walker_mesh
@@ -32,6 +35,9 @@ from nqs.runs.progress import Progress
 from nqs.runs.projection_result import finish_projection
 from nqs.runs.projection_settings import BLOCK, ProjectionSettings
 from nqs.runs.state import identity
+
+# Default time steps; on a lattice the energy does not depend on them.
+TIME_STEPS = {Projection: (0.01, 0.005), LatticeProjection: (0.1,)}
 
 
 def project(
@@ -58,12 +64,11 @@ def project(
         raise RunError(f"{directory} must hold trained parameters, got those of step 0")
     if trained < iterations:
         warn(f"training had come to step {trained} of {iterations}")
-    driver = Projection(
-        experiment.ansatz, experiment.hamiltonian, chunk_size=experiment.chunk_size
-    )
+    driver = driver_of(experiment)
     params, walkers = found["vmc"].average, found["sampler"].walkers
     jax.eval_shape(driver.init, params, walkers)  # refuses a complex psi
-    target, settings = opened(directory / "projections", settings, resume)
+    default = TIME_STEPS[type(driver)]
+    target, settings = opened(directory / "projections", settings, default, resume)
     print(f"projection in {target}", flush=True)
     with refusals(target), alone(target), one_blas_thread(), signals() as stop:
         walk = Walk(experiment, driver, settings, target, stop, (params, walkers))
@@ -72,24 +77,48 @@ def project(
         return finish_projection(experiment, settings, target, columns)
 
 
+def driver_of(experiment: Experiment) -> Projection | LatticeProjection:
+    """The projection that the Hamiltonian of a run allows.
+
+    Raises:
+      ValueError: if there is none.
+    """
+    ansatz, hamiltonian = experiment.ansatz, experiment.hamiltonian
+    if isinstance(hamiltonian, MatrixRows):
+        return LatticeProjection(ansatz, hamiltonian, chunk_size=experiment.chunk_size)
+    if hamiltonian.diffusion is None:
+        raise ValueError(
+            "hamiltonian must be that of particles in a local potential, with a "
+            "diffusion, or of a lattice, with connected, for a projection, got "
+            f"{name_of(hamiltonian)}"
+        )
+    return Projection(ansatz, hamiltonian, chunk_size=experiment.chunk_size)
+
+
 def opened(
-    folder: Path, settings: ProjectionSettings, resume: bool
+    folder: Path,
+    settings: ProjectionSettings,
+    default: tuple[float, ...],
+    resume: bool,
 ) -> tuple[Path, ProjectionSettings]:
     """A new directory NUMBER with its `config.json`, or the last one to resume."""
+    complete = settings
+    if settings.time_step is None:
+        complete = dataclasses.replace(settings, time_step=default)
     numbers = sorted(int(path.name) for path in folder.glob("[0-9]*") if path.is_dir())
     last = numbers[-1] if numbers else 0
     if not resume:
         target = folder / f"{last + 1:04d}"
         target.mkdir(parents=True)
-        write_json(target / "config.json", dataclasses.asdict(settings))
-        return target, settings
+        write_json(target / "config.json", dataclasses.asdict(complete))
+        return target, complete
     if not last:
         raise RunError(f"{folder} holds no projection to resume")
     target = folder / f"{last:04d}"
     saved = ProjectionSettings(**read_json(target / "config.json"))
     if settings != ProjectionSettings():
         for field in dataclasses.fields(settings):
-            before, now = getattr(saved, field.name), getattr(settings, field.name)
+            before, now = getattr(saved, field.name), getattr(complete, field.name)
             if now != before:
                 raise RunError(
                     f"{field.name} cannot change on resume: {target} has {before!r}, "
@@ -103,7 +132,7 @@ class Walk:
     """The stages of a projection, with metrics, checkpoints and signals."""
 
     experiment: Experiment
-    driver: Projection
+    driver: Projection | LatticeProjection
     settings: ProjectionSettings
     directory: Path
     stop: list[int]  # signals received
@@ -154,7 +183,8 @@ class Walk:
         params, walkers = self.origin
         walkers = walkers[np.arange(n_walkers) % len(walkers)]
         state = once(self.driver.init, params, walkers)
-        return state._replace(time_step=np.asarray(time_step, walkers.dtype))
+        tau = np.asarray(time_step, state.time_step.dtype)
+        return state._replace(time_step=tau)
 
     def on_devices(self, state: ProjectionState) -> ProjectionState:
         """The state on the devices, for which a block is compiled if need be."""
