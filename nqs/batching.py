@@ -60,6 +60,7 @@ def chunked_while(
     if chunk_size is None:
         sizes = _sizes(jax.make_jaxpr(f)(_stack(walkers)).jaxpr)
         chunk_size = suitable_chunk_size(n_walkers, max(sizes, default=1))
+    check_chunk_size(chunk_size)
     slots = max(k for k in range(1, chunk_size + 1) if n_walkers % k == 0)
     blocks = jax.tree.map(lambda a: a.reshape(slots, -1, *a.shape[1:]), walkers)
     unfinished = jax.vmap(jax.vmap(more))(blocks)
