@@ -165,5 +165,6 @@ def test_chunked_while_keeps_walkers_on_their_devices():
     walkers = jax.device_put(walkers, sharding)
     looped = jax.jit(lambda x: chunked_while(above_one, halve, x))
     text = looped.lower(walkers).compile().as_text()
+    assert text is not None
     for word in ("all-gather", "all-to-all", "collective-permute"):
         assert word not in text
