@@ -20,6 +20,7 @@ _HOMES = {
     "Experiment": "nqs.runs",
     "Function": "nqs.types",
     "Hamiltonian": "nqs.types",
+    "LatticeProjection": "nqs.lattice_projection",
     "LogPsi": "nqs.types",
     "Driver": "nqs.types",
     "Observable": "nqs.types",

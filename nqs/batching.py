@@ -42,6 +42,48 @@ def chunked_map(f: Callable, walkers: Any, chunk_size: int | None = None) -> Any
     return jax.tree.map(lambda *parts: jnp.concatenate(parts), *results)
 
 
+def chunked_while(
+    more: Callable, f: Callable, walkers: Any, chunk_size: int | None = None
+) -> Any:
+    """`jax.lax.while_loop(more, f, walker)` of every walker, a chunk at a time.
+
+    Each of `chunk_size` slots has a block of walkers and finishes one after the other,
+    so that no slot waits for the one walker that takes longest.
+
+    Args:
+      more: function of a walker, whether `f` applies to it once more.
+      f: function of a walker that returns a walker.
+      walkers: pytree of arrays (w, ...).
+      chunk_size: slots at most, as many as divide w; None for `suitable_chunk_size`.
+    """
+    n_walkers = _count(walkers)
+    if chunk_size is None:
+        sizes = _sizes(jax.make_jaxpr(f)(_stack(walkers)).jaxpr)
+        chunk_size = suitable_chunk_size(n_walkers, max(sizes, default=1))
+    check_chunk_size(chunk_size)
+    slots = max(k for k in range(1, chunk_size + 1) if n_walkers % k == 0)
+    blocks = jax.tree.map(lambda a: a.reshape(slots, -1, *a.shape[1:]), walkers)
+    unfinished = jax.vmap(jax.vmap(more))(blocks)
+    order = jnp.argsort(~unfinished, axis=1)
+    counts = jnp.sum(unfinished, axis=1)
+
+    def step(block, place, order, count):
+        chosen = order[place]
+        walker = f(jax.tree.map(lambda a: a[chosen], block))
+        target = jnp.where(place < count, chosen, len(order))  # else dropped
+        block = jax.tree.map(
+            lambda a, new: a.at[target].set(new, mode="drop"), block, walker
+        )
+        return block, jnp.where(more(walker), place, place + 1)
+
+    blocks, _ = jax.lax.while_loop(
+        lambda carry: jnp.any(carry[1] < counts),
+        lambda carry: jax.vmap(step)(*carry, order, counts),
+        (blocks, jnp.zeros_like(counts)),
+    )
+    return jax.tree.map(lambda a: a.reshape(n_walkers, *a.shape[2:]), blocks)
+
+
 def chunked_sum(
     f: Callable, walkers: Any, chunk_size: int | None = None, most: int | None = None
 ) -> Any:

@@ -14,7 +14,7 @@ def command(
     settings: tyro.conf.OmitArgPrefixes[ProjectionSettings],
     resume: bool = False,
 ):
-    """Project the psi of a finished run by fixed-node diffusion Monte Carlo.
+    """Project the psi of a finished run: diffusion or Green's function Monte Carlo.
 
     Args:
       directory: of the run.

@@ -17,9 +17,7 @@ They damp S by |v'| / |v| instead, v' the limited drift, which acts on all walke
 within about sqrt(s) of a node. Where E_L is c / r the bound acts within c tau only; its
 error was the smaller one for two fermions on a line, see docs/method/projection.md.
 
-The number of walkers is fixed: they carry weights, and a comb draws them anew where the
-weights differ much. This biases the energy by a part of order 1/w. S. Sorella and L.
-Buonaura, Phys. Rev. B 57, 11446 (1998).
+For weights and populations see `nqs.population`.
 """
 
 import dataclasses
@@ -31,9 +29,16 @@ from jax import Array
 
 from nqs.batching import check_chunk_size, chunked_map
 from nqs.checks import positive
-from nqs.contracts import check_ansatz, check_log_psi, name_of
+from nqs.contracts import check_ansatz, name_of
 from nqs.laplacian.kinetic import real_derivatives
 from nqs.moves import accepted, limited_drift, log_green_ratio, where
+from nqs.population import (
+    ProjectionState,
+    check_real,
+    first_state,
+    renewed,
+    weighted,
+)
 from nqs.types import (
     Ansatz,
     Function,
@@ -42,13 +47,6 @@ from nqs.types import (
     Params,
     sum_of_terms,
 )
-from nqs.vmc import running_average
-
-# Effective walkers, as a part of all, below which they are drawn anew.
-FEW = 0.8
-
-# Last part of the steps over which the trial energy is averaged.
-MEMORY = 0.5
 
 
 class Guide(NamedTuple):
@@ -58,18 +56,6 @@ class Guide(NamedTuple):
     logabs: Array  # (w,)
     gradient: Array  # (w, n, d) of logabs
     terms: dict[str, Array]  # (w,) each
-
-
-class ProjectionState(NamedTuple):
-    """Walkers of a projection, between two steps."""
-
-    step: Array  # () integer, steps done
-    params: Params
-    walkers: Array  # (w, n, d)
-    guide: Guide
-    weights: Array  # (w,) of mean 1
-    trial_energy: Array  # ()
-    time_step: Array  # () tau, in the inverse of the energy unit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,20 +97,9 @@ class Projection:
         Raises:
           ValueError: if psi is complex.
         """
-        x = walkers[0]
-        check_log_psi(self.ansatz, params, x)
-        sign = jax.eval_shape(self.ansatz.apply, params, x).sign
-        if jnp.issubdtype(sign.dtype, jnp.complexfloating):
-            raise ValueError(
-                "ansatz must be real for a projection with its nodes, got a complex "
-                f"psi of {name_of(self.ansatz)}"
-            )
+        check_real(self.ansatz, params, walkers[0])
         guide = self.guide(params, walkers)
-        energy = jnp.mean(sum_of_terms(guide.terms))
-        weights = jnp.ones(len(walkers), energy.dtype)
-        tau = jnp.asarray(self.time_step, energy.dtype)
-        step = jnp.zeros((), int)
-        return ProjectionState(step, params, walkers, guide, weights, energy, tau)
+        return first_state(params, walkers, guide, self.time_step)
 
     def guide(self, params: Params, walkers: Array) -> Guide:
         """Psi, its gradient and the terms of the local energy of every walker."""
@@ -151,24 +126,9 @@ class Projection:
         key_move, key_comb = jax.random.split(key)
         walkers, guide, info = self._moved(key_move, state)
         rate = (self._rate(state, state.guide) + self._rate(state, guide)) / 2
-        weights = state.weights * jnp.exp(info["effective_time_step"] * rate)
-        growth = jnp.mean(weights)
-        weights = weights / growth
-        info |= mixed(weights, guide.terms)
-        excess = jnp.log(growth) / info["effective_time_step"]
-        info["growth_energy"] = state.trial_energy - excess
-        info["effective_walkers"] = 1 / jnp.mean(weights**2)
-        steps = state.step.astype(growth.dtype)
-        trial = running_average(state.trial_energy, info["energy"], steps, MEMORY)
-        following = state._replace(
-            step=state.step + 1,
-            walkers=walkers,
-            guide=guide,
-            weights=weights,
-            trial_energy=trial,
-        )
-        few = info["effective_walkers"] < FEW
-        return jax.lax.cond(few, drawn_anew, lambda _, s: s, key_comb, following), info
+        time = info["effective_time_step"]
+        following, means = weighted(state, walkers, guide, jnp.exp(time * rate), time)
+        return renewed(key_comb, following), info | means
 
     @property
     def _diffusion(self) -> float:
@@ -212,38 +172,6 @@ class Projection:
             "non_finite": jnp.sum(broken),
         }
         return walkers, kept, info
-
-
-def mixed(weights: Array, terms: dict[str, Array]) -> dict[str, Array]:
-    """Weighted means over the walkers, as () scalars; the weights have mean 1."""
-    local_energy = sum_of_terms(terms)
-    energy = jnp.mean(weights * local_energy)
-    variance = jnp.mean(weights * (local_energy - energy) ** 2)
-    means = {name: jnp.mean(weights * term) for name, term in terms.items()}
-    return means | {"energy": energy, "variance": variance}
-
-
-def drawn_anew(key: Array, state: ProjectionState) -> ProjectionState:
-    """Walkers of equal weight, drawn from those of the state."""
-    chosen = comb(key, state.weights)
-    walkers, guide = jax.tree.map(
-        lambda leaf: leaf[chosen], (state.walkers, state.guide)
-    )
-    weights = jnp.ones_like(state.weights)
-    return state._replace(walkers=walkers, guide=guide, weights=weights)
-
-
-def comb(key: Array, weights: Array) -> Array:
-    """Indices (w,) that hold walker i weights[i] / mean(weights) times on average.
-
-    The teeth of a comb at equal distances, shifted by one random number, choose from
-    the sums of weights; every number of copies is one of the two nearest integers.
-    """
-    sums = jnp.cumsum(weights)
-    teeth = jnp.arange(weights.size, dtype=weights.dtype)
-    teeth = (teeth + jax.random.uniform(key, (), weights.dtype)) * jnp.mean(weights)
-    chosen = jnp.searchsorted(sums, teeth, side="right")
-    return jnp.minimum(chosen, weights.size - 1)  # rounding
 
 
 def _constant(params: Params, x: Array) -> LogPsi:

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from nqs.batching import CACHE, chunked_map, chunked_sum, suitable_chunk_size
+from nqs.batching import (
+    CACHE,
+    chunked_map,
+    chunked_sum,
+    chunked_while,
+    suitable_chunk_size,
+)
 from nqs.runs.devices import walker_mesh
 
 W = 12
@@ -131,3 +137,34 @@ def test_chunk_size_depends_on_the_memory_per_walker():
         assert steps_of_the_loop(mapped, walkers) == steps
         assert steps_of_the_loop(total(f), walkers) == steps
         np.testing.assert_allclose(mapped(walkers), jax.vmap(f)(walkers), rtol=1e-12)
+
+
+def halve(x):
+    """Collatz's rule, with the number of steps."""
+    value, steps = x
+    return jnp.where(value % 2 == 0, value // 2, 3 * value + 1), steps + 1
+
+
+def above_one(x):
+    return x[0] > 1
+
+
+@pytest.mark.parametrize("chunk_size", SIZES)
+def test_chunked_while_is_a_loop_of_every_walker(chunk_size):
+    walkers = jnp.arange(1, W + 1), jnp.zeros(W, int)
+    looped = jax.jit(lambda x: chunked_while(above_one, halve, x, chunk_size))
+    value, steps = looped(walkers)
+    np.testing.assert_array_equal(value, np.ones(W))
+    collatz = [0, 1, 7, 2, 5, 8, 16, 3, 19, 6, 14, 9]
+    np.testing.assert_array_equal(steps, collatz)
+
+
+def test_chunked_while_keeps_walkers_on_their_devices():
+    sharding = NamedSharding(walker_mesh(W), PartitionSpec("walkers"))
+    walkers = jnp.arange(1, W + 1), jnp.zeros((W, 5))
+    walkers = jax.device_put(walkers, sharding)
+    looped = jax.jit(lambda x: chunked_while(above_one, halve, x))
+    text = looped.lower(walkers).compile().as_text()
+    assert text is not None
+    for word in ("all-gather", "all-to-all", "collective-permute"):
+        assert word not in text

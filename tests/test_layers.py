@@ -29,12 +29,14 @@ LAYERS = {
     "nqs.contracts": 3,
     "nqs.excited": 3,
     "nqs.vmc": 4,
-    "nqs.projection": 5,
-    "nqs.evolution": 5,
-    "nqs.statistics": 5,
-    "nqs.runs": 6,
-    "nqs": 7,  # the public names, and the command nqs.evaluate
-    "experiments": 8,
+    "nqs.population": 5,
+    "nqs.projection": 6,
+    "nqs.evolution": 6,
+    "nqs.lattice_projection": 6,
+    "nqs.statistics": 6,
+    "nqs.runs": 7,
+    "nqs": 8,  # the public names, and the command nqs.evaluate
+    "experiments": 9,
 }
 # Modules of layer 0 that others of layer 0 use.
 SHARED = {"nqs.types", "nqs.checks", "nqs.space"}

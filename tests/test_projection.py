@@ -16,8 +16,8 @@ from hamiltonians import (
     InverseSquare,
     NeutronMatter,
 )
-from nqs import projection
-from nqs.projection import CONSTANT, Projection, comb
+from nqs.population import comb, drawn_anew
+from nqs.projection import CONSTANT, Projection
 from nqs.space.spins import Spins
 from nqs.statistics import Diagnostics, estimate
 from nqs.statistics.projection import corrected_energy
@@ -152,7 +152,7 @@ def test_walkers_drawn_anew_have_equal_weights():
     walkers = system.initial_walkers(jax.random.key(0), 16)
     state = jax.jit(driver.init)({}, walkers)
     weights = jnp.zeros(16).at[jnp.asarray([3, 8])].set(8.0)
-    state = projection.drawn_anew(jax.random.key(1), state._replace(weights=weights))
+    state = drawn_anew(jax.random.key(1), state._replace(weights=weights))
     np.testing.assert_array_equal(state.weights, 1)
     np.testing.assert_array_equal(state.walkers, walkers[np.repeat([3, 8], 8)])
     apply = jax.vmap(lambda x: psi({}, x).logabs)(state.walkers)

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+from typing import Any
 
 import jax
 import numpy as np
@@ -12,22 +13,35 @@ import pytest
 
 import nqs.project
 from experiments.command_line import main as command_line
+from hamiltonians import ClassicalIsing, HarmonicTrap, Heisenberg, NeutronMatter
+from nqs import population
 from nqs import projection as driver
+from nqs.ansatze import BinaryRBM, Boltzmann
+from nqs.excited import SideBySide
+from nqs.lattice_projection import LatticeProjection
+from nqs.observables import Magnetization
+from nqs.projection import Projection
 from nqs.runs import projection, run
 from nqs.runs.devices import walker_mesh
 from nqs.runs.directory import RunError, read_json
 from nqs.runs.metrics import Metrics
-from nqs.runs.projection import project
+from nqs.runs.numbered import opened
+from nqs.runs.projection import TIME_STEPS, completed, driver_of, project
 from nqs.runs.projection_settings import ProjectionSettings
+from nqs.space.lattice import Lattice
+from nqs.space.spins import Spins
 from nqs.statistics import Diagnostics
 from nqs.statistics.projection import at_zero, corrected_energy, extrapolated
-from tests.tiny import machine
+from samplers import Exchange, SiteMetropolis
+from tests.tiny import experiment, machine
 
 pytestmark = pytest.mark.usefixtures("without_figures")
 
 FEW = ProjectionSettings(
     time_step=(0.2, 0.1), n_walkers=(16,), steps=40, burn_in=20, checkpoint_every=0
 )
+
+SPINS = dataclasses.replace(FEW, time_step=(0.4, 0.1), burn_in=0)
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +65,26 @@ def projected(trained, tmp_path_factory):
 def directory(trained, tmp_path):
     shutil.copytree(trained, tmp_path / "a")
     return tmp_path / "a"
+
+
+def magnet(directory):
+    """A ring of four spins with a Boltzmann machine for a psi."""
+    return experiment(
+        ansatz=BinaryRBM(),
+        hamiltonian=Heisenberg(Lattice((4,))),
+        sampler=SiteMetropolis(Exchange(Lattice((4,)))),
+        observables=(Magnetization(),),
+        directory=str(directory),
+    )
+
+
+@pytest.fixture(scope="module")
+def of_spins(tmp_path_factory):
+    """A run of such a ring, projected once."""
+    directory = tmp_path_factory.mktemp("lattices") / "a"
+    run(magnet(directory))
+    project(directory, SPINS)
+    return directory
 
 
 def rows(directory, number="0001"):
@@ -85,10 +119,9 @@ class Killed(BaseException):
     """Ends a projection as SIGKILL does: nothing is saved or closed."""
 
 
-@pytest.mark.parametrize("line", [1, 6, 11])
-def test_killed_projection_resumes_bit_for_bit(projected, monkeypatch, line):
-    append, directory = Metrics.append, projected
-    number = f"{len(list(directory.glob('projections/*'))) + 1:04d}"
+def kill_at(monkeypatch, directory, settings, line):
+    """Project, and die after that line of the metrics."""
+    append = Metrics.append
 
     def killed(self, step, info):
         append(self, step, info)
@@ -97,13 +130,78 @@ def test_killed_projection_resumes_bit_for_bit(projected, monkeypatch, line):
 
     monkeypatch.setattr(Metrics, "append", killed)
     with pytest.raises(Killed):
-        project(directory, FEW)
+        project(directory, settings)
     monkeypatch.undo()
-    assert len(rows(directory, number)) == line
-    again = project(directory, ProjectionSettings(), resume=True)
-    assert rows(directory, number) == rows(directory)
-    whole = read_json(directory / "projections" / "0001" / "result.json")
+
+
+@pytest.mark.parametrize("line", [1, 6, 11])
+def test_killed_projection_resumes_bit_for_bit(projected, monkeypatch, line):
+    kill_at(monkeypatch, projected, FEW, line)
+    number = f"{len(list(projected.glob('projections/*'))):04d}"
+    assert len(rows(projected, number)) == line
+    again = project(projected, ProjectionSettings(), resume=True)
+    assert rows(projected, number) == rows(projected)
+    whole = read_json(projected / "projections" / "0001" / "result.json")
     assert json.loads(json.dumps(again["stages"])) == whole["stages"]
+
+
+@pytest.mark.parametrize("line", [1, 5])
+def test_killed_projection_of_a_lattice_resumes_bit_for_bit(
+    of_spins, monkeypatch, line
+):
+    kill_at(monkeypatch, of_spins, SPINS, line)
+    number = f"{len(list(of_spins.glob('projections/*'))):04d}"
+    project(of_spins, ProjectionSettings(), resume=True)
+    assert rows(of_spins, number) == rows(of_spins)
+
+
+def test_projection_of_a_lattice_writes_its_files(of_spins):
+    target = of_spins / "projections" / "0001"
+    result = read_json(target / "result.json")
+    assert result["energy_quadratic"] is None
+    energies = [each["means"]["energy"][0] for each in result["stages"]]
+    assert min(energies) <= result["energy"] <= max(energies)  # no line to zero
+    assert all(each["jumps"] > 0 for each in result["stages"])
+    assert all(each["sign_flip"] == 0 for each in result["stages"])
+    assert {"exchange", "magnetization"} <= {*result["extrapolated"]}
+    assert len(rows(of_spins)) == 8
+
+
+def test_default_time_step_depends_on_the_system(tmp_path):
+    settings = ProjectionSettings(seed=1)
+    complete = completed(settings, (0.1,), resume=False)
+    assert complete == dataclasses.replace(settings, time_step=(0.1,))
+    target, _ = opened(tmp_path, complete, resume=False)
+    assert opened(tmp_path, complete, resume=True) == (target, complete)
+    untouched = completed(ProjectionSettings(), (0.1,), resume=True)
+    assert opened(tmp_path, untouched, resume=True) == (target, complete)
+    assert TIME_STEPS[Projection] == (0.01, 0.005)
+    assert TIME_STEPS[LatticeProjection] == (0.1,)
+
+
+def test_driver_depends_on_the_hamiltonian():
+    @dataclasses.dataclass
+    class Parts:
+        hamiltonian: Any
+        ansatz: Any = Boltzmann(ClassicalIsing(Lattice((2, 2), "square")))
+        chunk_size = None
+
+    def driver_for(hamiltonian) -> Any:
+        parts: Any = Parts(hamiltonian)
+        return driver_of(parts)
+
+    def refusal(hamiltonian):
+        with pytest.raises(ValueError, match="must be that of particles") as error:
+            driver_for(hamiltonian)
+        return str(error.value)
+
+    assert isinstance(driver_for(HarmonicTrap(2, 2)), Projection)
+    ring = Heisenberg(Lattice((4,)))
+    assert isinstance(driver_for(ring), LatticeProjection)
+    classical = ClassicalIsing(Lattice((2, 2), "square"))
+    assert "got ClassicalIsing" in refusal(classical)
+    assert "got SideBySide" in refusal(SideBySide(ring, 2))
+    assert "got NeutronMatter" in refusal(NeutronMatter(Spins(1, 1), 0.1))
 
 
 def test_signal_saves_a_checkpoint(directory, monkeypatch, capsys):
@@ -125,8 +223,24 @@ def test_signal_saves_a_checkpoint(directory, monkeypatch, capsys):
 
 
 def test_energy_is_that_of_one_device(directory, monkeypatch):
-    monkeypatch.setattr(driver, "FEW", 2.0)  # walkers move between devices in each step
+    monkeypatch.setattr(
+        population, "FEW", 2.0
+    )  # walkers move between devices in each step
     short = dataclasses.replace(FEW, time_step=(0.2,))
+    project(directory, short)
+    one = jax.devices()[:1]
+    monkeypatch.setattr(projection, "walker_mesh", lambda w: walker_mesh(w, one))
+    project(directory, short)
+    for row, other in zip(rows(directory), rows(directory, "0002"), strict=True):
+        assert row == pytest.approx(other, rel=1e-9)
+
+
+def test_energy_of_a_lattice_is_that_of_one_device(of_spins, tmp_path, monkeypatch):
+    monkeypatch.setattr(population, "FEW", 2.0)
+    directory = tmp_path / "a"
+    shutil.copytree(of_spins, directory)
+    shutil.rmtree(directory / "projections")
+    short = dataclasses.replace(SPINS, time_step=(0.4,))
     project(directory, short)
     one = jax.devices()[:1]
     monkeypatch.setattr(projection, "walker_mesh", lambda w: walker_mesh(w, one))

@@ -64,7 +64,8 @@ class Progress:
             error = math.sqrt(info["variance"] / self.n_walkers)
             energy = uncertain(float(info["energy"]), error)
             parts += [f"E {energy} {self.unit}", f"variance {info['variance']:.3g}"]
-        parts += [f"acceptance {info['acceptance']:.2f}", f"{rate:.3g} steps/s"]
+        moves = next(name for name in ("acceptance", "jumps") if name in info)
+        parts += [f"{moves} {info[moves]:.2f}", f"{rate:.3g} steps/s"]
         if rate > 0:
             minutes, seconds = divmod(round((self.total - done) / rate), 60)
             parts.append(f"{minutes}:{seconds:02d} left")

@@ -19,7 +19,10 @@ from jax import Array
 from jax.sharding import NamedSharding, PartitionSpec
 
 from nqs.batching import chunked_map
-from nqs.projection import Projection, ProjectionState
+from nqs.contracts import name_of
+from nqs.lattice_projection import LatticeProjection, MatrixRows
+from nqs.population import ProjectionState
+from nqs.projection import Projection
 from nqs.runs import checkpoint
 from nqs.runs.compilation import keep_programs, once, optimized
 from nqs.runs.devices import one_blas_thread, placed, shardings, walker_mesh
@@ -33,6 +36,9 @@ from nqs.runs.progress import Progress
 from nqs.runs.projection_result import finish_projection
 from nqs.runs.projection_settings import BLOCK, ProjectionSettings
 from nqs.runs.state import identity
+
+# Default time steps; on a lattice the energy does not depend on them.
+TIME_STEPS = {Projection: (0.01, 0.005), LatticeProjection: (0.1,)}
 
 
 def project(
@@ -59,11 +65,10 @@ def project(
         raise RunError(f"{directory} must hold trained parameters, got those of step 0")
     if trained < iterations:
         warn(f"training had come to step {trained} of {iterations}")
-    driver = Projection(
-        experiment.ansatz, experiment.hamiltonian, chunk_size=experiment.chunk_size
-    )
+    driver = driver_of(experiment)
     params, walkers = found["vmc"].average, found["sampler"].walkers
     jax.eval_shape(driver.init, params, walkers)  # refuses a complex psi
+    settings = completed(settings, TIME_STEPS[type(driver)], resume)
     target, settings = opened(directory / "projections", settings, resume)
     print(f"projection in {target}", flush=True)
     with refusals(target), alone(target), one_blas_thread(), signals() as stop:
@@ -73,12 +78,39 @@ def project(
         return finish_projection(experiment, settings, target, columns)
 
 
+def completed(
+    settings: ProjectionSettings, time_step: tuple[float, ...], resume: bool
+) -> ProjectionSettings:
+    """Settings with a default time step, unless they are those of a resume."""
+    if settings.time_step is not None or (resume and settings == ProjectionSettings()):
+        return settings
+    return dataclasses.replace(settings, time_step=time_step)
+
+
+def driver_of(experiment: Experiment) -> Projection | LatticeProjection:
+    """The projection that the Hamiltonian of a run allows.
+
+    Raises:
+      ValueError: if there is none.
+    """
+    ansatz, hamiltonian = experiment.ansatz, experiment.hamiltonian
+    if isinstance(hamiltonian, MatrixRows):
+        return LatticeProjection(ansatz, hamiltonian, chunk_size=experiment.chunk_size)
+    if hamiltonian.diffusion is None:
+        raise ValueError(
+            "hamiltonian must be that of particles in a local potential, with a "
+            "diffusion, or of a lattice, with connected, for a projection, got "
+            f"{name_of(hamiltonian)}"
+        )
+    return Projection(ansatz, hamiltonian, chunk_size=experiment.chunk_size)
+
+
 @dataclasses.dataclass
 class Walk:
     """The stages of a projection, with metrics, checkpoints and signals."""
 
     experiment: Experiment
-    driver: Projection
+    driver: Projection | LatticeProjection
     settings: ProjectionSettings
     directory: Path
     stop: list[int]  # signals received
@@ -129,7 +161,8 @@ class Walk:
         params, walkers = self.origin
         walkers = walkers[np.arange(n_walkers) % len(walkers)]
         state = once(self.driver.init, params, walkers)
-        return state._replace(time_step=np.asarray(time_step, walkers.dtype))
+        tau = np.asarray(time_step, state.time_step.dtype)
+        return state._replace(time_step=tau)
 
     def on_devices(self, state: ProjectionState) -> ProjectionState:
         """The state on the devices, for which a block is compiled if need be."""

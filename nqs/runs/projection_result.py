@@ -16,7 +16,8 @@ from nqs.statistics.projection import at_zero, corrected_energy, extrapolated
 
 # Columns of the metrics that are no expectation values; means of the second are shown.
 LABELS = {"step", "n_walkers", "time_step", "burn_in", "non_finite"}
-WALK = ("acceptance", "effective_walkers", "effective_time_step", "variance")
+WALK = {"acceptance", "effective_walkers", "effective_time_step", "variance"}
+WALK |= {"jumps", "sign_flip"}  # on a lattice
 APART = 3.0  # standard errors between two populations that raise a warning
 
 
@@ -58,7 +59,9 @@ def report(
     The energy is that of the largest population.
     """
     stages = [stage(columns, *each) for each in settings.stages]
-    limits = [limit(stages, w) for w in settings.n_walkers]
+    # on a lattice the time step has no error, and several give one mean
+    degree = 0 if experiment.hamiltonian.diffusion is None else 1
+    limits = [limit(stages, w, degree) for w in settings.n_walkers]
     largest = max(limits, key=lambda found: found["n_walkers"])
     references = experiment.hamiltonian.references()
     compared = comparison(largest["energy"], largest["energy_error"], references)
@@ -82,8 +85,8 @@ def stage(
     chosen = (columns["n_walkers"] == n_walkers) & (columns["time_step"] == time_step)
     chosen &= columns["burn_in"] == 0
     series = {k: v[chosen] for k, v in columns.items() if k not in LABELS}
-    walk = {name: float(series.pop(name).mean()) for name in WALK}
-    of_energy = Diagnostics(frozen=walk["acceptance"] == 0)
+    walk = {name: float(series.pop(name).mean()) for name in WALK & {*series}}
+    of_energy = Diagnostics(frozen=walk.get("acceptance", walk.get("jumps")) == 0)
     others = Diagnostics(of_energy.frozen)
     energy, time = series.pop("energy"), BLOCK * time_step
     found, error = of_energy.estimate("energy", energy)
@@ -100,21 +103,21 @@ def stage(
     }
 
 
-def limit(stages: list[dict[str, Any]], n_walkers: int) -> dict[str, Any]:
-    """Means of one population, on a line to zero time step."""
+def limit(stages: list[dict[str, Any]], n_walkers: int, degree: int) -> dict[str, Any]:
+    """Means of one population, on a line to zero time step, or of degree 0."""
     mine = [each for each in stages if each["n_walkers"] == n_walkers]
     time_steps = [each["time_step"] for each in mine]
 
-    def zero(name, degree=1):
+    def zero(name, degree):
         return at_zero(time_steps, [each["means"][name] for each in mine], degree)
 
-    means = {name: zero(name) for name in mine[0]["means"]}
+    means = {name: zero(name, degree) for name in mine[0]["means"]}
     energy, error = means["energy"]
     return {
         "n_walkers": n_walkers,
         "energy": energy,
         "energy_error": error,
-        "energy_quadratic": zero("energy", 2) if len(mine) > 2 else None,
+        "energy_quadratic": zero("energy", 2) if degree and len(mine) > 2 else None,
         "means": means,
     }
 

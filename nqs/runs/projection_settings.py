@@ -15,8 +15,9 @@ class ProjectionSettings:
       ValueError: if a number is out of range.
     """
 
-    time_step: tuple[float, ...] = (0.01, 0.005)
-    """Time steps, in the inverse of the energy unit."""
+    time_step: tuple[float, ...] | None = None
+    """Time steps, in the inverse of the energy unit; None for 0.01 0.005 of particles,
+    and on a lattice, where the energy does not depend on them, for 0.1."""
     n_walkers: tuple[int, ...] = (1024,)
     """Populations; two of them show the population bias."""
     steps: int = 20_000
@@ -36,11 +37,14 @@ class ProjectionSettings:
         whole("seed", self.seed, 0, 2**32 - 1)
         positive("checkpoint_every", self.checkpoint_every, zero=True)
         for name in ("time_step", "n_walkers"):
-            values = tuple(getattr(self, name))
+            values = getattr(self, name)
+            if values is None:
+                continue
+            values = tuple(values)
             if not values or len(set(values)) < len(values):
                 raise ValueError(f"{name} must be different numbers, got {values}")
             settle(self, **{name: values})
-        for tau in self.time_step:
+        for tau in self.time_step or ():
             positive("time_step", tau)
         for n_walkers in self.n_walkers:
             whole("n_walkers", n_walkers, 2)
@@ -48,7 +52,7 @@ class ProjectionSettings:
     @property
     def stages(self) -> list[tuple[int, float]]:
         """Population and time step of every stage."""
-        return [(w, tau) for w in self.n_walkers for tau in self.time_step]
+        return [(w, tau) for w in self.n_walkers for tau in self.time_step or ()]
 
     @property
     def blocks(self) -> int:
