@@ -35,6 +35,7 @@ _HOMES = {
     "estimate": "nqs.statistics",
     "from_nnx": "nqs.ansatze.nnx",
     "load": "nqs.runs",
+    "read": "nqs.runs",
     "run": "nqs.runs",
 }
 

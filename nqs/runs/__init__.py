@@ -12,15 +12,17 @@ if TYPE_CHECKING:
     from nqs.runs.experiment import Experiment
     from nqs.runs.loading import load
     from nqs.runs.loop import run
+    from nqs.runs.reading import read
     from nqs.runs.training import Training
 
-__all__ = ["Experiment", "Training", "configure", "load", "run"]
+__all__ = ["Experiment", "Training", "configure", "load", "read", "run"]
 
 _HOMES = {
     "Experiment": "nqs.runs.experiment",
     "Training": "nqs.runs.training",
     "configure": "nqs.runs.devices",
     "load": "nqs.runs.loading",
+    "read": "nqs.runs.reading",
     "run": "nqs.runs.loop",
 }
 

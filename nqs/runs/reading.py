@@ -1,0 +1,223 @@
+"""Reading a run from its files, without running anything."""
+
+import dataclasses
+import importlib
+import zipfile
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nqs.runs.directory import RunError, is_locked, read_json
+from nqs.runs.metrics import Metrics
+
+FILES = ("config.json", "metrics.jsonl", "result.json", "observables.npz")
+FOLDERS = ("checkpoints", "samples", "evaluations", "projections")
+
+
+def read(directory: str | Path) -> "Run":
+    """The files of a run, each read when it is first used.
+
+    Raises:
+      RunError: if the directory does not hold a run or a series of runs.
+    """
+    run = Run(Path(directory))
+    if not run.directory.is_dir():
+        raise RunError(f"{directory} must be the directory of a run, got none")
+    if not (run.members or any((run.directory / name).exists() for name in FILES)):
+        raise RunError(f"{directory} holds no run: none of {', '.join(FILES)}")
+    return run
+
+
+def optional(package: str, extra: str = "analysis") -> Any:
+    """A package of an extra.
+
+    Raises:
+      ImportError: if it is not installed, with the name of the extra.
+    """
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise ImportError(
+            f"{package} must be installed for this: pip install 'nqs[{extra}]'"
+        ) from error
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run in a directory; every property is read when it is first used.
+
+    A missing file raises a RunError that names it; `missing` lists all of them.
+    """
+
+    directory: Path
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """Content of config.json."""
+        return read_json(self.directory / "config.json")
+
+    @cached_property
+    def result(self) -> dict[str, Any]:
+        """Content of result.json; a RunError before the run is finished."""
+        return read_json(self.directory / "result.json")
+
+    @cached_property
+    def columns(self) -> dict[str, np.ndarray]:
+        """Every metric of the training, (steps,) each; empty without any."""
+        return Metrics(self.directory / "metrics.jsonl").columns()
+
+    @property
+    def metrics(self) -> Any:
+        """The columns as a pandas DataFrame, or as they are without pandas."""
+        try:
+            return importlib.import_module("pandas").DataFrame(self.columns)
+        except ImportError:
+            return self.columns
+
+    @cached_property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Content of observables.npz: profiles, with their grids and errors."""
+        return _arrays(self.directory / "observables.npz")
+
+    @property
+    def profiles(self) -> list[str]:
+        """Names of the profiles."""
+        return [name for name in self.arrays if f"{name}_grid" in self.arrays]
+
+    @cached_property
+    def observables(self) -> Any:
+        """Profiles, scalars and their errors as an xarray Dataset.
+
+        The error of NAME is NAME_error; NaN where it is not known.
+        """
+        dataset = optional("xarray").Dataset(attrs={"directory": str(self.directory)})
+        for name in self.profiles:
+            dataset = dataset.assign(_variables(name, self.arrays))
+        scalars = self.result["observables"] if self.finished else {}
+        for name, (mean, error) in scalars.items():
+            missing = np.nan if error is None else error
+            dataset = dataset.assign({name: mean, f"{name}_error": missing})
+        return dataset
+
+    @cached_property
+    def terms(self) -> dict[str, np.ndarray]:
+        """Terms of the local energy in the evaluation, (chains, steps) each."""
+        prefix = "['samples'].terms["
+        leaves = self._checkpoint
+        names = [path for path in leaves if path.startswith(prefix)]
+        return {path[len(prefix) + 1 : -2]: leaves[path].T for path in names}
+
+    @cached_property
+    def local_energy(self) -> np.ndarray:
+        """Local energies of the evaluation, (chains, steps)."""
+        if not self.terms or next(iter(self.terms.values())).ndim < 2:
+            raise RunError(f"{self.directory} must be evaluated first, got no samples")
+        return sum(self.terms.values(), np.zeros(()))
+
+    @cached_property
+    def walkers(self) -> Any:
+        """Saved configurations (steps, w, ...), or those of the end (1, w, ...).
+
+        One array, or a dict of arrays where a configuration has several. Saved ones
+        are those of `SaveSamples`, which `--save-samples` adds.
+        """
+        saved = [_arrays(path) for path in self._saved]
+        names = [name for name in (saved[0] if saved else ()) if name != "local_energy"]
+        found = {name: np.stack([step[name] for step in saved]) for name in names}
+        if not saved:
+            prefix, leaves = "['sampler'].walkers", self._checkpoint
+            paths = [path for path in leaves if path.startswith(prefix)]
+            found = {path[len(prefix) :]: leaves[path][None] for path in paths}
+        return found[""] if set(found) == {""} else found
+
+    @cached_property
+    def inference_data(self) -> Any:
+        """Local energy and its terms for ArviZ, as a DataTree with a posterior."""
+        samples = {"local_energy": self.local_energy} | self.terms
+        real = {name: np.real(values) for name, values in samples.items()}
+        return optional("arviz_base").from_dict({"posterior": real})
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has written its result."""
+        return (self.directory / "result.json").exists()
+
+    @property
+    def status(self) -> str:
+        """One of finished, running (in a process of this machine) and unfinished."""
+        if is_locked(self.directory):
+            return "running"
+        return "finished" if self.finished else "unfinished"
+
+    @cached_property
+    def members(self) -> dict[str, "Run"]:
+        """The runs of a series by the name of their subdirectory."""
+        paths = sorted(self.directory.glob("*/config.json"), key=_in_order)
+        return {path.parent.name: Run(path.parent) for path in paths}
+
+    @property
+    def missing(self) -> list[str]:
+        """Sentences that name the files which are missing or damaged."""
+        return list(self._complaints())
+
+    def _complaints(self) -> Iterator[str]:
+        parts = ("config", "result") if self.members else ("config", "result", "arrays")
+        for part in parts:
+            try:
+                getattr(self, part)
+            except RunError as error:
+                yield str(error)
+        if self.members:
+            return
+        if not self.columns:
+            yield f"{self.directory / 'metrics.jsonl'} holds no training step"
+        try:
+            assert self.local_energy is not None
+        except RunError as error:
+            yield str(error)
+
+    @property
+    def _saved(self) -> list[Path]:
+        return sorted((self.directory / "samples").glob("[0-9]*.npz"))
+
+    @cached_property
+    def _checkpoint(self) -> dict[str, np.ndarray]:
+        from nqs.runs.checkpoint import leaves  # imports JAX
+
+        return leaves(self.directory / "checkpoints")
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path) as file:
+            return {name: file[name] for name in file}
+    except FileNotFoundError:
+        raise RunError(f"{path} does not exist") from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise RunError(f"{path} is damaged: {error}") from None
+
+
+def _variables(name: str, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Mean and error of one profile as xarray variables, with its grid."""
+    xarray = optional("xarray")
+    grid, mean, error = (arrays[name + end] for end in ("_grid", "", "_error"))
+    axes = [f"{name}_{axis}" for axis in ("xyz" if grid.ndim > 1 else ("grid",))]
+    axes = axes[: grid.ndim - 1 or 1]
+    rows = [f"{name}_curve{i}" for i in range(mean.ndim - len(axes))]
+    points = [grid]
+    if grid.ndim > 1:  # of a rectangular grid, points along each axis
+        lines = np.moveaxis(grid, -1, 0)
+        points = [np.moveaxis(line, i, 0)[:, 0] for i, line in enumerate(lines)]
+    coordinates = dict(zip(axes, points, strict=True))
+    return {
+        key: xarray.DataArray(values, coordinates, dims=[*rows, *axes])
+        for key, values in ((name, mean), (f"{name}_error", error))
+    }
+
+
+def _in_order(path: Path) -> tuple[float, str]:
+    """In the order in which the runs of a series started."""
+    return path.stat().st_mtime, path.parent.name
