@@ -120,16 +120,12 @@ def table(found: Sequence[Row]) -> Any:
         name, bars = title == TITLES[0], title == TITLES[-1]
         overflow = "fold" if name else "crop"
         shown.add_column(title, no_wrap=not name, overflow=overflow)
-        if not (name or bars):  # numbers are never cut
-            width = max(len(title), *(len(_text(each, title)) for each in found))
-            shown.columns[-1].min_width = width
+        widths = [len(dataclasses.asdict(each)[title]) for each in found]
+        if not bars:  # numbers are never cut, and names are broken into lines
+            shown.columns[-1].min_width = 16 if name else max(len(title), *widths)
     for each in found:
         shown.add_row(*dataclasses.astuple(each))
     return shown
-
-
-def _text(row: Row, title: str) -> str:
-    return dataclasses.asdict(row)[title]
 
 
 def sparkline(values: np.ndarray) -> str:

@@ -103,18 +103,30 @@ class Run:
         return dataset
 
     @cached_property
+    def measurements(self) -> Any:
+        """Everything measured in the evaluation, `nqs.statistics.Measurements`."""
+        from nqs.statistics import Measurements  # imports JAX
+
+        found = {"terms": {}, "scalars": {}, "profiles": {}}
+        for path, values in self._checkpoint.items():
+            for field, named in found.items():
+                start = f"['samples'].{field}["
+                if path.startswith(start):
+                    named[path[len(start) + 1 : -2]] = values
+        samples = "['samples'].acceptance", "['samples'].non_finite"
+        acceptance, non_finite = (self._checkpoint[path] for path in samples)
+        if not acceptance.size:
+            raise RunError(f"{self.directory} must be evaluated first, got no samples")
+        return Measurements(acceptance, non_finite, **found)
+
+    @property
     def terms(self) -> dict[str, np.ndarray]:
         """Terms of the local energy in the evaluation, (chains, steps) each."""
-        prefix = "['samples'].terms["
-        leaves = self._checkpoint
-        names = [path for path in leaves if path.startswith(prefix)]
-        return {path[len(prefix) + 1 : -2]: leaves[path].T for path in names}
+        return {name: values.T for name, values in self.measurements.terms.items()}
 
     @cached_property
     def local_energy(self) -> np.ndarray:
         """Local energies of the evaluation, (chains, steps)."""
-        if not self.terms or next(iter(self.terms.values())).ndim < 2:
-            raise RunError(f"{self.directory} must be evaluated first, got no samples")
         return sum(self.terms.values(), np.zeros(()))
 
     @cached_property
