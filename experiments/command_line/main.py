@@ -18,6 +18,9 @@ USAGE = """usage: nqs COMMAND
   resume DIR [OPTIONS]   continue a run or a series of runs
   evaluate DIR [OPTIONS] measure a run again with frozen parameters
   project DIR [OPTIONS]  diffusion Monte Carlo with the nodes of a run
+  watch DIR ...          follow runs on the terminal, also while they run elsewhere
+  report DIR ...         one HTML page about a run, or several side by side
+  figures DIR [OPTIONS]  draw the figures again, in another style or format
 
 `nqs run NAME --tyro-print-completion bash` prints a shell completion script."""
 
@@ -109,6 +112,18 @@ def command(arguments: list[str]) -> None:
         from nqs.project import main as project
 
         project(rest, "nqs project")
+    elif name == "watch":
+        from nqs.watch import main as watch
+
+        watch(rest, "nqs watch")
+    elif name == "report":
+        from nqs.report import main as report
+
+        report(rest, "nqs report")
+    elif name == "figures":
+        from nqs.figures import main as figures
+
+        figures(rest, "nqs figures")
     else:
         found = "no experiment after run" if name == "run" else repr(name)
         raise ValueError(f"command must be {_commands_near(name)}, got {found}")
@@ -119,6 +134,7 @@ def _commands_near(name: str) -> str:
     from experiments.command_line.notation import nearest
 
     known = ["list", "run NAME", "parts", "resume", "evaluate", "project"]
+    known += ["watch", "report", "figures"]
     first, *_ = nearest(name, [*known, *(f"run {other}" for other in names())])
     listed = known if first in known else [f"nqs {first}", *known]
     return f"{', '.join(listed[:-1])} or {listed[-1]}"

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from nqs.runs import checkpoint
 from nqs.runs.config import NotImportable, from_json
-from nqs.runs.devices import configure
+from nqs.runs.devices import configure, settings_kept
 from nqs.runs.directory import RunError, read_json
 from nqs.runs.experiment import Experiment
 from nqs.runs.interrupts import warn
@@ -41,15 +41,10 @@ def load(directory: str | Path, **parts: Any) -> Loaded:
       RunError: if the directory holds no run, or its checkpoints are damaged.
       ValueError: if a part cannot be rebuilt from its settings.
     """
-    names = ("jax_enable_x64", "jax_default_matmul_precision")
-    before = {name: getattr(jax.config, name) for name in names}
-    try:
+    with settings_kept():
         experiment, found = saved_run(Path(directory), parts)
         walkers = jax.tree.map(jnp.asarray, found["sampler"].walkers)
         params = jax.tree.map(jnp.asarray, found["vmc"].average)
-    finally:
-        for name, value in before.items():
-            jax.config.update(name, value)
     return Loaded(experiment.ansatz, params, walkers)
 
 

@@ -1,8 +1,9 @@
 """Figures of a run from its saved arrays, in any style, without running again."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,7 @@ def redraw(
     folder: Path | None = None,
     formats: Sequence[str] = ("png", "pdf"),
     style: str | None = None,
+    result: Mapping[str, Any] | None = None,
 ) -> Path:
     """Draw the figures of a run again; return their folder.
 
@@ -28,6 +30,7 @@ def redraw(
       folder: of the files, by default `figures/` of the run.
       formats: any that matplotlib writes.
       style: name or file of a matplotlib style.
+      result: instead of that of the run; without a variance, histories alone.
 
     Raises:
       RunError: if the run has no result.
@@ -37,11 +40,12 @@ def redraw(
 
     folder = folder or run.directory / "figures"
     folder.parent.mkdir(parents=True, exist_ok=True)
-    result, columns = run.result, run.columns
-    training = blocks(columns)
+    result, columns = result or run.result, run.columns
+    training = blocks(columns) if "variance" in result else None
     line, energies, profiles = extrapolate(training), np.zeros(0), {}
     with contextlib.suppress(RunError):  # samples and profiles may be missing
-        energies = sum_of_terms(run.measurements.terms).real
+        if "variance" in result:
+            energies = sum_of_terms(run.measurements.terms).real
     with contextlib.suppress(RunError):
         profiles = profiles_of(run)
     try:
