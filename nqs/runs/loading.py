@@ -14,15 +14,27 @@ from nqs.runs.directory import RunError, read_json
 from nqs.runs.experiment import Experiment
 from nqs.runs.interrupts import warn
 from nqs.runs.state import expected, identity, shapes
-from nqs.types import Ansatz, Params, Walkers
+from nqs.types import Ansatz, Configuration, LogPsi, Params, Walkers
 
 
-class Loaded(NamedTuple):
-    """Ansatz, parameters and walkers of a run."""
-
+class _Psi(NamedTuple):
     ansatz: Ansatz
     params: Params
     walkers: Walkers
+
+
+class Loaded(_Psi):
+    """Ansatz, parameters and walkers of a run.
+
+    Attributes:
+      experiment: of the run, with its Hamiltonian and sampler.
+    """
+
+    experiment: Experiment
+
+    def __call__(self, x: Configuration) -> LogPsi:
+        """Psi of one configuration."""
+        return self.ansatz.apply(self.params, x)
 
 
 def load(directory: str | Path, **parts: Any) -> Loaded:
@@ -45,7 +57,9 @@ def load(directory: str | Path, **parts: Any) -> Loaded:
         experiment, found = saved_run(Path(directory), parts)
         walkers = jax.tree.map(jnp.asarray, found["sampler"].walkers)
         params = jax.tree.map(jnp.asarray, found["vmc"].average)
-    return Loaded(experiment.ansatz, params, walkers)
+    psi = Loaded(experiment.ansatz, params, walkers)
+    psi.experiment = experiment
+    return psi
 
 
 def saved_run(

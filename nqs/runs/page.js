@@ -19,9 +19,10 @@ for (const slides of document.querySelectorAll(".slides")) {
 // Energy against step: a cursor that follows pointer and arrow keys, runs to hide.
 const place = document.getElementById("chart");
 if (place) {
-  const { unit, curves } = JSON.parse(document.getElementById("curves").textContent);
+  const { label, unit, curves } = JSON.parse(document.getElementById("curves").textContent);
   const colors = ["#2166ac", "#d6604d", "#1b7837", "#762a83", "#666666", "#b35806"];
-  const [width, height, left, bottom, top] = [720, 320, 86, 36, 10];
+  const [height, left, bottom, top] = [320, 86, 36, 10];
+  let width = 720; // of the page, so that texts are readable on a phone
   const namespace = "http://www.w3.org/2000/svg";
   const add = (parent, name, attributes, text) => {
     const node = parent.appendChild(document.createElementNS(namespace, name));
@@ -29,7 +30,7 @@ if (place) {
     if (text !== undefined) node.textContent = text;
     return node;
   };
-  const svg = add(place, "svg", { viewBox: `0 0 ${width} ${height}`, tabindex: 0,
+  const svg = add(place, "svg", { tabindex: 0,
     role: "img", "aria-label": "Energy against step; arrow keys move the cursor" });
   const readout = place.appendChild(document.createElement("p"));
   readout.className = "readout";
@@ -39,8 +40,8 @@ if (place) {
   const shown = curves.map(() => true);
   let at = null;
   let scale = null;
-  const ticks = (low, high) => {
-    const rough = (high - low) / 5;
+  const ticks = (low, high, count = 5) => {
+    const rough = (high - low) / count;
     const unitStep = 10 ** Math.floor(Math.log10(rough));
     const step = unitStep * [1, 2, 5, 10].find((m) => m * unitStep >= rough);
     const found = [];
@@ -49,6 +50,8 @@ if (place) {
     return found.map((value) => [value, value.toFixed(digits)]);
   };
   const draw = () => {
+    width = Math.max(300, place.clientWidth);
+    svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     svg.replaceChildren();
     const seen = curves.filter((_, i) => shown[i]);
     const used = seen.length ? seen : curves;
@@ -69,12 +72,12 @@ if (place) {
       add(svg, "line", { x1: left, x2: width - 10, y1: y(value), y2: y(value), stroke: "#e4e8ec" });
       add(svg, "text", { x: left - 6, y: y(value) + 4, "text-anchor": "end" }, text);
     }
-    for (const [value, text] of ticks(first, last)) {
+    for (const [value, text] of ticks(first, last, width < 500 ? 3 : 6)) {
       add(svg, "text", { x: x(value), y: height - bottom + 18, "text-anchor": "middle" }, text);
     }
     add(svg, "text", { x: (left + width) / 2, y: height - 2, "text-anchor": "middle" }, "step");
     add(svg, "text", { x: 12, y: height / 2, "text-anchor": "middle",
-      transform: `rotate(-90 12 ${height / 2})` }, `energy (${unit})`);
+      transform: `rotate(-90 12 ${height / 2})` }, `${label} (${unit})`);
     const clip = add(add(svg, "defs", {}), "clipPath", { id: "inside" });
     add(clip, "rect", { x: left, y: top, width: width - left - 10, height: height - top - bottom });
     const texts = [];
@@ -89,7 +92,7 @@ if (place) {
       }
       if (at === null) return;
       const near = curve.points.reduce((a, b) => Math.abs(b[0] - at) < Math.abs(a[0] - at) ? b : a);
-      const apart = curve.reference === null ? "" : `, ${(near[1] - curve.reference).toPrecision(3)} from the reference`;
+      const apart = curve.reference === null || label !== "energy" ? "" : `, ${(near[1] - curve.reference).toPrecision(3)} from the reference`;
       add(svg, "circle", { cx: x(near[0]), cy: y(near[1]), r: 4, fill: color, "clip-path": "url(#inside)" });
       texts.push(`${curve.name}: step ${Math.round(near[0])}, ${near[1].toPrecision(8)} ${unit}${apart}`);
     });
@@ -100,6 +103,7 @@ if (place) {
     at = scale((event.clientX - box.left) / box.width * width);
     draw();
   };
+  window.addEventListener("resize", () => draw());
   svg.addEventListener("pointermove", move);
   svg.addEventListener("pointerdown", move);
   svg.addEventListener("keydown", (event) => {
@@ -112,12 +116,12 @@ if (place) {
     draw();
   });
   curves.forEach((curve, i) => {
-    const label = legend.appendChild(document.createElement("label"));
+    const entry = legend.appendChild(document.createElement("label"));
     const box = Object.assign(document.createElement("input"), { type: "checkbox", checked: true });
     const line = document.createElement("i");
     line.style.background = colors[i % colors.length];
     box.addEventListener("change", () => { shown[i] = box.checked; draw(); });
-    label.append(box, line, curve.name);
+    entry.append(box, line, curve.name);
   });
   place.hidden = false;
   draw();

@@ -1,11 +1,8 @@
 """A report of runs: one HTML page that needs no network."""
 
-import base64
-import html
 import json
-import shlex
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +16,7 @@ from nqs.runs.page_figures import (
     summary_rows,
     wave_figures,
 )
+from nqs.runs.page_html import command, flat, gallery, listed, table, text
 from nqs.runs.reading import Run, read
 from nqs.statistics import uncertain
 
@@ -56,7 +54,7 @@ def page(runs: Mapping[str, Run]) -> str:
     first = [comparison(runs)] if len(runs) > 1 else []
     title = next(iter(runs)) if len(runs) == 1 else f"{len(runs)} runs"
     links = "".join(
-        f'<li><a href="#run-{i}">{_text(name)}</a></li>' for i, name in enumerate(runs)
+        f'<li><a href="#run-{i}">{text(name)}</a></li>' for i, name in enumerate(runs)
     )
     style, script = ((HERE / f"page.{kind}").read_text() for kind in ("css", "js"))
     return "\n".join(
@@ -64,10 +62,10 @@ def page(runs: Mapping[str, Run]) -> str:
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
-            f'<title>Report: {_text(title)}</title>\n<link rel="icon" href="data:,">',
+            f'<title>Report: {text(title)}</title>\n<link rel="icon" href="data:,">',
             f"<style>{style}</style>\n</head>\n<body>",
             '<a class="skip" href="#main">Skip to content</a>',
-            f"<header><h1>{_text(title)}</h1>",
+            f"<header><h1>{text(title)}</h1>",
             f'<nav aria-label="Runs"><ul>{links}</ul></nav></header>',
             '<main id="main">',
             *first,
@@ -80,7 +78,7 @@ def page(runs: Mapping[str, Run]) -> str:
 
 def section(number: int, name: str, run: Run, share: int) -> str:
     """Everything about one run, in at most `share` bytes of figures."""
-    parts = [f'<section id="run-{number}"><h2>{_text(name)}</h2>']
+    parts = [f'<section id="run-{number}"><h2>{text(name)}</h2>']
     parts.append(f'<p class="status {run.status}">{run.status}</p>')
     result = result_so_far(run)
     parts.append(listed("Missing", run.missing, "missing"))
@@ -104,14 +102,6 @@ def section(number: int, name: str, run: Run, share: int) -> str:
     return "\n".join([*parts, "</section>"])
 
 
-def gallery(title: str, shown: Sequence[Shown], share: int) -> str:
-    """Figures of at most `share` bytes each; those of a slider come last."""
-    plain = "".join(_figure(each, share) for each in shown if not each.slide)
-    slides = "".join(_figure(each, share) for each in shown if each.slide)
-    slider = f'<div class="slides">{slides}</div>' if slides else ""
-    return f'<h3>{title}</h3><div class="gallery">{plain}{slider}</div>'
-
-
 def chart(runs: Mapping[str, Run]) -> str:
     """The energies of all runs during training, drawn by the script of the page."""
     curves = []
@@ -130,8 +120,16 @@ def chart(runs: Mapping[str, Run]) -> str:
             curves.append({"name": name, "points": pairs, "reference": value})
     if not curves:
         return ""
-    unit = result_so_far(next(iter(runs.values())))["energy_unit"]
-    data = json.dumps({"unit": unit, "curves": curves}).replace("<", "\\u003c")
+    label = "energy"
+    if len({curve["reference"] for curve in curves} - {None}) > 1:  # several systems
+        label = "energy - reference"
+        for curve in curves:
+            at = curve["reference"] or 0.0
+            curve["points"] = [(step, value - at) for step, value in curve["points"]]
+            curve["reference"] = 0.0
+    units = {result_so_far(run)["energy_unit"] for run in runs.values()}
+    found = {"label": label, "unit": " or ".join(sorted(units - {""}))}
+    data = json.dumps(found | {"curves": curves}).replace("<", "\\u003c")
     return (
         '<section id="chart" hidden><h2>Energy against step</h2>'
         f'<script type="application/json" id="curves">{data}</script></section>'
@@ -140,11 +138,15 @@ def chart(runs: Mapping[str, Run]) -> str:
 
 def comparison(runs: Mapping[str, Run]) -> str:
     """Runs side by side: settings that differ first, then results."""
-    configs = {name: flat(_config(run)) for name, run in runs.items()}
-    keys = list(dict.fromkeys(key for flats in configs.values() for key in flats))
-    short = [key for key in keys if not key.startswith("options.")]
-    rows = [(key, *(flats.get(key, "") for flats in configs.values())) for key in short]
-    apart = [row for row in rows if len(set(row[1:])) > 1]
+    configs = [flat(_config(run)) for run in runs.values()]
+    apart: dict[str, list[str]] = {}
+    for key in dict.fromkeys(key for config in configs for key in config):
+        row = [config.get(key, "") for config in configs]
+        # settings of parts that differ, and copies on the command line, are left out
+        inner = any(key.startswith((f"{outer}.", f"{outer}[")) for outer in apart)
+        if len(set(row)) > 1 and not inner and not key.startswith("options."):
+            apart[key] = row
+    rows = [(key, *row) for key, row in apart.items()]
     numbers = []
     for name in ("energy", "energy_per_particle", "variance", "v_score", "r_hat"):
         row = [_number(result_so_far(run), name) for run in runs.values()]
@@ -153,7 +155,7 @@ def comparison(runs: Mapping[str, Run]) -> str:
     return "\n".join(
         [
             '<section id="comparison"><h2>Side by side</h2>',
-            table("Settings that differ", head, apart or [("none", *[""] * len(runs))]),
+            table("Settings that differ", head, rows or [("none", *[""] * len(runs))]),
             table("Results", head, numbers),
             "</section>",
         ]
@@ -163,7 +165,7 @@ def comparison(runs: Mapping[str, Run]) -> str:
 def settings(run: Run, result: Mapping[str, Any]) -> str:
     """Command, versions and all settings."""
     config = _config(run)
-    repeat = _text(command(config, run.directory))
+    repeat = text(command(config, run.directory))
     versions = [(k, str(v)) for k, v in result.get("versions", {}).items()]
     return "\n".join(
         [
@@ -175,74 +177,6 @@ def settings(run: Run, result: Mapping[str, Any]) -> str:
             table("Versions", ("package", "version"), versions) if versions else "",
         ]
     )
-
-
-def command(config: Mapping[str, Any], directory: Path) -> str:
-    """The command that repeats a run."""
-    options = config.get("options") or {}
-    if not options:
-        return f"# made by a script; to continue it: directory={str(directory)!r}"
-    words = ["nqs", "run", str(config.get("name"))]
-    for key, value in options.items():
-        option = key.replace("_", "-")
-        if isinstance(value, bool):
-            words.append(f"--{'' if value else 'no-'}{option}")
-        elif value is not None:
-            values = value if isinstance(value, list) else [value]
-            words += [f"--{option}", *(shlex.quote(str(each)) for each in values)]
-    return " ".join(words)
-
-
-def flat(value: Any, path: str = "") -> dict[str, str]:
-    """Settings by their dotted names, as texts."""
-    if isinstance(value, dict) and value:
-        found = {path: str(value["part"]).split(":")[-1]} if "part" in value else {}
-        for key, inner in value.items():
-            if key != "part":
-                found |= flat(inner, f"{path}.{key}" if path else key)
-        return found
-    if isinstance(value, list) and any(isinstance(item, dict) for item in value):
-        items = enumerate(value)
-        return {k: v for i, x in items for k, v in flat(x, f"{path}[{i}]").items()}
-    return {path: json.dumps(value) if isinstance(value, list) else str(value)}
-
-
-def table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table whose first column names the rows."""
-    titles = "".join(f'<th scope="col">{_text(name)}</th>' for name in head)
-    lines = "".join(
-        f'<tr><th scope="row">{_text(first)}</th>'
-        + "".join(f"<td>{_text(value)}</td>" for value in values)
-        + "</tr>"
-        for first, *values in rows
-    )
-    return (
-        f'<div class="wide" tabindex="0" role="region" aria-label="{title}"><table>'
-        f"<caption>{title}</caption><thead><tr>{titles}</tr></thead>"
-        f"<tbody>{lines}</tbody></table></div>"
-    )
-
-
-def listed(title: str, sentences: Sequence[str], kind: str) -> str:
-    """A list of sentences, nothing without any."""
-    items = "".join(f"<li>{_text(sentence)}</li>" for sentence in sentences)
-    return f'<div class="{kind}"><h3>{title}</h3><ul>{items}</ul></div>' * bool(items)
-
-
-def _figure(shown: Shown, share: int) -> str:
-    """The first of its files that is small enough, within the page."""
-    caption = f"<strong>{_text(shown.title)}.</strong> {_text(shown.text)}"
-    content, kind = "", ""
-    for path in shown.files:
-        content = base64.b64encode(path.read_bytes()).decode()
-        kind = "svg+xml" if path.suffix == ".svg" else "png"
-        if len(content) <= share:
-            break
-    else:
-        return f"<p>{caption}{' (too large for this page)' if content else ''}</p>"
-    alt = html.escape(f"{shown.title}. {shown.text}", quote=True)
-    image = f'<img alt="{alt}" src="data:image/{kind};base64,{content}">'
-    return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
 
 
 def _config(run: Run) -> dict[str, Any]:
@@ -260,7 +194,3 @@ def _number(result: Mapping[str, Any], name: str) -> str:
 
 def _uncertain(pair: Sequence[Any], unit: str) -> str:
     return f"{uncertain(*pair)} {unit}".strip() if pair[0] is not None else "unknown"
-
-
-def _text(value: Any) -> str:
-    return html.escape(str(value))

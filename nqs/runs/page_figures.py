@@ -77,7 +77,7 @@ def draw_picture(paths: Sequence[Path], picture: Picture) -> None:
     x, y, values = picture.x, picture.y, picture.values
     marks = picture.marks
     if values is None:
-        with sheet(paths, *picture.axes[:2]) as axes:
+        with sheet(paths, picture.axes[0], picture.axes[1]) as axes:
             for i, row in enumerate(y):
                 color = (BLUE, ORANGE, GREY)[i % 3]
                 axes.plot(x, row, color=color, label=picture.curves[i])
@@ -87,7 +87,7 @@ def draw_picture(paths: Sequence[Path], picture: Picture) -> None:
             if len(y) > 1:
                 axes.legend(frameon=False)
         return
-    with sheet(paths, *picture.axes[:2], width=5.2) as axes:
+    with sheet(paths, picture.axes[0], picture.axes[1], width=5.2) as axes:
         size = np.abs(values).max() or 1.0
         signed = values.min() < 0
         style = {"cmap": "RdBu_r" if signed else "viridis", "vmax": size}
@@ -145,7 +145,7 @@ def _described(name: str, run: Run) -> str:
     if name == "local_energy":
         spread = result["variance"] ** 0.5
         return f"Mean {result['energy']:.6g}, standard deviation {spread:.3g} {unit}."
-    with contextlib.suppress(KeyError, ValueError):
+    with contextlib.suppress(KeyError, RunError, ValueError):
         mean, grid = run.arrays[name], run.arrays[f"{name}_grid"]
         if mean.ndim == grid.ndim == 1:
             top = grid[int(np.argmax(mean))]

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from nqs.runs.datasets import dataset, inference_data
 from nqs.runs.directory import RunError, is_locked, read_json
 from nqs.runs.metrics import Metrics
 
@@ -29,20 +30,6 @@ def read(directory: str | Path) -> "Run":
     if not (run.members or any((run.directory / name).exists() for name in FILES)):
         raise RunError(f"{directory} holds no run: none of {', '.join(FILES)}")
     return run
-
-
-def optional(package: str, extra: str = "analysis") -> Any:
-    """A package of an extra.
-
-    Raises:
-      ImportError: if it is not installed, with the name of the extra.
-    """
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        raise ImportError(
-            f"{package} must be installed for this: pip install 'nqs[{extra}]'"
-        ) from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,8 +53,20 @@ class Run:
 
     @cached_property
     def columns(self) -> dict[str, np.ndarray]:
-        """Every metric of the training, (steps,) each; empty without any."""
-        return Metrics(self.directory / "metrics.jsonl").columns()
+        """Every metric of the training, (steps,) each; empty without any.
+
+        With the diagnostics: `seconds` of the training, `learning_rate`, `damping`,
+        `r_hat` of the 50 steps that end there; NaN where there is none.
+        """
+        found = Metrics(self.directory / "metrics.jsonl").columns()
+        more = Metrics(self.directory / "diagnostics.jsonl").columns()
+        if not (found and more):
+            return found
+        _, here, there = np.intersect1d(found["step"], more["step"], False, True)
+        for name in more.keys() - found.keys():
+            found[name] = np.full(len(found["step"]), np.nan)
+            found[name][here] = more[name][there]
+        return found
 
     @property
     def metrics(self) -> Any:
@@ -93,14 +92,8 @@ class Run:
 
         The error of NAME is NAME_error; NaN where it is not known.
         """
-        dataset = optional("xarray").Dataset(attrs={"directory": str(self.directory)})
-        for name in self.profiles:
-            dataset = dataset.assign(_variables(name, self.arrays))
         scalars = self.result["observables"] if self.finished else {}
-        for name, (mean, error) in scalars.items():
-            missing = np.nan if error is None else error
-            dataset = dataset.assign({name: mean, f"{name}_error": missing})
-        return dataset
+        return dataset(self.profiles, self.arrays, scalars)
 
     @cached_property
     def measurements(self) -> Any:
@@ -148,9 +141,7 @@ class Run:
     @cached_property
     def inference_data(self) -> Any:
         """Local energy and its terms for ArviZ, as a DataTree with a posterior."""
-        samples = {"local_energy": self.local_energy} | self.terms
-        real = {name: np.real(values) for name, values in samples.items()}
-        return optional("arviz_base").from_dict({"posterior": real})
+        return inference_data({"local_energy": self.local_energy} | self.terms)
 
     @property
     def finished(self) -> bool:
@@ -208,26 +199,8 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
             return {name: file[name] for name in file}
     except FileNotFoundError:
         raise RunError(f"{path} does not exist") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise RunError(f"{path} is damaged: {error}") from None
-
-
-def _variables(name: str, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Mean and error of one profile as xarray variables, with its grid."""
-    xarray = optional("xarray")
-    grid, mean, error = (arrays[name + end] for end in ("_grid", "", "_error"))
-    axes = [f"{name}_{axis}" for axis in ("xyz" if grid.ndim > 1 else ("grid",))]
-    axes = axes[: grid.ndim - 1 or 1]
-    rows = [f"{name}_curve{i}" for i in range(mean.ndim - len(axes))]
-    points = [grid]
-    if grid.ndim > 1:  # of a rectangular grid, points along each axis
-        lines = np.moveaxis(grid, -1, 0)
-        points = [np.moveaxis(line, i, 0)[:, 0] for i, line in enumerate(lines)]
-    coordinates = dict(zip(axes, points, strict=True))
-    return {
-        key: xarray.DataArray(values, coordinates, dims=[*rows, *axes])
-        for key, values in ((name, mean), (f"{name}_error", error))
-    }
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        raise RunError(f"{path} is damaged, or no archive of NumPy") from None
 
 
 def _in_order(path: Path) -> tuple[float, str]:

@@ -13,6 +13,7 @@ import numpy as np
 from nqs.runs.directory import all_or_none, write_json
 from nqs.runs.experiment import Experiment
 from nqs.runs.figures import Profile, draw_figures, labeled
+from nqs.runs.metrics import Metrics
 from nqs.runs.start import Start
 from nqs.runs.state import RunState
 from nqs.statistics import Measurements, merged_profile, stack, summary, uncertain
@@ -46,7 +47,7 @@ def finish(
     measured = summary(samples, experiment.hamiltonian.derived, series)
     training = blocks(metrics)
     line = extrapolate(training)
-    result = report(start, measured, state.seconds)
+    result = report(start, measured, state)
     result["energy_extrapolated"] = None if line is None else [line.energy, line.error]
     arrays = _arrays(experiment, measured["profiles"])
     system, functions = experiment.hamiltonian, experiment.observables
@@ -65,10 +66,30 @@ def finish(
     return result
 
 
-def report(
-    start: Start, measured: dict[str, Any], seconds: dict[str, float]
+def result_so_far(
+    start: Start, text: str, state: RunState, directory: Path
 ) -> dict[str, Any]:
-    """The content of `result.json`, from `summary` and the seconds of each phase."""
+    """The result of an interrupted run; nothing is written.
+
+    Of the evaluation so far, or the mean energy of the last tenth of the training,
+    without error. `interrupted` is a sentence, `directory` that of the run.
+    """
+    where = {"interrupted": text, "directory": str(directory)}
+    experiment = start.experiment
+    if state.samples:
+        measured = summary(stack(state.samples), experiment.hamiltonian.derived)
+        return where | report(start, measured, state)
+    columns, done = Metrics(directory / "metrics.jsonl").columns(), state.done["train"]
+    found: dict[str, Any] = {"energy": None, "energy_error": None, "variance": None}
+    for name in ("energy", "variance"):
+        if len(latest := columns.get(name, np.zeros(0))[-math.ceil(done / 10) or 1 :]):
+            found[name] = float(np.mean(latest))
+    found |= {"energy_unit": experiment.hamiltonian.energy_unit, "iterations": done}
+    return where | found | {"warnings": start.warnings}
+
+
+def report(start: Start, measured: dict[str, Any], state: RunState) -> dict[str, Any]:
+    """The content of `result.json`, from `summary` and the state at the end."""
     experiment, hamiltonian = start.experiment, start.experiment.hamiltonian
     n, energy, error = hamiltonian.n, measured["energy"], measured["energy_error"]
     references = hamiltonian.references()
@@ -92,7 +113,7 @@ def report(
         "observables": measured["observables"] | _v_score(n, measured),
         **{name: measured[name] for name in SAMPLING},
         **{name: getattr(experiment, name) for name in SETTINGS},
-        **_costs(seconds, start.mesh, experiment.iterations),
+        **_costs(state.seconds, start.mesh, state.done["train"]),
         "references": [vars(reference) for reference in references],
         "comparison": compared,
         "deviation_sigma": None if compared is None else compared["sigma"],

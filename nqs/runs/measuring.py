@@ -1,0 +1,89 @@
+"""Measuring a wave function with any Hamiltonian and any observables."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from nqs.checks import whole
+from nqs.runs.devices import configure, settings_kept
+from nqs.runs.loading import Loaded
+from nqs.statistics import Evaluation, stack, summary
+from nqs.types import DerivedObservable, Hamiltonian, Observable, Sampler
+
+
+def evaluate(
+    psi: Loaded,
+    hamiltonian: Hamiltonian | None = None,
+    observables: Sequence[Observable] = (),
+    *,
+    sampler: Sampler | None = None,
+    steps: int = 1000,
+    burn_in: int = 100,
+    seed: int = 1,
+    chunk_size: int | None = None,
+) -> dict[str, Any]:
+    """Energy and observables of a wave function; nothing is written.
+
+    Args:
+      psi: from `nqs.load`, or any (ansatz, params, walkers).
+      hamiltonian: whose energy to measure; None for that of the run.
+      observables: to measure besides it.
+      sampler: of |psi|^2; None for that of the run.
+      steps: sampler steps that are measured.
+      burn_in: sampler steps before them, which tune the step width.
+      seed: of the samples.
+      chunk_size: walkers at a time; None for all at once.
+
+    Returns:
+      As `nqs.statistics.summary`: energy, energy_error, variance, terms, observables,
+      profiles {name: (mean, error)}, acceptance, warnings and others.
+
+    Raises:
+      ValueError: if a number is out of range, or a part is needed but not given.
+    """
+    whole("steps", steps)
+    whole("burn_in", burn_in, 0)
+    ansatz, params, walkers = psi
+    experiment = getattr(psi, "experiment", None)
+    hamiltonian = hamiltonian or getattr(experiment, "hamiltonian", None)
+    sampler = sampler or getattr(experiment, "sampler", None)
+    if hamiltonian is None or sampler is None:
+        raise ValueError("hamiltonian and sampler must be given unless psi is of a run")
+    parts = ansatz, hamiltonian, sampler, tuple(observables), chunk_size
+    evaluation = Evaluation(*parts)
+    wide = any(np.asarray(x).dtype == np.float64 for x in jax.tree.leaves(params))
+    with settings_kept():
+        configure("float64" if wide or not jax.tree.leaves(params) else "float32")
+        measured = _samples(evaluation, params, walkers, steps, burn_in, seed)
+    functions = [f for f in observables if isinstance(f, DerivedObservable)]
+    series = {f.name: f.series for f in functions}
+    return summary(stack(measured), hamiltonian.derived, series)
+
+
+def _samples(
+    evaluation: Evaluation,
+    params: Any,
+    walkers: Any,
+    steps: int,
+    burn_in: int,
+    seed: int,
+) -> list[Any]:
+    """Measurements of every step, on the host."""
+    sampler, key = evaluation.sampler, jax.random.key(seed)
+
+    @jax.jit
+    def tune(key, state):
+        state, info = sampler.step(key, evaluation.ansatz, params, state)
+        return sampler.adapt(state, info)
+
+    step = jax.jit(evaluation.step)
+    key_tune, key_step = jax.random.split(key)
+    state, measured = sampler.init(walkers), []
+    for i in range(burn_in):
+        state = tune(jax.random.fold_in(key_tune, i), state)
+    for i in range(steps):
+        state, found = step(jax.random.fold_in(key_step, i), params, state)
+        measured.append(jax.device_get(found))
+    return measured
