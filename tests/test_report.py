@@ -1,10 +1,12 @@
 """The HTML page about runs."""
 
 import html
+import http.server
 import json
 import re
 import shutil
 import subprocess
+import threading
 
 import numpy as np
 import pytest
@@ -111,6 +113,16 @@ def test_pages_of_unfinished_and_broken_runs_name_what_is_missing(dot, tmp_path)
     assert re.search(r"No picture of psi\.</strong> .*no undamaged checkpoint", page)
 
 
+class Silent(http.server.BaseHTTPRequestHandler):
+    """Answers every request by 404."""
+
+    def do_GET(self):  # noqa: N802
+        self.send_error(404)
+
+    def log_message(self, *arguments):
+        pass
+
+
 def opened(page, tmp_path):
     """What Chromium shows and logs of a page, and the resources that it requested."""
     path = tmp_path / "opened.html"
@@ -142,8 +154,16 @@ def test_page_opens_without_requests_and_errors(dot, chain, tmp_path):
     # without its policy the page requests nothing either
     free = page.replace(policy, "")
     assert opened(free, tmp_path)[1:] == ([], [])
-    other = '<img src="other.png"><script>undefined.x</script></main>'
-    _, errors, requests = opened(free.replace("</main>", other), tmp_path)
+    links = re.findall(r'(?:src|href|action)="(.*?)"|url\((.*?)\)', free)
+    assert {link[:5] for pair in links for link in pair if link[:1] not in "#"} == {
+        "data:"
+    }
+    with http.server.HTTPServer(("127.0.0.1", 0), Silent) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        image = f'<img src="http://127.0.0.1:{server.server_port}/other.png">'
+        other = f"{image}<script>undefined.x</script></main>"
+        _, errors, requests = opened(free.replace("</main>", other), tmp_path)
+        server.shutdown()
     assert errors and len(requests) == 1
 
 

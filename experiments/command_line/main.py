@@ -24,6 +24,15 @@ USAGE = """usage: nqs COMMAND
 
 `nqs run NAME --tyro-print-completion bash` prints a shell completion script."""
 
+# Commands whose module has a `main(arguments, prog)`.
+MODULES = {
+    "evaluate": "nqs.evaluate",
+    "project": "nqs.project",
+    "watch": "nqs.watch",
+    "report": "nqs.report",
+    "figures": "nqs.figures",
+}
+
 
 def names() -> list[str]:
     """The names of all experiments."""
@@ -104,26 +113,8 @@ def command(arguments: list[str]) -> None:
         run_options(options_of(rest[0]), rest[1:], f"nqs run {rest[0]}")
     elif name == "resume":
         resume(rest)
-    elif name == "evaluate":
-        from nqs.evaluate import main as evaluate
-
-        evaluate(rest, "nqs evaluate")
-    elif name == "project":
-        from nqs.project import main as project
-
-        project(rest, "nqs project")
-    elif name == "watch":
-        from nqs.watch import main as watch
-
-        watch(rest, "nqs watch")
-    elif name == "report":
-        from nqs.report import main as report
-
-        report(rest, "nqs report")
-    elif name == "figures":
-        from nqs.figures import main as figures
-
-        figures(rest, "nqs figures")
+    elif name in MODULES:
+        importlib.import_module(MODULES[name]).main(rest, f"nqs {name}")
     else:
         found = "no experiment after run" if name == "run" else repr(name)
         raise ValueError(f"command must be {_commands_near(name)}, got {found}")
@@ -133,8 +124,7 @@ def _commands_near(name: str) -> str:
     """All commands, after the run of an experiment with a name like the given one."""
     from experiments.command_line.notation import nearest
 
-    known = ["list", "run NAME", "parts", "resume", "evaluate", "project"]
-    known += ["watch", "report", "figures"]
+    known = ["list", "run NAME", "parts", "resume", *MODULES]
     first, *_ = nearest(name, [*known, *(f"run {other}" for other in names())])
     listed = known if first in known else [f"nqs {first}", *known]
     return f"{', '.join(listed[:-1])} or {listed[-1]}"
