@@ -151,6 +151,9 @@ def comparison(runs: Mapping[str, Run]) -> str:
     for name in ("energy", "energy_per_particle", "variance", "v_score", "r_hat"):
         row = [_number(result_so_far(run), name) for run in runs.values()]
         numbers.append((name.replace("_", " "), *row))
+    known = [result_so_far(run)["references"] for run in runs.values()]
+    values = [f"{found[0]['value']:.8g}" if found else "" for found in known]
+    numbers.insert(1, ("reference", *values))
     head = ("", *runs)
     return "\n".join(
         [
@@ -189,7 +192,9 @@ def _config(run: Run) -> dict[str, Any]:
 def _number(result: Mapping[str, Any], name: str) -> str:
     if result.get(name) is None:
         return ""
-    return uncertain(result[name], result.get(f"{name}_error"))
+    if f"{name}_error" not in result:
+        return f"{result[name]:.5g}"
+    return uncertain(result[name], result[f"{name}_error"])
 
 
 def _uncertain(pair: Sequence[Any], unit: str) -> str:
