@@ -63,7 +63,7 @@ class Diagnostics:
 
 def scheduled(optimizer: Any, iterations: int) -> np.ndarray | None:
     """The learning rate of every step (iterations,); None where it is not known."""
-    schedule = getattr(optimizer, "schedule", None)
+    schedule: Any = getattr(optimizer, "schedule", None)
     if not hasattr(schedule, "build") or not iterations:
         return None
     rate: Callable = schedule.build(optimizer.learning_rate)

@@ -43,35 +43,33 @@ def evaluate(
     Raises:
       ValueError: if a number is out of range, or a part is needed but not given.
     """
-    whole("steps", steps)
-    whole("burn_in", burn_in, 0)
-    ansatz, params, walkers = psi
+    counts = whole("steps", steps), whole("burn_in", burn_in, 0)
+    key = jax.random.key(whole("seed", seed, 0, 2**32 - 1))
     experiment = getattr(psi, "experiment", None)
     hamiltonian = hamiltonian or getattr(experiment, "hamiltonian", None)
     sampler = sampler or getattr(experiment, "sampler", None)
     if hamiltonian is None or sampler is None:
         raise ValueError("hamiltonian and sampler must be given unless psi is of a run")
-    parts = ansatz, hamiltonian, sampler, tuple(observables), chunk_size
-    evaluation = Evaluation(*parts)
-    wide = any(np.asarray(x).dtype == np.float64 for x in jax.tree.leaves(params))
+    parts = hamiltonian, sampler, tuple(observables), chunk_size
     with settings_kept():
-        configure("float64" if wide or not jax.tree.leaves(params) else "float32")
-        measured = _samples(evaluation, params, walkers, steps, burn_in, seed)
+        configure(_precision(psi))
+        measured = _samples(Evaluation(psi[0], *parts), psi[1], psi[2], counts, key)
     functions = [f for f in observables if isinstance(f, DerivedObservable)]
     series = {f.name: f.series for f in functions}
     return summary(stack(measured), hamiltonian.derived, series)
 
 
+def _precision(psi: Any) -> str:
+    """That of the parameters, float64 without any."""
+    kinds = {np.asarray(leaf).dtype for leaf in jax.tree.leaves(psi[1])}
+    return "float32" if kinds == {np.dtype(np.float32)} else "float64"
+
+
 def _samples(
-    evaluation: Evaluation,
-    params: Any,
-    walkers: Any,
-    steps: int,
-    burn_in: int,
-    seed: int,
+    evaluation: Evaluation, params: Any, walkers: Any, counts: tuple[int, int], key: Any
 ) -> list[Any]:
     """Measurements of every step, on the host."""
-    sampler, key = evaluation.sampler, jax.random.key(seed)
+    sampler, (steps, burn_in) = evaluation.sampler, counts
 
     @jax.jit
     def tune(key, state):
