@@ -239,7 +239,7 @@ def _logged(programs: Programs, metrics: Metrics, state: RunState, watch: Watch)
     """A training step that writes its metrics and, every so often, the observables."""
     every = watch.start.experiment.observe_every
     observed = Metrics(watch.directory / "observables.jsonl", every or 1)
-    path, experiment = watch.directory / "diagnostics.jsonl", watch.start.experiment
+    path, experiment = watch.directory / "diagnostics.ndjson", watch.start.experiment
     log = Diagnostics(path, experiment.optimizer, experiment.iterations)
 
     def train(state: RunState) -> tuple[RunState, dict[str, Any]]:

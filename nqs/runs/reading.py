@@ -59,7 +59,7 @@ class Run:
         `r_hat` of the 50 steps that end there; NaN where there is none.
         """
         found = Metrics(self.directory / "metrics.jsonl").columns()
-        more = Metrics(self.directory / "diagnostics.jsonl").columns()
+        more = Metrics(self.directory / "diagnostics.ndjson").columns()
         if not (found and more):
             return found
         _, here, there = np.intersect1d(found["step"], more["step"], False, True)
