@@ -122,7 +122,7 @@ def table(found: Sequence[Row]) -> Any:
         shown.add_column(title, no_wrap=not name, overflow=overflow)
         widths = [len(dataclasses.asdict(each)[title]) for each in found]
         if not bars:  # numbers are never cut, and names are broken into lines
-            shown.columns[-1].min_width = 16 if name else max(len(title), *widths)
+            shown.columns[-1].min_width = 10 if name else max(len(title), *widths)
     for each in found:
         shown.add_row(*dataclasses.astuple(each))
     return shown
