@@ -17,6 +17,7 @@ from nqs.observables import Density
 from nqs.report import main
 from nqs.runs import run
 from nqs.runs.densities import conditional, correlations, turned
+from nqs.runs.page_html import levels
 from nqs.space.lattice import Lattice
 from nqs.space.spins import Spins
 from nqs.statistics import uncertain
@@ -111,6 +112,16 @@ def test_pages_of_unfinished_and_broken_runs_name_what_is_missing(dot, tmp_path)
     for text in ("result.json does not exist", "observables.npz is damaged"):
         assert text in page
     assert re.search(r"No picture of psi\.</strong> .*no undamaged checkpoint", page)
+
+
+def test_levels_of_excited_states_are_listed():
+    known = {"value": 3.5, "error": 0.0}
+    first = {"energy": 3.0, "energy_error": 0.01, "comparison": None}
+    second = {"energy": 3.6, "energy_error": None, "comparison": known}
+    page = levels({"energy_unit": "J", "levels": [first, second]})
+    rows = re.findall("<td>(.*?)</td>", page)
+    assert rows == ["3.000(10) J", "", "3.6 J", "3.5"]
+    assert levels({"energy_unit": "J", "levels": []}) == ""
 
 
 class Silent(http.server.BaseHTTPRequestHandler):

@@ -111,15 +111,15 @@ def _steps(
         directory = open_directory(place, experiment.name, config, resume)
     print(f"run directory {directory}", flush=True)
     with refusals(directory), alone(directory), one_blas_thread(), signals() as stop:
-        watch = Watch(start, directory, stop, parent=parent)
         if (every := experiment.save_samples) is not None:
             callbacks = [*callbacks, SaveSamples(every)]
-        watch.callbacks = Callbacks(callbacks, start.warnings)
+        called = Callbacks(callbacks, start.warnings)
+        watch = Watch(start, directory, stop, parent=parent, callbacks=called)
         try:
             result = yield from _all_phases(watch, compiled or (lambda: None))
         except Interrupted as end:
             return result_so_far(start, *end.args)
-    watch.callbacks.end(result)
+    called.end(result)
     return result
 
 

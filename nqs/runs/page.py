@@ -16,7 +16,16 @@ from nqs.runs.page_figures import (
     summary_rows,
     wave_figures,
 )
-from nqs.runs.page_html import command, flat, gallery, listed, table, text
+from nqs.runs.page_html import (
+    command,
+    flat,
+    gallery,
+    levels,
+    listed,
+    table,
+    text,
+    with_unit,
+)
 from nqs.runs.reading import Run, read
 from nqs.statistics import uncertain
 
@@ -84,10 +93,11 @@ def section(number: int, name: str, run: Run, share: int) -> str:
     parts.append(listed("Missing", run.missing, "missing"))
     if run.finished and "energy" in result:
         parts.append(table("Result", ("", "value"), summary_rows(result)))
+        parts.append(levels(result))
         parts.append(listed("Warnings", result["warnings"], "warnings"))
         unit = result["energy_unit"]
-        rows = [(k, _uncertain(v, unit)) for k, v in result["terms"].items()]
-        rows += [(k, _uncertain(v, "")) for k, v in result["observables"].items()]
+        rows = [(k, with_unit(v, unit)) for k, v in result["terms"].items()]
+        rows += [(k, with_unit(v, "")) for k, v in result["observables"].items()]
         parts.append(table("Terms and observables", ("name", "mean"), rows))
     with tempfile.TemporaryDirectory() as folder:
         try:
@@ -195,7 +205,3 @@ def _number(result: Mapping[str, Any], name: str) -> str:
     if f"{name}_error" not in result:
         return f"{result[name]:.5g}"
     return uncertain(result[name], result[f"{name}_error"])
-
-
-def _uncertain(pair: Sequence[Any], unit: str) -> str:
-    return f"{uncertain(*pair)} {unit}".strip() if pair[0] is not None else "unknown"

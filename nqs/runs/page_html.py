@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nqs.runs.page_figures import Shown
+from nqs.statistics import uncertain
 
 
 def command(config: Mapping[str, Any], directory: Path) -> str:
@@ -39,6 +40,17 @@ def flat(value: Any, path: str = "") -> dict[str, str]:
         items = enumerate(value)
         return {k: v for i, x in items for k, v in flat(x, f"{path}[{i}]").items()}
     return {path: json.dumps(value) if isinstance(value, list) else str(value)}
+
+
+def levels(result: Mapping[str, Any]) -> str:
+    """The levels of excited states with their references; nothing for one state."""
+    rows = []
+    for number, level in enumerate(result.get("levels", ())):
+        known = level["comparison"]
+        value = uncertain(known["value"], known["error"]) if known else ""
+        pair = level["energy"], level["energy_error"]
+        rows.append((str(number), with_unit(pair, result["energy_unit"]), value))
+    return table("Levels", ("level", "energy", "reference"), rows) if rows else ""
 
 
 def gallery(title: str, shown: Sequence[Shown], share: int) -> str:
@@ -90,3 +102,8 @@ def _figure(shown: Shown, share: int) -> str:
 def text(value: Any) -> str:
     """A value as HTML."""
     return html.escape(str(value))
+
+
+def with_unit(pair: Sequence[Any], unit: str) -> str:
+    """A mean with its error and unit."""
+    return f"{uncertain(*pair)} {unit}".strip() if pair[0] is not None else "unknown"

@@ -28,9 +28,9 @@ class Watch:
     stop: list[int]  # signals received
     saving: bool = True
     parent: Path | None = None  # directory to resume, if the run is one of a series
+    callbacks: Callbacks | None = None
 
     def __post_init__(self):
-        self.callbacks = Callbacks((), self.start.warnings)
         self.stopped = self._stops() if self.start.experiment.resume else {}
         self.saved_at = time.monotonic()
         self.identity = identity(self.start.experiment.config())
@@ -57,7 +57,7 @@ class Watch:
 
         A stop is kept in `stopped.json`, so that a resumed run does not undo it.
         """
-        stop = self.callbacks.after(step)
+        stop = self.callbacks and self.callbacks.after(step)
         if stop is None or step.number == step.total:
             return step.total
         self.stopped[step.phase] = step.number
