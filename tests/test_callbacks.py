@@ -232,7 +232,7 @@ def test_a_loaded_psi_is_measured_with_other_systems_and_observables(finished):
     exact = (a - a**2 * square) / 2 + 2.0**2 * square / 2
     assert other["energy"] == pytest.approx(exact, rel=1e-12)
     assert float(psi(psi.walkers[0]).logabs) <= 0
-    with pytest.raises(ValueError, match="hamiltonian and sampler must be given"):
+    with pytest.raises(ValueError, match="hamiltonian must be given"):
         nqs.evaluate(tuple(psi))
     import nqs.evaluate as module
 

@@ -41,22 +41,29 @@ def evaluate(
       profiles {name: (mean, error)}, acceptance, warnings and others.
 
     Raises:
-      ValueError: if a number is out of range, or a part is needed but not given.
+      ValueError: if a number is out of range, or a part is missing.
     """
-    counts = whole("steps", steps), whole("burn_in", burn_in, 0)
+    counts = whole("steps", steps), whole("burn_in", burn_in, least=0)
     key = jax.random.key(whole("seed", seed, 0, 2**32 - 1))
-    experiment = getattr(psi, "experiment", None)
-    hamiltonian = hamiltonian or getattr(experiment, "hamiltonian", None)
-    sampler = sampler or getattr(experiment, "sampler", None)
-    if hamiltonian is None or sampler is None:
-        raise ValueError("hamiltonian and sampler must be given unless psi is of a run")
+    hamiltonian = hamiltonian or _of_run(psi, "hamiltonian")
+    sampler = sampler or _of_run(psi, "sampler")
     parts = hamiltonian, sampler, tuple(observables), chunk_size
     with settings_kept():
         configure(_precision(psi))
         measured = _samples(Evaluation(psi[0], *parts), psi[1], psi[2], counts, key)
-    functions = [f for f in observables if isinstance(f, DerivedObservable)]
-    series = {f.name: f.series for f in functions}
-    return summary(stack(measured), hamiltonian.derived, series)
+    return summary(stack(measured), hamiltonian.derived, _series(observables))
+
+
+def _series(observables: Sequence[Observable]) -> dict[str, Any]:
+    """Further results of profiles, by name."""
+    return {f.name: f.series for f in observables if isinstance(f, DerivedObservable)}
+
+
+def _of_run(psi: Any, name: str) -> Any:
+    """A part of the run of psi."""
+    if not hasattr(psi, "experiment"):
+        raise ValueError(f"{name} must be given, because psi is not that of a run")
+    return getattr(psi.experiment, name)
 
 
 def _precision(psi: Any) -> str:

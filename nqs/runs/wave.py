@@ -1,6 +1,6 @@
 """Pictures of a wave function: cuts through psi."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -11,7 +11,7 @@ from nqs.runs.config import from_json
 from nqs.runs.densities import Picture, conditional, correlations, extent
 from nqs.runs.devices import configure, settings_kept
 from nqs.runs.directory import RunError
-from nqs.runs.loading import load
+from nqs.runs.loading import Loaded, load
 from nqs.runs.reading import Run
 
 POINTS, SIDE = 201, 61  # of a cut along a line, and along a side of a plane
@@ -50,19 +50,7 @@ def cuts(run: Run, system: Any) -> Iterator[Picture]:
     if box is not None:
         best = np.asarray(box.nearest_image(jnp.asarray(best)))
 
-    @jax.jit
-    def values(points: jax.Array) -> tuple[jax.Array, jax.Array]:
-        def value(point):
-            found = psi.ansatz.apply(psi.params, jnp.asarray(best).at[0].set(point))
-            return found.sign, found.logabs
-
-        return jax.lax.map(value, points, batch_size=256)
-
-    def psi_at(points: np.ndarray) -> np.ndarray:
-        sign, logabs = values(jnp.asarray(points, best.dtype))
-        logabs = np.asarray(logabs) - np.max(logabs)
-        return np.asarray(sign) * np.exp(logabs)
-
+    psi_at = amplitudes(psi, best)
     x = np.linspace(*ends, POINTS)
     line = np.tile(best[0], (POINTS, 1))
     line[:, 0] = x
@@ -87,3 +75,21 @@ def cuts(run: Run, system: Any) -> Iterator[Picture]:
             title.replace("along x", "in x, y"),
         )
         yield Picture(title, axes, x, x, found, best[1:, :2])
+
+
+def amplitudes(psi: Loaded, x: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Psi over its largest size, as a function of points (k, d) of particle 1 of x."""
+
+    @jax.jit
+    def values(points: jax.Array) -> tuple[jax.Array, jax.Array]:
+        def value(point):
+            found = psi(jnp.asarray(x).at[0].set(point))
+            return found.sign, found.logabs
+
+        return jax.lax.map(value, points, batch_size=256)
+
+    def psi_at(points: np.ndarray) -> np.ndarray:
+        sign, logabs = values(jnp.asarray(points, x.dtype))
+        return np.asarray(sign) * np.exp(np.asarray(logabs) - np.max(logabs))
+
+    return psi_at
