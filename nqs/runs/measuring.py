@@ -45,13 +45,13 @@ def evaluate(
     """
     counts = whole("steps", steps), whole("burn_in", burn_in, least=0)
     key = jax.random.key(whole("seed", seed, 0, 2**32 - 1))
-    hamiltonian = hamiltonian or _of_run(psi, "hamiltonian")
-    sampler = sampler or _of_run(psi, "sampler")
-    parts = hamiltonian, sampler, tuple(observables), chunk_size
+    system: Any = hamiltonian or _of_run(psi, "hamiltonian")
+    kernel: Any = sampler or _of_run(psi, "sampler")
+    parts = system, kernel, tuple(observables), chunk_size
     with settings_kept():
         configure(_precision(psi))
         measured = _samples(Evaluation(psi[0], *parts), psi[1], psi[2], counts, key)
-    return summary(stack(measured), hamiltonian.derived, _series(observables))
+    return summary(stack(measured), system.derived, _series(observables))
 
 
 def _series(observables: Sequence[Observable]) -> dict[str, Any]:
