@@ -16,6 +16,7 @@ from typing import Any
 
 _HOMES = {
     "Ansatz": "nqs.types",
+    "Evolution": "nqs.evolution",
     "Experiment": "nqs.runs",
     "Function": "nqs.types",
     "Hamiltonian": "nqs.types",

@@ -31,6 +31,8 @@ from nqs.ansatze import (
     Backflow,
     BinaryRBM,
     Boltzmann,
+    ComplexParameters,
+    ComplexSites,
     DeepSets,
     FeedForward,
     GaussianBinaryRBM,
@@ -41,6 +43,7 @@ from nqs.ansatze import (
     PowerJastrow,
     Product,
     RecurrentGRU,
+    Shifted,
     SingletBackflow,
     Slater,
     SpinExplicit,
@@ -136,6 +139,11 @@ ANSATZE = {
     "symmetrized": (Symmetrized(BinaryRBM(), RING), CHAIN),
     "feed-forward on a lattice": (FeedForward((4,), levels=3), CLOCK),
     "boltzmann": (Boltzmann(SAMPLED), SAMPLED),
+    "complex parameters": (
+        ComplexParameters(Shifted(Product((Slater(THREE), PadeJastrow(THREE))))),
+        ELECTRONS,
+    ),
+    "complex sites": (ComplexSites(BinaryRBM()), ISING),
 }
 ANSATZE["plane waves"] = (PlaneWaveSlater(GAS.spins, GAS.box), GAS)
 CONTINUOUS = [

@@ -16,6 +16,7 @@ LAYERS = {
     "nqs.batching": 0,
     "nqs.gradient": 1,
     "nqs.moves": 1,
+    "nqs.drives": 1,
     "nqs.checks": 0,
     "nqs.space": 0,
     "nqs.laplacian": 1,
@@ -29,6 +30,7 @@ LAYERS = {
     "nqs.excited": 3,
     "nqs.vmc": 4,
     "nqs.projection": 5,
+    "nqs.evolution": 5,
     "nqs.statistics": 5,
     "nqs.runs": 6,
     "nqs": 7,  # the public names, and the command nqs.evaluate

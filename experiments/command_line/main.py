@@ -18,6 +18,7 @@ USAGE = """usage: nqs COMMAND
   resume DIR [OPTIONS]   continue a run or a series of runs
   evaluate DIR [OPTIONS] measure a run again with frozen parameters
   project DIR [OPTIONS]  diffusion Monte Carlo with the nodes of a run
+  evolve DIR [OPTIONS]   real-time evolution of the psi of a run
   watch DIR ...          follow runs on the terminal, also while they run elsewhere
   report DIR ...         one HTML page about a run, or several side by side
   figures DIR [OPTIONS]  draw the figures again, in another style or format
@@ -28,6 +29,7 @@ USAGE = """usage: nqs COMMAND
 MODULES = {
     "evaluate": "nqs.evaluate",
     "project": "nqs.project",
+    "evolve": "nqs.evolve",
     "watch": "nqs.watch",
     "report": "nqs.report",
     "figures": "nqs.figures",

@@ -3,6 +3,7 @@
 from nqs.ansatze.backflow import Backflow, MessagePassing
 from nqs.ansatze.binary_rbm import BinaryRBM
 from nqs.ansatze.boltzmann import Boltzmann
+from nqs.ansatze.complex_parameters import ComplexParameters, ComplexSites, Shifted
 from nqs.ansatze.conv import LatticeConv
 from nqs.ansatze.ffnn import DeepSets, FeedForward
 from nqs.ansatze.jastrow import GaussianJastrow, PadeJastrow, PowerJastrow, Product
@@ -16,8 +17,9 @@ from nqs.ansatze.spin_explicit import SpinExplicit
 from nqs.ansatze.spin_jastrow import SpinJastrow
 from nqs.ansatze.symmetrized import Symmetrized
 
-__all__ = ["Backflow", "BinaryRBM", "Boltzmann", "DeepSets", "Envelope", "FeedForward",
-           "GaussianBinaryRBM", "GaussianJastrow", "LatticeConv", "MessagePassing",
-           "PadeJastrow", "PlaneWaveSlater", "PowerJastrow", "Product", "RecurrentGRU",
-           "SingletBackflow", "Slater", "SlaterJastrow", "SpinExplicit", "SpinJastrow",
-           "Symmetrized"]  # fmt: skip
+__all__ = ["Backflow", "BinaryRBM", "Boltzmann", "ComplexParameters", "ComplexSites",
+           "DeepSets", "Envelope", "FeedForward", "GaussianBinaryRBM",
+           "GaussianJastrow", "LatticeConv", "MessagePassing", "PadeJastrow",
+           "PlaneWaveSlater", "PowerJastrow", "Product", "RecurrentGRU", "Shifted",
+           "SingletBackflow", "Slater", "SlaterJastrow", "SpinExplicit",
+           "SpinJastrow", "Symmetrized"]  # fmt: skip

@@ -117,12 +117,16 @@ class CenteredDerivatives:
 
     def metric(self) -> Array:
         """O^T O (p, p), for p no larger than the number of rows."""
+        columns = self.columns()
+        return columns.T @ columns
+
+    def columns(self) -> Array:
+        """O (rows, p)."""
         pieces = self._held
         if pieces is None:
             blocks = self._blocks(self._leafwise)
             pieces = [self._block(self._leafwise, block)[1] for block in blocks]
-        columns = jnp.concatenate(pieces, axis=1)
-        return columns.T @ columns
+        return jnp.concatenate(pieces, axis=1)
 
     def operations(self) -> dict[str, float]:
         """Multiplications to evaluate and to factorize `metric` and `gram`."""

@@ -42,9 +42,13 @@ class Metrics:
 
     def columns(self) -> dict[str, np.ndarray]:
         """Every metric as an array over the steps; null is NaN."""
-        rows = [row for _, row in self._undamaged()]
+        rows = self.rows()
         keys = dict.fromkeys(key for row in rows for key in row)
         return {k: np.array([row.get(k) for row in rows], float) for k in keys}
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The content of every undamaged line."""
+        return [row for _, row in self._undamaged()]
 
     def _undamaged(self) -> Iterator[tuple[bytes, dict[str, Any]]]:
         """Complete lines, with their content."""

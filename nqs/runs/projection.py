@@ -23,11 +23,12 @@ from nqs.projection import Projection, ProjectionState
 from nqs.runs import checkpoint
 from nqs.runs.compilation import keep_programs, once, optimized
 from nqs.runs.devices import one_blas_thread, placed, shardings, walker_mesh
-from nqs.runs.directory import RunError, alone, read_json, write_json
+from nqs.runs.directory import RunError, alone
 from nqs.runs.experiment import Experiment
 from nqs.runs.interrupts import refusals, signals, warn
 from nqs.runs.loading import saved_run
 from nqs.runs.metrics import Metrics
+from nqs.runs.numbered import opened
 from nqs.runs.progress import Progress
 from nqs.runs.projection_result import finish_projection
 from nqs.runs.projection_settings import BLOCK, ProjectionSettings
@@ -70,32 +71,6 @@ def project(
         walk.all_stages(resume)
         columns = walk.metrics.columns()
         return finish_projection(experiment, settings, target, columns)
-
-
-def opened(
-    folder: Path, settings: ProjectionSettings, resume: bool
-) -> tuple[Path, ProjectionSettings]:
-    """A new directory NUMBER with its `config.json`, or the last one to resume."""
-    numbers = sorted(int(path.name) for path in folder.glob("[0-9]*") if path.is_dir())
-    last = numbers[-1] if numbers else 0
-    if not resume:
-        target = folder / f"{last + 1:04d}"
-        target.mkdir(parents=True)
-        write_json(target / "config.json", dataclasses.asdict(settings))
-        return target, settings
-    if not last:
-        raise RunError(f"{folder} holds no projection to resume")
-    target = folder / f"{last:04d}"
-    saved = ProjectionSettings(**read_json(target / "config.json"))
-    if settings != ProjectionSettings():
-        for field in dataclasses.fields(settings):
-            before, now = getattr(saved, field.name), getattr(settings, field.name)
-            if now != before:
-                raise RunError(
-                    f"{field.name} cannot change on resume: {target} has {before!r}, "
-                    f"got {now!r}"
-                )
-    return target, saved
 
 
 @dataclasses.dataclass

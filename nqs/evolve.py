@@ -1,0 +1,39 @@
+"""The command `python -m nqs.evolve DIR --time 2 --quench omega=2`."""
+
+import sys
+from pathlib import Path
+
+import tyro
+
+from nqs.runs.directory import RunError
+from nqs.runs.evolution_settings import EvolutionSettings
+
+
+def command(
+    directory: tyro.conf.Positional[Path],
+    settings: tyro.conf.OmitArgPrefixes[EvolutionSettings],
+    resume: bool = False,
+):
+    """Evolve the psi of a finished run in real time.
+
+    Args:
+      directory: of the run.
+      settings: of the evolution.
+      resume: continue the last evolution of the run, with its settings.
+    """
+    from nqs.runs.evolution import evolve
+
+    evolve(directory, settings, resume)
+
+
+def main(arguments: list[str] | None = None, prog: str | None = None) -> None:
+    """Read the command line and evolve; errors end with one sentence and 1."""
+    try:
+        tyro.cli(command, prog=prog or "python -m nqs.evolve", args=arguments)
+    except (RunError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()

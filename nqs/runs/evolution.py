@@ -1,0 +1,230 @@
+"""Evolving the psi of a run in real time: intervals, each followed by measurements.
+
+The random numbers of a step depend on the seed and on the number of the step, so that
+a resumed evolution is the same bit for bit.
+"""
+
+import dataclasses
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from nqs.drives import Drive, Ramp
+from nqs.evolution import Evolution, EvolutionState
+from nqs.observables import Dipole, Observable
+from nqs.optimizers.real_time import RealTime
+from nqs.runs import checkpoint
+from nqs.runs.compilation import keep_programs, once
+from nqs.runs.devices import one_blas_thread
+from nqs.runs.directory import RunError, alone
+from nqs.runs.evolution_programs import evolution_programs
+from nqs.runs.evolution_result import finish_evolution, record
+from nqs.runs.evolution_settings import EvolutionSettings, assignments
+from nqs.runs.evolution_start import complex_psi, first_walkers, quenched
+from nqs.runs.experiment import Experiment
+from nqs.runs.interrupts import refusals, signals, warn
+from nqs.runs.loading import saved_run
+from nqs.runs.metrics import Metrics
+from nqs.runs.numbered import opened
+from nqs.runs.progress import Progress
+from nqs.runs.state import identity
+from nqs.statistics import Measurements
+
+SHORTEST = 1e-6  # of the evolution: steps this short never come to its end
+
+
+def evolve(
+    directory: Path,
+    settings: EvolutionSettings,
+    resume: bool = False,
+    drive: Drive | None = None,
+) -> dict[str, Any]:
+    """Evolve the psi of a run in real time, into `evolutions/NUMBER/` of its directory.
+
+    Args:
+      directory: of the run.
+      settings: of the evolution.
+      resume: continue the last evolution, with its own settings.
+      drive: factors of the terms as a function of time, see `nqs.evolution.Evolution`;
+        on resume, the same function. None for those of `settings.ramp`.
+
+    Returns:
+      The content of its `result.json`.
+
+    Raises:
+      RunError: if the run is not trained, or the evolution cannot start or continue.
+      ValueError: if the system or its psi cannot evolve with these settings.
+    """
+    keep_programs()
+    experiment, found = saved_run(Path(directory), {})
+    if experiment.iterations and not found["done"]["train"]:
+        raise RunError(f"{directory} must hold trained parameters, got those of step 0")
+    folder = Path(directory) / "evolutions"
+    if not resume:  # a refusal leaves no directory
+        beginning(experiment, found, settings, drive)
+    target, settings = opened(folder, settings, resume)
+    driver, first = beginning(experiment, found, settings, drive)
+    print(f"evolution in {target}", flush=True)
+    with refusals(target), alone(target), one_blas_thread(), signals() as stop:
+        start = once(driver.init, *first)
+        course = Course(experiment, driver, settings, target, stop, start)
+        course.all_intervals(resume)
+        logs = course.metrics.columns(), course.outputs.rows()
+        return finish_evolution(experiment, settings, target, *logs)
+
+
+def beginning(
+    experiment: Experiment,
+    found: dict[str, Any],
+    settings: EvolutionSettings,
+    drive: Drive | None,
+) -> tuple[Evolution, tuple[Any, ...]]:
+    """The driver, and the arguments of its `init`; a ValueError if it is refused."""
+    params, walkers = found["vmc"].average, found["sampler"].walkers
+    walkers = first_walkers(walkers, settings.n_walkers)
+    ansatz, params = complex_psi(experiment.ansatz, params, walkers, settings.shift)
+    driver = driver_of(experiment, ansatz, settings, drive)
+    first = params, walkers, settings.time_step, settings.time / settings.outputs
+    jax.eval_shape(driver.init, *first)
+    jax.eval_shape(driver.terms, 0.0, params, walkers)
+    return driver, first
+
+
+def driver_of(
+    experiment: Experiment,
+    ansatz: Any,
+    settings: EvolutionSettings,
+    drive: Drive | None = None,
+) -> Evolution:
+    """The driver, with the sampler of the run."""
+    sampler: Any = experiment.sampler
+    if settings.sweeps is not None:
+        sampler = dataclasses.replace(sampler, sweeps=settings.sweeps)
+    if drive is None and settings.ramp:
+        factors = tuple(assignments("ramp", settings.ramp).items())
+        drive = Ramp(factors, settings.ramp_time)
+    return Evolution(
+        ansatz,
+        quenched(experiment.hamiltonian, settings),
+        sampler,
+        RealTime(settings.cut, settings.noise_cut),
+        drive,
+        settings.tolerance,
+        experiment.chunk_size,
+    )
+
+
+def measured_with(
+    observables: tuple[Observable, ...], shift: tuple[float, ...]
+) -> tuple[Observable, ...]:
+    """The observables of the run, and the sums of positions of shifted particles."""
+    names = {observable.name for observable in observables}
+    dipoles = [Dipole(axis) for axis in range(len(shift))]
+    return (*observables, *(one for one in dipoles if one.name not in names))
+
+
+@dataclasses.dataclass
+class Course:
+    """The intervals of an evolution, with metrics, checkpoints and signals."""
+
+    experiment: Experiment
+    driver: Evolution
+    settings: EvolutionSettings
+    directory: Path
+    stop: list[int]  # signals received
+    start: EvolutionState
+
+    def __post_init__(self):
+        self.metrics = Metrics(self.directory / "metrics.jsonl")
+        self.outputs = Metrics(self.directory / "outputs.jsonl")
+        config = dataclasses.asdict(self.settings)
+        self.identity = identity(self.experiment.config() | {"evolution": config})
+        self.times = np.linspace(0, self.settings.time, self.settings.outputs + 1)
+        self.saved_at = time.monotonic()
+
+    def all_intervals(self, resume: bool) -> None:
+        """Evolve and measure, from the last checkpoint on."""
+        measured, restored = self.restored() if resume else (0, None)
+        observables = measured_with(self.experiment.observables, self.settings.shift)
+        of_run = self.driver, observables, self.settings
+        state, programs = evolution_programs(*of_run, restored or self.start)
+        n_walkers = jax.tree.leaves(state.sampler.walkers)[0].shape[0]
+        progress = Progress(self.experiment.hamiltonian.energy_unit, n_walkers)
+        count = len(self.times)
+        with (
+            self.metrics.open(int(state.step), warn),
+            self.outputs.open(measured, warn),
+            progress.phase("interval", measured, count),
+        ):
+            state = state if restored else programs.relax(state)
+            for number in range(measured, count):
+                state = programs.until(state, self.times[number])
+                while float(state.time) < float(state.until):
+                    state, info = programs.step(state)
+                    self.refuse_broken(info)
+                    self.metrics.append(int(state.step), info)
+                    progress.update(number, info)
+                    self.after_step(state, number)
+                state, samples = programs.measure(state, number)
+                self.append(number, state, samples)
+                self.after_step(state, number + 1, last=number + 1 == count)
+
+    def append(self, number: int, state: EvolutionState, samples: Measurements) -> None:
+        """Write the measurements of one time, terms multiplied by their factors."""
+        factors = self.driver.factors(state.time, samples.terms)
+        terms = {name: samples.terms[name] * float(factor) for name, factor in factors}
+        line = record(float(state.time), samples._replace(terms=terms))
+        self.outputs.append(number + 1, line)
+
+    def refuse_broken(self, info: dict[str, Any]) -> None:
+        """Raise RunError if numbers are not finite, or a step is too short."""
+        if count := int(info["non_finite"]):
+            raise RunError(
+                f"{count} local energies or wave-function values are not finite at "
+                f"time {info['time']:g}; the last checkpoint is in {self.directory}"
+            )
+        longest = self.settings.time / self.settings.outputs
+        if not info["accepted"] and info["time_step"] < SHORTEST * longest:
+            raise RunError(
+                f"steps at time {info['time']:g} are shorter than "
+                f"{info['time_step']:.1g}; raise the tolerance, cut or n_walkers"
+            )
+
+    def after_step(
+        self, state: EvolutionState, measured: int, last: bool = False
+    ) -> None:
+        """Save if it is time, and end the process after a signal."""
+        due = time.monotonic() - self.saved_at >= self.settings.checkpoint_every
+        if self.stop or last or due:
+            folder = self.directory / "checkpoints"
+            about = {"measured": measured, "n_devices": len(jax.devices())}
+            tree = {"state": state} | about
+            number = int(state.step) + measured
+            checkpoint.save(folder, number, tree, identity=self.identity)
+            self.saved_at = time.monotonic()
+        if self.stop:
+            name = signal.Signals(self.stop[0]).name
+            run = self.directory.parents[1]
+            print(
+                f"{name}: stopped at time {float(state.time):g}; a checkpoint is saved."
+                f" Resume with: nqs evolve {run} --resume",
+                file=sys.stderr,
+            )
+            raise SystemExit(128 + self.stop[0])
+
+    def restored(self) -> tuple[int, EvolutionState | None]:
+        """Outputs measured and state of the last checkpoint."""
+        folder = self.directory / "checkpoints"
+        if not checkpoint.exists(folder):
+            warn("no checkpoint is left: the evolution starts at its beginning")
+            return 0, None
+        like = {"state": self.start, "measured": 0, "n_devices": 0}
+        _, found = checkpoint.restore(folder, like, identity=self.identity, warn=warn)
+        if found["n_devices"] != len(jax.devices()):
+            warn("another number of devices: the continuation is not bit for bit")
+        return found["measured"], found["state"]

@@ -1,0 +1,142 @@
+"""The result of an evolution: observables against time, as arrays and figures."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nqs.runs.directory import all_or_none, write_json
+from nqs.runs.evolution_figures import draw_evolution
+from nqs.runs.evolution_settings import EvolutionSettings
+from nqs.runs.experiment import Experiment
+from nqs.statistics import uncertain
+from nqs.statistics.measurements import Measurements
+from nqs.statistics.summary import summary
+
+SHOWN = 5  # warnings of measurements that the result repeats
+FAR = 0.1  # distance from the exact psi, above which there is a warning
+APART = 3.0  # standard errors of the energy that are a change
+
+KEPT = ("variance", "acceptance", "autocorrelation_time", "terms", "observables")
+
+
+def record(time: float, samples: Measurements) -> dict[str, Any]:
+    """The measurements of one time, with error bars, as a line of `outputs.jsonl`.
+
+    Args:
+      time: of the evolution.
+      samples: of all steps, terms multiplied by their factors.
+    """
+    found = summary(samples)
+    energy = [found["energy"], found["energy_error"]]
+    return {
+        "time": time,
+        "energy": energy,
+        **{name: found[name] for name in KEPT},
+        "profiles": {name: list(pair) for name, pair in found["profiles"].items()},
+        "warnings": found["warnings"],
+    }
+
+
+def finish_evolution(
+    experiment: Experiment,
+    settings: EvolutionSettings,
+    directory: Path,
+    columns: dict[str, np.ndarray],
+    outputs: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """Write `result.json`, `observables.npz` and figures, and print.
+
+    Args:
+      experiment: whose psi evolved.
+      settings: of the evolution.
+      directory: of the evolution, in that of the run.
+      columns: of its metrics.
+      outputs: lines of its measurements.
+    """
+    result = report(experiment, settings, columns, outputs)
+    arrays = against_time(outputs)
+    grids = {
+        f"{f.name}_grid": np.asarray(f.grid)
+        for f in experiment.observables
+        if f.grid is not None
+    }
+    unit = experiment.hamiltonian.energy_unit
+    with all_or_none(directory) as unfinished:
+        np.savez(unfinished / "observables.npz", **(arrays | grids))  # type: ignore
+        draw_evolution(unfinished / "figures", arrays, grids, unit)
+        write_json(unfinished / "result.json", result)
+    for text in result["warnings"]:
+        print(f"warning: {text}")
+    first, last = outputs[0], outputs[-1]
+    print(
+        f"energy {uncertain(*first['energy'])} {unit} at time 0, "
+        f"{uncertain(*last['energy'])} at {last['time']:g}; distance from the exact "
+        f"psi at most {result['distance']:.2g}; {len(outputs)} times in {directory}"
+    )
+    return result
+
+
+def report(
+    experiment: Experiment,
+    settings: EvolutionSettings,
+    columns: dict[str, np.ndarray],
+    outputs: Sequence[dict[str, Any]],
+) -> dict[str, Any]:
+    """The content of `result.json`."""
+    taken = columns["accepted"] > 0
+    rate = np.sqrt(columns["residual"] * columns["variance"])
+    distance = float(np.sum((rate * columns["time_step"])[taken]))
+    found = {
+        "experiment": experiment.name,
+        "settings": vars(settings),
+        "energy_unit": experiment.hamiltonian.energy_unit,
+        "times": [row["time"] for row in outputs],
+        "energies": [row["energy"] for row in outputs],
+        "steps": int(taken.sum()),
+        "rejected": int((~taken).sum()),
+        "residual": float(columns["residual"].max()),
+        "distance": distance,
+        "energy_drift": float(columns["energy_drift"][-1]),
+        "log_norm": float(columns["log_norm"][-1]),
+    }
+    return found | {"warnings": warnings(found, settings, outputs)}
+
+
+def warnings(
+    found: dict[str, Any],
+    settings: EvolutionSettings,
+    outputs: Sequence[dict[str, Any]],
+) -> list[str]:
+    """Sentences about numbers that should not be trusted."""
+    texts = [f"time {row['time']:g}: {t}" for row in outputs for t in row["warnings"]]
+    if more := len(texts) - SHOWN:
+        texts[SHOWN:] = [f"{more} more such warnings in outputs.jsonl"] * (more > 0)
+    if found["distance"] > FAR:
+        texts.append(
+            f"the part of the motion that psi leaves out adds up to "
+            f"{found['distance']:.2g}; use an ansatz with more parameters"
+        )
+    (first, error), energies = outputs[0]["energy"], [r["energy"] for r in outputs]
+    errors = [one for _, one in energies]
+    if settings.ramp or None in errors:
+        return texts
+    apart = max(abs(e - first) / np.hypot(one, error) for e, one in energies if one)
+    if apart > APART:
+        texts.append(
+            f"the energy changed by {apart:.1f} standard errors; use more walkers, or "
+            "a smaller tolerance"
+        )
+    return texts
+
+
+def against_time(outputs: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """Time (t,), and for every name mean and error (t, 2, ...) of all times."""
+    arrays = {"time": np.array([row["time"] for row in outputs])}
+    arrays["energy"] = np.array([row["energy"] for row in outputs], float)
+    for kind in ("terms", "observables", "profiles"):
+        for name in outputs[0][kind]:
+            key = name if name not in arrays else f"{name}_term"
+            arrays[key] = np.array([row[kind][name] for row in outputs], float)
+    return arrays

@@ -1,0 +1,341 @@
+"""Real-time evolution: exact motions, the variational principle, and its limits."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.integrate
+import scipy.linalg
+
+from hamiltonians import (
+    Coulomb,
+    HarmonicTrap,
+    InverseSquare,
+    TransverseFieldIsing,
+)
+from nqs import evolution
+from nqs.ansatze import BinaryRBM, PadeJastrow, Product, Slater
+from nqs.ansatze.complex_parameters import (
+    Shifted,
+    complex_parameters,
+    joined,
+    with_imaginary,
+)
+from nqs.drives import Ramp
+from nqs.evolution import Evolution, angle
+from nqs.optimizers.derivatives import CenteredDerivatives
+from nqs.optimizers.real_time import RealTime, eigenmodes, solution, tikhonov
+from nqs.space.lattice import Lattice
+from nqs.space.spins import Spins
+from nqs.types import Function, LogPsi
+from samplers import Flip, Metropolis, SiteMetropolis
+
+EQUATIONS = RealTime()
+
+
+def calogero(power, params, x):
+    """Particles on a line, prod |x_i - x_j|^power exp(-a x^2 / 2), a = exp(log_a)."""
+    i, j = np.triu_indices(x.shape[0], 1)
+    pairs = power * jnp.sum(jnp.log(jnp.abs(x[i, 0] - x[j, 0])))
+    return LogPsi(
+        jnp.ones((), x.dtype), pairs - jnp.exp(params["log_a"]) * jnp.sum(x**2) / 2
+    )
+
+
+def start_at_one(key, x):
+    return {"log_a": jnp.zeros((), x.dtype)}
+
+
+def breathing(n, power=2.0):
+    """Complex psi of n particles in the ground state of omega = 1."""
+    psi = functools.partial(calogero, power if n > 1 else 0.0)
+    return complex_parameters(Function(psi, start_at_one))
+
+
+def trap(n, omega, power=2.0):
+    return HarmonicTrap(n, 1, omega, InverseSquare(power) if n > 1 else None)
+
+
+def width(params):
+    """Re a, with <sum x^2> = E_0 / Re a in the scaled ground state of energy E_0."""
+    return float(jnp.exp(joined(params)["log_a"]).real)
+
+
+def evolve(driver, params, walkers, times, time_step=0.01, key=3):
+    """States at the times, and the info of all steps."""
+    step = jax.jit(driver.step)
+    state = driver.init(params, walkers, time_step, times[0])
+    states, infos = [], []
+    for until in times:
+        state = state._replace(until=jnp.asarray(float(until)))
+        while float(state.time) < until:
+            new = jax.random.fold_in(jax.random.key(key), state.step)
+            state, info = step(new, state)
+            infos.append(jax.device_get(info))
+            assert len(infos) < 1000
+        states.append(state)
+    return states, {name: np.array([i[name] for i in infos]) for name in infos[0]}
+
+
+@pytest.mark.parametrize("n", [1, 5])
+def test_breathing_after_a_quench_is_exact(n):
+    # scaling solution, M. Geller and G. Vignale, Physica B 212, 283 (1995)
+    omega, times = 2.0, np.array([0.3, 0.8, 1.6])
+    walkers = trap(n, 1.0).initial_walkers(jax.random.key(0), 64)
+    driver = Evolution(
+        breathing(n), trap(n, omega), Metropolis(2), EQUATIONS, tolerance=1e-5
+    )
+    params = driver.ansatz.init(jax.random.key(1), walkers[0])
+    states, info = evolve(driver, params, walkers, times)
+    found = [1 / width(state.params) for state in states]
+    expected = np.cos(omega * times) ** 2 + np.sin(omega * times) ** 2 / omega**2
+    np.testing.assert_allclose(found, expected, atol=2e-4)
+    assert info["residual"].max() < 1e-10
+    assert np.abs(info["energy_drift"]).max() < 1e-10
+    assert [float(state.time) for state in states] == times.tolist()
+
+
+def test_frequency_that_grows_with_time_follows_newton():
+    # the width b of a breathing oscillator follows b'' = 1 / b^3 - omega(t)^2 b
+    ramp = Ramp((("trap", 3.0),), 0.7)
+
+    def slope(time, y):
+        square = float(ramp(jnp.asarray(time))["trap"])
+        return [y[1], y[0] ** -3 - square * y[0]]
+
+    solved = scipy.integrate.solve_ivp(slope, (0, 1.2), [1.0, 0.0], rtol=1e-9)
+    driver = Evolution(
+        breathing(1), trap(1, 1.0), Metropolis(2), EQUATIONS, ramp, tolerance=1e-6
+    )
+    walkers = trap(1, 1.0).initial_walkers(jax.random.key(0), 32)
+    params = driver.ansatz.init(jax.random.key(1), walkers[0])
+    (state,), _ = evolve(driver, params, walkers, [1.2])
+    np.testing.assert_allclose(1 / width(state.params), solved.y[0, -1] ** 2, rtol=1e-4)
+
+
+def test_unknown_term_of_a_drive_is_refused():
+    driver = Evolution(
+        breathing(1), trap(1, 1.0), Metropolis(2), EQUATIONS, Ramp((("coulomb", 2.0),))
+    )
+    walkers = trap(1, 1.0).initial_walkers(jax.random.key(0), 4)
+    params = driver.ansatz.init(jax.random.key(1), walkers[0])
+    with pytest.raises(ValueError, match="one of kinetic, trap, got coulomb"):
+        driver.terms(0.0, params, walkers)
+
+
+def test_center_of_mass_of_electrons_oscillates_exactly():
+    # W. Kohn, Phys. Rev. 123, 1242 (1961); psi itself is no eigenstate
+    spins, omega, shift = Spins(1, 1), 1.3, 0.4
+    system = HarmonicTrap(2, 2, omega, Coulomb(), spins)
+    inner = Shifted(Product((Slater(spins, omega), PadeJastrow(spins))))
+    walkers = system.initial_walkers(jax.random.key(0), 256)
+    params = inner.init(jax.random.key(1), walkers[0])
+    params["params"]["shift"] = jnp.array([[shift, 0.0]])
+    driver = Evolution(
+        complex_parameters(inner), system, Metropolis(5), EQUATIONS, tolerance=1e-4
+    )
+    (state,), _ = evolve(driver, with_imaginary(params), walkers, [1.0])
+    found = joined(state.params)["params"]
+    # |psi|^2 depends on the center X by |exp(-alpha omega (X - shift)^2 + 2 tilt X)|^2
+    alpha = jnp.exp(found["ansatz"]["factors_0"]["log_alpha"])
+    force = alpha * found["shift"] + found["tilt"] / omega
+    center = (force.real / alpha.real)[0]
+    exact = [shift * np.cos(omega * 1.0), 0.0]
+    np.testing.assert_allclose(center, exact, atol=2e-3)  # noise of 256 walkers
+
+
+@functools.cache
+def matrix(length, field):
+    """H of an open Ising chain, with all configurations (2^s, s)."""
+    model = TransverseFieldIsing(Lattice((length,), periodic=False), 1.0, field)
+    x = np.array(np.unravel_index(np.arange(2**length), (2,) * length)).T
+    place = {tuple(row): i for i, row in enumerate(x)}
+    dense = np.zeros((len(x), len(x)))
+    for i, row in enumerate(x):
+        dense[i, i] = sum(model.diagonal(jnp.asarray(row)).values())
+        to = model.connected(jnp.asarray(row))
+        for sites, values, element in zip(*map(np.asarray, to), strict=True):
+            other = row.copy()
+            other[sites] = values
+            dense[i, place[tuple(other)]] += element
+    return model, x, dense
+
+
+def test_velocity_is_that_of_a_complete_ansatz():
+    # with a parameter for every configuration, d log psi / dt = -i E_L + constant
+    model, x, dense = matrix(3, 0.7)
+    rng = np.random.default_rng(0)
+    table = jnp.asarray(rng.normal(size=(2, len(x))))
+
+    def psi(params, x):
+        i = jnp.ravel_multi_index(tuple(x), (2,) * 3, mode="clip")
+        return LogPsi(jnp.exp(1j * params[1, i]), params[0, i])
+
+    log = table[0] + 1j * table[1]
+    amplitude = np.exp(np.asarray(log))
+    weights = np.abs(amplitude) ** 2 / np.sum(np.abs(amplitude) ** 2)
+    energies = jnp.asarray(dense @ amplitude / amplitude)
+    np.testing.assert_allclose(
+        energies,
+        jax.vmap(lambda c: model.local_energy(Function(psi), table, c))(jnp.asarray(x)),
+    )
+    given = table, jnp.asarray(x), energies, jnp.asarray(weights)
+    velocity, info = RealTime(cut=1e-12).velocity(Function(psi), *given)
+    change = np.asarray(velocity[0] + 1j * velocity[1])
+    expected = -1j * np.asarray(energies)
+    offset = np.sum(weights * (change - expected))
+    np.testing.assert_allclose(change - offset, expected, atol=1e-8)
+    assert float(info["residual"]) < 1e-12
+
+
+def test_spins_follow_the_exact_propagator():
+    # all parameters of an RBM with as many as amplitudes, all configurations as walkers
+    length, times = 3, [0.2, 0.6]
+    _, x, dense = matrix(length, 0.5)
+    quenched, _, after = matrix(length, 1.2)
+    ansatz = complex_parameters(BinaryRBM(alpha=2))
+    walkers = jnp.asarray(np.repeat(x, 32, axis=0))
+    driver = Evolution(
+        ansatz, quenched, SiteMetropolis(Flip(), 5), RealTime(1e-7), tolerance=1e-5
+    )
+    params = ansatz.init(jax.random.key(0), walkers[0])
+    psi_of_all = jax.jit(jax.vmap(ansatz.apply, (None, 0)))
+
+    def vector(params):
+        psi = psi_of_all(params, jnp.asarray(x))
+        found = np.asarray(psi.sign * jnp.exp(psi.logabs))
+        return found / np.linalg.norm(found)
+
+    states, info = evolve(driver, params, walkers, times)
+    for state, time in zip(states, times, strict=True):
+        exact = scipy.linalg.expm(-1j * time * after) @ vector(params)
+        overlap = abs(np.vdot(exact, vector(state.params)))
+        assert overlap**2 > 1 - 1e-3, (time, overlap)
+    # the energy after the quench is conserved in the exact sum over configurations
+    energies = [np.vdot(vector(s.params), after @ vector(s.params)) for s in states]
+    start = np.vdot(vector(params), after @ vector(params))
+    np.testing.assert_allclose(np.real(energies), np.real(start), atol=2e-3)
+    assert info["effective_walkers"].min() > 0.5
+    del dense
+
+
+def test_real_psi_is_refused():
+    driver = Evolution(
+        Function(functools.partial(calogero, 0.0), start_at_one),
+        trap(1, 1.0),
+        Metropolis(2),
+        EQUATIONS,
+    )
+    walkers = trap(1, 1.0).initial_walkers(jax.random.key(0), 4)
+    params = driver.ansatz.init(jax.random.key(1), walkers[0])
+    with pytest.raises(ValueError, match="complex to evolve"):
+        driver.step(jax.random.key(0), driver.init(params, walkers, 0.01, 1.0))
+
+
+@pytest.mark.parametrize("shape", [(12, 5), (5, 12)])
+def test_solution_is_the_pseudoinverse(shape):
+    rng = np.random.default_rng(1)
+    columns = jnp.asarray(rng.normal(size=shape))
+    goal = jnp.asarray(rng.normal(size=shape[0]))
+    modes = eigenmodes(columns)
+    velocity, change = solution(columns, modes, modes.images.T @ goal)
+    expected = np.linalg.pinv(columns) @ goal
+    np.testing.assert_allclose(velocity, expected, atol=1e-10)
+    np.testing.assert_allclose(change, columns @ expected, atol=1e-10)
+
+
+def test_columns_are_the_derivatives_as_a_matrix():
+    ansatz, x = complex_parameters(BinaryRBM(alpha=1)), jnp.asarray(matrix(3, 1.0)[1])
+    params = jax.tree.map(lambda leaf: leaf + 0.1, ansatz.init(jax.random.key(0), x[0]))
+    weights = jnp.full(len(x), 1 / len(x))
+    derivatives = CenteredDerivatives(ansatz, params, x, weights)
+    tangent = jax.tree.map(lambda leaf: jnp.cos(1.0 + leaf), params)
+    flat = jax.flatten_util.ravel_pytree(tangent)[0]
+    np.testing.assert_allclose(
+        derivatives.columns() @ flat, derivatives.times(tangent), atol=1e-12
+    )
+
+
+def test_forces_below_their_noise_are_left_out():
+    rng = np.random.default_rng(2)
+    weights = jnp.full(400, 1 / 400)
+    images = jnp.asarray(rng.normal(size=(400, 2)) / 20)
+    goal = images[:, 0] + 0.3 * rng.normal(size=400) / 20
+    modes = eigenmodes(images)._replace(images=images)
+    both = RealTime(noise_cut=1e-3)._filtered(modes, goal, weights)[1]
+    np.testing.assert_allclose(both, 1, atol=1e-10)
+    kept = RealTime(noise_cut=4.0)._filtered(modes, goal, weights)[1]
+    assert kept[0] > 0.99 and kept[1] < 0.1
+
+
+@pytest.mark.parametrize("cut, expected", [(1e-3, [0.0, 0.5, 1.0]), (1e-8, [0, 1, 1])])
+def test_small_eigenvalues_are_left_out(cut, expected):
+    values = jnp.array([0.0, 1e-3, 0.999])
+    modes = eigenmodes(jnp.eye(4)[:, :3])._replace(values=values)
+    modes = modes._replace(images=jnp.ones((4, 3)))
+    equations = RealTime(cut, noise_cut=1e-9)
+    kept = equations._filtered(modes, jnp.ones(4), jnp.full(4, 0.25))[1]
+    np.testing.assert_allclose(kept, expected, atol=1e-6)
+    solved = tikhonov(jnp.diag(values), values, cut)
+    np.testing.assert_allclose(
+        solved, 1 - (cut / (values + cut)) ** 3, rtol=1e-6, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("n_walkers", [4, 200])
+def test_both_solutions_agree(n_walkers):
+    # more and fewer rows than parameters; the cuts leave nothing out
+    def psi(params, x):
+        return LogPsi(jnp.ones(()), params["a"] @ x[:, 0] + params["b"] @ x[:, 0] ** 2)
+
+    ansatz, params = complex_parameters(Function(psi)), {"a": jnp.ones(5) / 4}
+    params = with_imaginary(params | {"b": jnp.ones(5) / 5})
+    rng = np.random.default_rng(3)
+    x = jnp.asarray(rng.normal(size=(n_walkers, 5, 1)))
+    energies = jax.lax.complex(*jnp.asarray(rng.normal(size=(2, n_walkers))))
+    given = ansatz, params, x, energies, jnp.full(n_walkers, 1 / n_walkers)
+    one, other = (RealTime(1e-9, cut).velocity(*given) for cut in (0.0, 1e-6))
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+def test_steps_have_order_three():
+    walkers = trap(1, 1.0).initial_walkers(jax.random.key(0), 32)
+    errors = []
+    for h in (0.1, 0.05):
+        driver = Evolution(
+            breathing(1), trap(1, 2.0), Metropolis(2), EQUATIONS, tolerance=None
+        )
+        params = driver.ansatz.init(jax.random.key(1), walkers[0])
+        (state,), info = evolve(driver, params, walkers, [1.0], h)
+        exact = np.cos(2.0) ** 2 + np.sin(2.0) ** 2 / 4
+        errors.append(abs(1 / width(state.params) - exact))
+        np.testing.assert_allclose(info["time_step"], h, rtol=1e-9)
+    assert errors[0] / errors[1] > 6
+
+
+def test_angle_is_that_of_the_wave_functions():
+    # two Gaussians exp(-a x^2 / 2) at walkers of the first
+    a, b = 1.0, 1.2
+    x = jax.random.normal(jax.random.key(0), (200_000,)) / np.sqrt(2 * a)
+    one, other = (LogPsi(jnp.ones_like(x), -c * x**2 / 2) for c in (a, b))
+    overlap = np.sqrt(2 * np.sqrt(a * b) / (a + b))
+    expected = np.sqrt(1 - overlap**2)
+    assert float(angle(other, one)) == pytest.approx(expected, rel=0.02)
+    turned = other._replace(sign=jnp.exp(0.3j) * other.sign)
+    assert float(angle(turned, other)) < 1e-7
+
+
+def test_rejected_step_leaves_time_and_psi(monkeypatch):
+    monkeypatch.setattr(evolution, "MIDPOINT", np.array([5.0, 0, 0]))  # a large error
+    walkers = trap(1, 1.0).initial_walkers(jax.random.key(0), 16)
+    driver = Evolution(breathing(1), trap(1, 2.0), Metropolis(2), EQUATIONS)
+    params = driver.ansatz.init(jax.random.key(1), walkers[0])
+    state, info = driver.step(
+        jax.random.key(0), driver.init(params, walkers, 0.01, 1.0)
+    )
+    assert not info["accepted"] and float(state.time) == 0
+    assert float(state.time_step) == pytest.approx(0.003)
+    assert width(state.params) == 1.0
