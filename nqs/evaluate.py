@@ -1,7 +1,13 @@
-"""The command `python -m nqs.evaluate DIR --steps 2000 --seed 1`."""
+"""The command `python -m nqs.evaluate DIR --steps 2000 --seed 1`.
+
+This module hides the function `nqs.evaluate` once it is imported, so that it can be
+called like the function.
+"""
 
 import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import tyro
 
@@ -34,6 +40,17 @@ def main(arguments: list[str] | None = None, prog: str | None = None) -> None:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None
 
+
+class _Callable(ModuleType):
+    """This module as the function `nqs.evaluate`."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> dict[str, Any]:
+        from nqs.runs.measuring import evaluate
+
+        return evaluate(*arguments, **options)
+
+
+sys.modules[__name__].__class__ = _Callable
 
 if __name__ == "__main__":
     main()

@@ -4,12 +4,15 @@ import matplotlib.image
 import numpy as np
 import pytest
 
+from nqs.figures import main
 from nqs.observables import Density, PairCorrelation, RadialDensity
+from nqs.runs import run
 from nqs.runs.figures import Profile, draw_figures, labeled
 from nqs.space.spins import Spins
 from nqs.statistics import uncertain
 from nqs.statistics.extrapolation import blocks, extrapolate
 from nqs.types import Reference
+from tests.tiny import experiment
 
 EXACT = (Reference(3.0, 0.0, "exact", "textbook"),)
 RANDOM = np.random.default_rng(0)
@@ -31,7 +34,8 @@ def draw(directory, columns, samples, profiles=None, references=EXACT, unit="har
         "references": [vars(reference) for reference in references],
     }
     line = extrapolate(training)
-    draw_figures(directory, result, columns, samples, profiles or {}, training, line)
+    arguments = result, columns, samples, profiles or {}, training, line
+    draw_figures(directory, *arguments, formats=["png"])
 
 
 def drawn(directory, *arguments):
@@ -250,3 +254,33 @@ def test_local_energies_of_few_samples_have_few_bins(tmp_path, monkeypatch, n, b
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", save)
     draw(tmp_path, {}, np.linspace(2, 4, n))
     assert counts == [bins]
+
+
+def test_figures_are_drawn_again_in_another_style_and_format(tmp_path):
+    directory = tmp_path / "run"
+    run(experiment(directory=str(directory), evaluation_steps=100))
+    first = {path.name for path in (directory / "figures").iterdir()}
+    assert {"energy.png", "energy.pdf", "density.pdf"} <= first
+    before = (directory / "figures/density.png").read_bytes()
+    folder = tmp_path / "again"
+    main([str(directory), "--formats", "png", "svg", "--output", str(folder)])
+    assert (folder / "density.png").read_bytes() == before
+    names = {path.with_suffix(".png").name for path in folder.glob("*.svg")}
+    assert names == {name for name in first if name.endswith(".png")}
+    (tmp_path / "my.mplstyle").write_text("axes.facecolor: black\n")
+    main([str(directory), "--style", str(tmp_path / "my.mplstyle")])
+    assert (directory / "figures/density.png").read_bytes() != before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--style", "unknown"], "style must be one of matplotlib, got 'unknown'"),
+        (["--formats", "bmp"], "Format 'bmp' is not supported"),
+    ],
+)
+def test_unknown_styles_and_formats_are_refused(tmp_path, capsys, options, message):
+    run(experiment(directory=str(tmp_path / "run")))
+    with pytest.raises(SystemExit):
+        main([str(tmp_path / "run"), *options])
+    assert message in capsys.readouterr().err

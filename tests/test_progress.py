@@ -3,6 +3,7 @@
 import io
 import math
 import sys
+import types
 
 import pytest
 
@@ -113,3 +114,25 @@ def test_terminal_bar_ends_with_an_error(monkeypatch):
     assert shown.live is None
     text = sys.stdout.getvalue()
     assert "train" in text and "2/4" in text and "E 3.000(20) hartree" in text
+
+
+def test_bar_of_a_notebook_is_one_output_that_changes(monkeypatch, capsys):
+    shown = []
+
+    class Output:
+        def update(self, content, raw):
+            shown.append(content["text/plain"])
+
+    def display(content, raw, display_id):
+        return Output()
+
+    ipython = types.ModuleType("IPython")
+    ipython.get_ipython = lambda: types.SimpleNamespace(kernel=object())
+    module = types.ModuleType("IPython.display")
+    module.display = display
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    monkeypatch.setitem(sys.modules, "IPython.display", module)
+    info = {"acceptance": 0.5, "energy": 3.0, "variance": 0.01}
+    assert lines_of(capsys, 3, info) == []
+    assert shown[0].startswith("train") and "0/3" in shown[0]
+    assert "3/3" in shown[-1] and "E 3.000(10) hartree" in shown[-1]

@@ -38,12 +38,30 @@ def test_first_script_finds_the_two_electron_dot(tmp_path, monkeypatch, optimize
 
 def test_parts_of_the_docs_reach_exact_energies(tmp_path, monkeypatch, optimized):
     names = run_blocks(blocks("docs/extending.md"), tmp_path, monkeypatch)
-    for name, tolerance in (("result", 2e-3), ("bosons", 2e-2)):
+    for name, tolerance in (("result", 2e-3), ("with_chain", 2e-3), ("bosons", 2e-2)):
         found = names[name]
         excess = found["energy"] - found["references"][0]["value"]
         assert -3 * found["energy_error"] < excess < tolerance
     probability, error = names["result"]["observables"]["at_barrier"]
     assert 0 < error < 0.1 * probability < 0.1
+
+
+def test_instruments_of_the_docs_run(tmp_path, monkeypatch):
+    found = run_blocks(blocks("docs/instruments.md"), tmp_path, monkeypatch)
+    assert len(found["energies"]) == 30
+    assert found["run"].walkers.shape == (3, 128, 1, 1)
+    square, error = found["found"]["observables"]["r_squared"]
+    assert abs(square - 0.5) < 0.05 and error < 0.05
+    # <H> of another frequency in the same state: E + (1.2^2 - 1) <x^2> / 2
+    expected = found["result"]["energy"] + 0.44 * square / 2
+    assert abs(found["stiffer"]["energy"] - expected) < 0.05
+
+
+def test_parts_of_the_docs_are_short():
+    """Own ansatz, Hamiltonian, sampler, observable and optimizer in 30 lines each."""
+    for block in [*blocks("docs/extending.md"), *blocks("docs/instruments.md")]:
+        if "BoseHubbard" not in block:
+            assert len([line for line in block.splitlines() if line]) <= 30, block
 
 
 def test_blocks_of_other_pages_run(tmp_path, monkeypatch):

@@ -19,8 +19,21 @@ USAGE = """usage: nqs COMMAND
   evaluate DIR [OPTIONS] measure a run again with frozen parameters
   project DIR [OPTIONS]  diffusion Monte Carlo with the nodes of a run
   evolve DIR [OPTIONS]   real-time evolution of the psi of a run
+  watch DIR ...          follow runs on the terminal, also while they run elsewhere
+  report DIR ...         one HTML page about a run, or several side by side
+  figures DIR [OPTIONS]  draw the figures again, in another style or format
 
 `nqs run NAME --tyro-print-completion bash` prints a shell completion script."""
+
+# Commands whose module has a `main(arguments, prog)`.
+MODULES = {
+    "evaluate": "nqs.evaluate",
+    "project": "nqs.project",
+    "evolve": "nqs.evolve",
+    "watch": "nqs.watch",
+    "report": "nqs.report",
+    "figures": "nqs.figures",
+}
 
 
 def names() -> list[str]:
@@ -102,18 +115,8 @@ def command(arguments: list[str]) -> None:
         run_options(options_of(rest[0]), rest[1:], f"nqs run {rest[0]}")
     elif name == "resume":
         resume(rest)
-    elif name == "evaluate":
-        from nqs.evaluate import main as evaluate
-
-        evaluate(rest, "nqs evaluate")
-    elif name == "project":
-        from nqs.project import main as project
-
-        project(rest, "nqs project")
-    elif name == "evolve":
-        from nqs.evolve import main as evolve
-
-        evolve(rest, "nqs evolve")
+    elif name in MODULES:
+        importlib.import_module(MODULES[name]).main(rest, f"nqs {name}")
     else:
         found = "no experiment after run" if name == "run" else repr(name)
         raise ValueError(f"command must be {_commands_near(name)}, got {found}")
@@ -123,7 +126,7 @@ def _commands_near(name: str) -> str:
     """All commands, after the run of an experiment with a name like the given one."""
     from experiments.command_line.notation import nearest
 
-    known = ["list", "run NAME", "parts", "resume", "evaluate", "project", "evolve"]
+    known = ["list", "run NAME", "parts", "resume", *MODULES]
     first, *_ = nearest(name, [*known, *(f"run {other}" for other in names())])
     listed = known if first in known else [f"nqs {first}", *known]
     return f"{', '.join(listed[:-1])} or {listed[-1]}"

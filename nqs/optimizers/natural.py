@@ -116,6 +116,15 @@ class NaturalGradient:
 
         return optax.GradientTransformationExtraArgs(init, update)
 
+    def damping_at(self, learning_rate: float | None, variance: float) -> float:
+        """The damping of a step; `variance` is that of the local energies.
+
+        The step itself takes the variance of local energies that are clipped.
+        """
+        peak = self.learning_rate
+        peak = (learning_rate or 0.0) if callable(peak) else peak
+        return self.damping + self.noise * peak**2 * variance
+
     def _direction(
         self,
         derivatives: CenteredDerivatives,

@@ -104,6 +104,23 @@ def restore(
     raise CheckpointError(f"every checkpoint in {directory} is damaged: {damages}")
 
 
+def leaves(directory: Path) -> dict[str, np.ndarray]:
+    """The newest undamaged checkpoint, every leaf by its path in the tree.
+
+    Raises:
+      CheckpointError: if there is none.
+    """
+    step = _newest_intact(directory, _steps(directory))
+    if step is None:
+        raise CheckpointError(f"{directory} holds no undamaged checkpoint")
+    with np.load(io.BytesIO(_verified(_path(directory, step)))) as file:
+        described = json.loads(str(file["about"]))["leaves"]
+        return {
+            path: file[str(i)].view(np.dtype(dtype))
+            for i, (path, _, dtype) in enumerate(described)
+        }
+
+
 def exists(directory: Path) -> bool:
     """Whether there is a checkpoint, damaged or not."""
     return bool(_steps(directory))

@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import importlib
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -27,6 +28,18 @@ def configure(precision: str = "float64") -> None:
     with contextlib.suppress(RuntimeError):  # JAX is in use: keep its devices
         jax.config.update("jax_num_cpu_devices", usable_cores())
     keep_freed_memory()
+
+
+@contextlib.contextmanager
+def settings_kept() -> Iterator[None]:
+    """Precision and matrix products of the process as they were, at the end."""
+    names = ("jax_enable_x64", "jax_default_matmul_precision")
+    before = {name: getattr(jax.config, name) for name in names}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
 
 
 def keep_freed_memory() -> None:

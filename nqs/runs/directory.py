@@ -6,6 +6,7 @@ import json
 import math
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -104,20 +105,34 @@ def alone(directory: Path) -> Iterator[None]:
         yield
         return
     descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise RunError(
-            f"another process runs in {directory}; wait until it ends, or name "
-            "another directory"
-        ) from None
-    except OSError:  # a file system without locks
-        pass
+    for tries_left in (1, 0):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if tries_left:  # `is_locked` holds the lock for a moment
+                time.sleep(0.05)
+                continue
+            os.close(descriptor)
+            raise RunError(
+                f"another process runs in {directory}; wait until it ends, or name "
+                "another directory"
+            ) from None
+        except OSError:  # a file system without locks
+            pass
+        break
     try:
         yield
     finally:
         os.close(descriptor)
+
+
+def is_locked(directory: Path) -> bool:
+    """Whether a process of this machine has locked a run directory by `alone`."""
+    try:
+        with alone(directory):
+            return False
+    except RunError:
+        return True
 
 
 def read_json(path: Path) -> dict[str, Any]:

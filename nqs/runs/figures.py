@@ -70,8 +70,9 @@ def draw_figures(
     profiles: Mapping[str, Profile],
     training: Blocks | None = None,
     line: Extrapolation | None = None,
+    formats: Sequence[str] = ("png", "pdf"),
 ) -> None:
-    """Write histories, local-energy histogram and profiles as PNG files.
+    """Write histories, local-energy histogram and profiles.
 
     Args:
       directory: of the files.
@@ -81,17 +82,23 @@ def draw_figures(
       profiles: by name.
       training: block averages of energy and variance.
       line: through these averages.
+      formats: of the files; each figure is drawn once.
     """
     directory.mkdir(exist_ok=True)
+
+    def files(name: str) -> list[Path]:
+        return [directory / f"{name}.{suffix}" for suffix in formats]
+
     if len(metrics.get("energy", ())):
-        _energy(directory / "energy.png", metrics, result)
-        _acceptance(directory / "acceptance.png", metrics)
+        _energy(files("energy"), metrics, result)
+        _acceptance(files("acceptance"), metrics)
     if training is not None:
-        _energy_variance(directory / "energy_variance.png", training, line, result)
-    _histogram(directory / "local_energy.png", local_energy, result)
+        _energy_variance(files("energy_variance"), training, line, result)
+    if local_energy.size:
+        _histogram(files("local_energy"), local_energy, result)
     for name, profile in profiles.items():
         draw = _image if profile.grid.ndim == 3 else _curves
-        draw(directory / f"{name}.png", profile)
+        draw(files(name), profile)
 
 
 def draw_energies(
@@ -151,7 +158,9 @@ def draw_time_steps(path: Path, result: Mapping[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def _figure(path: Path, x_label: str, y_label: str, width: float = 6.4) -> Iterator:
+def _figure(
+    paths: Path | Sequence[Path], x_label: str, y_label: str, width: float = 6.4
+) -> Iterator:
     """Axes of a figure that is saved at the end."""
     from matplotlib.figure import Figure
 
@@ -161,7 +170,9 @@ def _figure(path: Path, x_label: str, y_label: str, width: float = 6.4) -> Itera
     axes.set_ylabel(y_label)
     axes.spines[["top", "right"]].set_visible(False)
     yield axes
-    figure.savefig(path)
+    for path in [paths] if isinstance(paths, Path) else paths:
+        figure.savefig(path)
+        figure.set_layout_engine("none")  # the layout of the first file holds for all
 
 
 def _draw_reference(draw: Callable, result: Mapping[str, Any]) -> float | None:
@@ -174,12 +185,12 @@ def _draw_reference(draw: Callable, result: Mapping[str, Any]) -> float | None:
     return value
 
 
-def _energy(path, metrics, result) -> None:
+def _energy(paths, metrics, result) -> None:
     energy, step = metrics["energy"], metrics["step"]
     window = len(energy) // 50
     shown = energy[len(energy) // 5 :]  # the first steps are off the scale
     shown = shown[np.isfinite(shown)]
-    with _figure(path, "step", f"energy ({result['energy_unit']})") as axes:
+    with _figure(paths, "step", f"energy ({result['energy_unit']})") as axes:
         if window < 2:
             axes.plot(step, energy, color=BLUE, marker=".", label="one step")
         else:
@@ -195,16 +206,16 @@ def _energy(path, metrics, result) -> None:
         axes.legend(frameon=False)
 
 
-def _acceptance(path, metrics) -> None:
-    with _figure(path, "step", "acceptance") as axes:
+def _acceptance(paths, metrics) -> None:
+    with _figure(paths, "step", "acceptance") as axes:
         axes.plot(metrics["step"], metrics["acceptance"], color=BLUE, lw=0.8)
         axes.set_ylim(0, 1.02)
 
 
-def _histogram(path, local_energy, result) -> None:
+def _histogram(paths, local_energy, result) -> None:
     values, unit = local_energy.ravel(), result["energy_unit"]
     low, high = np.quantile(values, [0.001, 0.999])
-    with _figure(path, f"local energy ({unit})", "probability density") as axes:
+    with _figure(paths, f"local energy ({unit})", "probability density") as axes:
         if high - low > 1e-9 * max(1.0, abs(high)):
             # 2 n^(1/3) bins resolve a smooth density of n samples above their noise
             n_bins = int(np.clip(2 * np.cbrt(values.size), 10, 100))
@@ -218,13 +229,13 @@ def _histogram(path, local_energy, result) -> None:
 
 
 def _energy_variance(
-    path, training: Blocks, line: Extrapolation | None, result: Mapping[str, Any]
+    paths, training: Blocks, line: Extrapolation | None, result: Mapping[str, Any]
 ) -> None:
     """The extrapolated energy beside the evaluated one, which is another quantity."""
     variance, energy, error, unit = (
         result[name] for name in ("variance", "energy", "energy_error", "energy_unit")
     )
-    with _figure(path, f"variance ({unit}$^2$)", f"energy ({unit})") as axes:
+    with _figure(paths, f"variance ({unit}$^2$)", f"energy ({unit})") as axes:
         label = "training, block averages"
         axes.plot(*training, ".", color=BLUE, alpha=0.5, label=label)
         if line is not None:
@@ -242,13 +253,13 @@ def _energy_variance(
         axes.legend(frameon=False)
 
 
-def _curves(path, profile: Profile) -> None:
+def _curves(paths, profile: Profile) -> None:
     """Profiles on a line, each in a band of one standard error."""
     grid = profile.grid
     means, errors = np.atleast_2d(profile.mean), np.atleast_2d(profile.error)
     names = profile.curves or ("",) * len(means)
     marker = "o" if len(grid) < 30 else None  # shells, or few bins
-    with _figure(path, profile.axes[0], profile.label) as axes:
+    with _figure(paths, profile.axes[0], profile.label) as axes:
         for i in [i for i in range(len(means)) if means[i].any()] or [0]:
             mean, error, color = means[i], errors[i], (BLUE, ORANGE, GREY)[i % 3]
             axes.plot(grid, mean, color=color, label=names[i], marker=marker, ms=4)
@@ -264,11 +275,13 @@ def _curves(path, profile: Profile) -> None:
             axes.legend(frameon=False)
 
 
-def _image(path, profile: Profile) -> None:
+def _image(paths, profile: Profile) -> None:
     """A profile on a plane as colors."""
     x, y = profile.grid[:, 0, 0], profile.grid[0, :, 1]
-    with _figure(path, *profile.axes[:2], width=5.2) as axes:
-        colors = axes.pcolormesh(x, y, profile.mean.T, cmap="viridis", vmin=0)
+    with _figure(paths, *profile.axes[:2], width=5.2) as axes:
+        colors = axes.pcolormesh(
+            x, y, profile.mean.T, cmap="viridis", vmin=0, rasterized=True
+        )
         axes.figure.colorbar(colors, label=profile.label)
         axes.set_aspect("equal")
         axes.set_xlim(*_reach(x, profile.mean.max(axis=1)))

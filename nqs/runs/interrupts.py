@@ -5,10 +5,31 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 from nqs.runs.directory import RunError
+
+
+class Interrupted(Exception):
+    """A run was interrupted in a notebook: a sentence, the state and the directory."""
+
+
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return getattr(shell, "kernel", None) is not None
+
+
+def ended[T](steps: Generator[Any, None, T]) -> T:
+    """The value that a generator returns at its end."""
+    with contextlib.closing(steps):
+        try:
+            while True:
+                next(steps)
+        except StopIteration as end:
+            return end.value
 
 
 def warn(message: str) -> None:

@@ -9,20 +9,32 @@ import jax.numpy as jnp
 
 from nqs.runs import checkpoint
 from nqs.runs.config import NotImportable, from_json
-from nqs.runs.devices import configure
+from nqs.runs.devices import configure, settings_kept
 from nqs.runs.directory import RunError, read_json
 from nqs.runs.experiment import Experiment
 from nqs.runs.interrupts import warn
 from nqs.runs.state import expected, identity, shapes
-from nqs.types import Ansatz, Params, Walkers
+from nqs.types import Ansatz, Configuration, LogPsi, Params, Walkers
 
 
-class Loaded(NamedTuple):
-    """Ansatz, parameters and walkers of a run."""
-
+class _Psi(NamedTuple):
     ansatz: Ansatz
     params: Params
     walkers: Walkers
+
+
+class Loaded(_Psi):
+    """Ansatz, parameters and walkers of a run.
+
+    Attributes:
+      experiment: of the run, with its Hamiltonian and sampler.
+    """
+
+    experiment: Experiment
+
+    def __call__(self, x: Configuration) -> LogPsi:
+        """Psi of one configuration."""
+        return self.ansatz.apply(self.params, x)
 
 
 def load(directory: str | Path, **parts: Any) -> Loaded:
@@ -41,16 +53,13 @@ def load(directory: str | Path, **parts: Any) -> Loaded:
       RunError: if the directory holds no run, or its checkpoints are damaged.
       ValueError: if a part cannot be rebuilt from its settings.
     """
-    names = ("jax_enable_x64", "jax_default_matmul_precision")
-    before = {name: getattr(jax.config, name) for name in names}
-    try:
+    with settings_kept():
         experiment, found = saved_run(Path(directory), parts)
         walkers = jax.tree.map(jnp.asarray, found["sampler"].walkers)
         params = jax.tree.map(jnp.asarray, found["vmc"].average)
-    finally:
-        for name, value in before.items():
-            jax.config.update(name, value)
-    return Loaded(experiment.ansatz, params, walkers)
+    psi = Loaded(experiment.ansatz, params, walkers)
+    psi.experiment = experiment
+    return psi
 
 
 def saved_run(

@@ -6,7 +6,7 @@ Nothing below this room depends on precision, devices, files or progress.
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,10 @@ import jax
 import jax.numpy as jnp
 
 from nqs.checks import whole
+from nqs.runs.callbacks import Callbacks, SaveSamples, Step
 from nqs.runs.compilation import keep_programs
 from nqs.runs.devices import configure, one_blas_thread
+from nqs.runs.diagnostics import Diagnostics
 from nqs.runs.directory import (
     RunError,
     alone,
@@ -24,12 +26,12 @@ from nqs.runs.directory import (
     write_json,
 )
 from nqs.runs.experiment import Experiment
-from nqs.runs.interrupts import refusals, signals
+from nqs.runs.interrupts import Interrupted, ended, refusals, signals
 from nqs.runs.loading import last_checkpoint, saved_run
 from nqs.runs.metrics import Metrics
 from nqs.runs.programs import Built, Programs
 from nqs.runs.progress import Progress
-from nqs.runs.result import finish
+from nqs.runs.result import finish, result_so_far
 from nqs.runs.start import Start, prepare
 from nqs.runs.state import RunState, expected, restored
 from nqs.runs.watch import Watch
@@ -41,12 +43,13 @@ def run(
     parent: Path | None = None,
     built: Callable[[], Built | None] | None = None,
     compiled: Callable[[], Any] | None = None,
+    callbacks: Sequence[Any] = (),
 ) -> dict[str, Any]:
     """Burn in, train and evaluate; write the run directory; return its result.
 
     Precision, matrix products and CPU devices are set for the whole process, see
     `configure`. Ctrl-C and SIGTERM save a checkpoint and end the process with 128 plus
-    the number of the signal.
+    the number of the signal; in a notebook they return what there is.
 
     Args:
       experiment: to run.
@@ -54,12 +57,48 @@ def run(
         instead of this run.
       built: returns the programs of the experiment, from `ahead`; None to build them.
       compiled: called when all programs are compiled.
+      callbacks: objects with `step`, `evaluation` or `end`, see `nqs.runs.callbacks`.
 
     Raises:
       RunError: if the run cannot start or continue: an existing or changed directory,
         an ansatz that gives no LogPsi, a damaged checkpoint, a full disk, numbers that
         are not finite. The last checkpoint is kept.
     """
+    return ended(_steps(experiment, callbacks, parent, built, compiled))
+
+
+class Steps:
+    """The steps of a run for a loop: `for step in nqs.steps(experiment): ...`.
+
+    Files, checkpoints and resume are as in `run`. A loop that is left by `break` or by
+    an exception saves a checkpoint. Every step is a `nqs.runs.callbacks.Step`.
+
+    Attributes:
+      result: after the last step, that of `run`.
+    """
+
+    def __init__(self, experiment: Experiment, callbacks: Sequence[Any] = ()):
+        self.experiment, self.callbacks = experiment, callbacks
+        self.result: dict[str, Any] | None = None
+
+    def __iter__(self) -> Iterator[Step]:
+        """Start the run, or continue it with `resume=True`."""
+        self.result = yield from _steps(self.experiment, self.callbacks)
+
+
+def steps(experiment: Experiment, callbacks: Sequence[Any] = ()) -> Steps:
+    """The steps of a run for a loop of your own, see `Steps`."""
+    return Steps(experiment, callbacks)
+
+
+def _steps(
+    experiment: Experiment,
+    callbacks: Sequence[Any] = (),
+    parent: Path | None = None,
+    built: Callable[[], Built | None] | None = None,
+    compiled: Callable[[], Any] | None = None,
+) -> Generator[Step, None, dict[str, Any]]:
+    """The steps of `run`, and its result."""
     configure(experiment.precision)
     keep_programs(experiment.compilation_cache)
     place, config, resume = experiment.directory, experiment.config(), experiment.resume
@@ -72,8 +111,16 @@ def run(
         directory = open_directory(place, experiment.name, config, resume)
     print(f"run directory {directory}", flush=True)
     with refusals(directory), alone(directory), one_blas_thread(), signals() as stop:
-        watch = Watch(start, directory, stop, parent=parent)
-        return _all_phases(watch, compiled or (lambda: None))
+        if (every := experiment.save_samples) is not None:
+            callbacks = [*callbacks, SaveSamples(every)]
+        called = Callbacks(callbacks, start.warnings)
+        watch = Watch(start, directory, stop, parent=parent, callbacks=called)
+        try:
+            result = yield from _all_phases(watch, compiled or (lambda: None))
+        except Interrupted as end:
+            return result_so_far(start, *end.args)
+    called.end(result)
+    return result
 
 
 def ahead(experiment: Experiment) -> Built:
@@ -117,11 +164,13 @@ def evaluate_again(
         target.mkdir(parents=True)
         watch = Watch(start, target, stop, saving=False)
         state, programs = _compiled(start, state, ["evaluation"])
-        state = _phase("evaluation", steps, programs.evaluation, state, watch)
+        state = ended(_phase("evaluation", steps, programs.evaluation, state, watch))
         return finish(start, state, target, {})
 
 
-def _all_phases(watch: Watch, compiled: Callable[[], Any]) -> dict[str, Any]:
+def _all_phases(
+    watch: Watch, compiled: Callable[[], Any]
+) -> Generator[Step, None, dict[str, Any]]:
     """All phases, from the last checkpoint on."""
     start, directory, state = watch.start, watch.directory, watch.start.state
     experiment = start.experiment
@@ -130,8 +179,8 @@ def _all_phases(watch: Watch, compiled: Callable[[], Any]) -> dict[str, Any]:
         write_json(directory / "config.json", experiment.config())
     totals = {
         "burn_in": experiment.burn_in,
-        "train": experiment.iterations,
-        "evaluation": experiment.evaluation_steps,
+        "train": watch.stopped.get("train", experiment.iterations),
+        "evaluation": watch.stopped.get("evaluation", experiment.evaluation_steps),
     }
     left = [phase for phase, total in totals.items() if state.done[phase] < total]
     state, programs = _compiled(start, state, left)
@@ -139,13 +188,15 @@ def _all_phases(watch: Watch, compiled: Callable[[], Any]) -> dict[str, Any]:
     metrics = Metrics(directory / "metrics.jsonl")
     if not state.done["evaluation"]:
         watch.save(state)
-        state = _phase("burn_in", totals["burn_in"], programs.burn_in, state, watch)
+        burn_in = programs.burn_in
+        state = yield from _phase("burn_in", totals["burn_in"], burn_in, state, watch)
         with _logged(programs, metrics, state, watch) as train:
-            state = _phase("train", totals["train"], train, state, watch)
+            state = yield from _phase("train", totals["train"], train, state, watch)
         state = state._replace(sampler=jax.tree.map(jnp.copy, state.vmc.sampler))
         watch.save(state)
     evaluation = programs.evaluation
-    state = _phase("evaluation", totals["evaluation"], evaluation, state, watch)
+    total = totals["evaluation"]
+    state = yield from _phase("evaluation", total, evaluation, state, watch)
     watch.save(state)
     return finish(start, state, directory, metrics.columns())
 
@@ -164,8 +215,8 @@ def _compiled(
 
 def _phase(
     phase: str, total: int, advance: Callable, state: RunState, watch: Watch
-) -> RunState:
-    """Advance one phase to its end."""
+) -> Generator[Step, None, RunState]:
+    """Advance one phase to its end, or to the step at which a callback stops it."""
     experiment = watch.start.experiment
     progress = Progress(experiment.hamiltonian.energy_unit, experiment.n_walkers)
     with progress.phase(phase, state.done[phase], total):
@@ -176,6 +227,10 @@ def _phase(
             state = following.after(phase, time.monotonic() - started)
             progress.update(state.done[phase], info)
             watch.after_step(state, phase)
+            step = Step(phase, state.done[phase], total, info, watch.directory, state)
+            with watch.saved_on_exit(state):
+                total = watch.total_after(step)
+                yield step
     return state
 
 
@@ -184,19 +239,25 @@ def _logged(programs: Programs, metrics: Metrics, state: RunState, watch: Watch)
     """A training step that writes its metrics and, every so often, the observables."""
     every = watch.start.experiment.observe_every
     observed = Metrics(watch.directory / "observables.jsonl", every or 1)
+    path, experiment = watch.directory / "diagnostics.ndjson", watch.start.experiment
+    log = Diagnostics(path, experiment.optimizer, experiment.iterations)
 
     def train(state: RunState) -> tuple[RunState, dict[str, Any]]:
+        started = time.monotonic()
         following, info = programs.train(state)
+        terms = info.pop("local_terms")
         watch.refuse_broken(info, state, "train")  # before it is written
         step = state.done["train"] + 1
         metrics.append(step, info)
+        seconds = state.seconds["train"] + time.monotonic() - started
+        log.append(step, seconds, info, terms, following.vmc.opt_state)
         if every and step % every == 0:
             observed.append(step, means(programs.observe(following, step)))
         return following, info
 
     done, warn = state.done["train"], watch.start.warn
     observing = observed.open(done, warn) if every else contextlib.nullcontext()
-    with metrics.open(done, warn), observing:
+    with metrics.open(done, warn), log.open(done), observing:
         yield train
 
 
@@ -208,7 +269,8 @@ def _resumed(watch: Watch) -> RunState:
     if found is None:
         start.warn("no checkpoint is left: the run starts at its beginning")
         return start.state
-    state = start.place(restored(found, start.experiment.iterations))
+    last = watch.stopped.get("train", start.experiment.iterations)
+    state = start.place(restored(found, last))
     before, now = found["n_devices"], start.mesh.size
     agreement = "bit for bit" if before == now else "statistically, not bit for bit"
     print(

@@ -43,7 +43,7 @@ class Metrics:
     def columns(self) -> dict[str, np.ndarray]:
         """Every metric as an array over the steps; null is NaN."""
         rows = self.rows()
-        keys = rows[0] if rows else {}
+        keys = dict.fromkeys(key for row in rows for key in row)
         return {k: np.array([row.get(k) for row in rows], float) for k in keys}
 
     def rows(self) -> list[dict[str, Any]]:

@@ -43,13 +43,13 @@ class Programs(NamedTuple):
         return run._replace(vmc=vmc._replace(sampler=sampler)), jax.device_get(info)
 
     def train(self, run: RunState) -> tuple[RunState, dict[str, Any]]:
-        """One step of `VMC`."""
+        """One step of `VMC`; info also has the local terms of every walker."""
         vmc, i = run.vmc, run.done["train"]
         sampler, info = self._sample("train", i, vmc.params, vmc.sampler)
         terms = self.programs["local_terms"](vmc.params, sampler.walkers)
         vmc = vmc._replace(sampler=sampler)
         vmc, info = self.programs["update"](vmc, info, terms)
-        return run._replace(vmc=vmc), jax.device_get(info)
+        return run._replace(vmc=vmc), jax.device_get(info) | {"local_terms": terms}
 
     def evaluation(self, run: RunState) -> tuple[RunState, dict[str, Any]]:
         """Sample and measure with frozen parameters."""

@@ -1,4 +1,4 @@
-"""Live progress: a bar on a terminal, plain lines anywhere else."""
+"""Live progress: a bar on a terminal and in a notebook, plain lines anywhere else."""
 
 import math
 import sys
@@ -6,9 +6,11 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from nqs.runs.interrupts import in_notebook
 from nqs.statistics import uncertain
 
 LINE_EVERY = 5.0  # seconds between plain lines
+SHOWN_EVERY = 0.25  # seconds between two states of a bar in a notebook
 BAR = 40  # characters
 
 
@@ -17,13 +19,16 @@ class Progress:
 
     def __init__(self, unit: str, n_walkers: int):
         self.unit, self.n_walkers = unit, n_walkers
-        self.live = None
+        self.live = self.output = None
 
     @contextmanager
     def phase(self, name: str, done: int, total: int) -> Iterator["Progress"]:
         """Show one phase of a run, beginning at step `done`."""
         self.name, self.first, self.total = name, done, total
         self.started, self.last_line = time.monotonic(), -math.inf
+        if in_notebook():
+            yield from self._in_notebook(done)
+            return
         if not sys.stdout.isatty():
             yield self
             return
@@ -36,14 +41,28 @@ class Progress:
             finally:
                 self.live = None
 
+    def _in_notebook(self, done: int) -> Iterator["Progress"]:
+        """The same bar as an output of the cell that is replaced."""
+        from IPython.display import display  # pyright: ignore[reportMissingImports]
+
+        self.output = display({"text/plain": ""}, raw=True, display_id=True)
+        self._show(done, "")
+        try:
+            yield self
+        finally:
+            self.output = None
+
     def _show(self, done: int, text: str) -> None:
         """A bar above a line of numbers."""
-        from rich.text import Text
-
-        assert self.live is not None
         filled = round(BAR * done / max(1, self.total))
         bar = "━" * filled + "╌" * (BAR - filled)
-        self.live.update(Text(f"{self.name:10} {bar} {done}/{self.total}\n{text}"))
+        shown = f"{self.name:10} {bar} {done}/{self.total}\n{text}"
+        if self.output is not None:
+            self.output.update({"text/plain": shown}, raw=True)
+        elif self.live is not None:
+            from rich.text import Text
+
+            self.live.update(Text(shown))
 
     def update(self, done: int, info: Mapping[str, float]) -> None:
         """Show the state after step `done`."""
@@ -51,6 +70,11 @@ class Progress:
             self._show(done, self._text(done, info))
             return
         now = time.monotonic()
+        if self.output is not None:
+            if now - self.last_line >= SHOWN_EVERY or done == self.total:
+                self._show(done, self._text(done, info))
+                self.last_line = now
+            return
         if now - self.last_line >= LINE_EVERY or done == self.total:
             text = f"{self.name} {done}/{self.total}  {self._text(done, info)}"
             print(text, flush=True)  # a log shows it at once

@@ -2,6 +2,7 @@
 
 import math
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 from nqs.runs.directory import all_or_none, write_json
 from nqs.runs.experiment import Experiment
 from nqs.runs.figures import Profile, draw_figures, labeled
+from nqs.runs.metrics import Metrics
 from nqs.runs.start import Start
 from nqs.runs.state import RunState
 from nqs.statistics import Measurements, merged_profile, stack, summary, uncertain
@@ -37,14 +39,19 @@ def finish(
       metrics: columns of the training history, for the energy at zero variance.
     """
     samples, experiment = stack(state.samples), start.experiment
-    functions = [f for f in experiment.observables if isinstance(f, DerivedObservable)]
-    series = {f.name: f.series for f in functions}
+    series = {
+        f.name: f.series
+        for f in experiment.observables
+        if isinstance(f, DerivedObservable)
+    }
     measured = summary(samples, experiment.hamiltonian.derived, series)
     training = blocks(metrics)
     line = extrapolate(training)
-    result = report(start, measured, state.seconds)
+    result = report(start, measured, state)
     result["energy_extrapolated"] = None if line is None else [line.energy, line.error]
-    arrays, profiles = _profiles(experiment, measured["profiles"], samples)
+    arrays = _arrays(experiment, measured["profiles"])
+    system, functions = experiment.hamiltonian, experiment.observables
+    profiles = drawn_profiles(system, functions, arrays, samples)
     energies = sum_of_terms(samples.terms).real
     with all_or_none(directory) as unfinished:
         np.savez(unfinished / "observables.npz", **arrays)
@@ -59,10 +66,30 @@ def finish(
     return result
 
 
-def report(
-    start: Start, measured: dict[str, Any], seconds: dict[str, float]
+def result_so_far(
+    start: Start, text: str, state: RunState, directory: Path
 ) -> dict[str, Any]:
-    """The content of `result.json`, from `summary` and the seconds of each phase."""
+    """The result of an interrupted run; nothing is written.
+
+    Of the evaluation so far, or the mean energy of the last tenth of the training,
+    without error. `interrupted` is a sentence, `directory` that of the run.
+    """
+    where = {"interrupted": text, "directory": str(directory)}
+    experiment = start.experiment
+    if state.samples:
+        measured = summary(stack(state.samples), experiment.hamiltonian.derived)
+        return where | report(start, measured, state)
+    columns, done = Metrics(directory / "metrics.jsonl").columns(), state.done["train"]
+    found: dict[str, Any] = {"energy": None, "energy_error": None, "variance": None}
+    for name in ("energy", "variance"):
+        if len(latest := columns.get(name, np.zeros(0))[-math.ceil(done / 10) or 1 :]):
+            found[name] = float(np.mean(latest))
+    found |= {"energy_unit": experiment.hamiltonian.energy_unit, "iterations": done}
+    return where | found | {"warnings": start.warnings}
+
+
+def report(start: Start, measured: dict[str, Any], state: RunState) -> dict[str, Any]:
+    """The content of `result.json`, from `summary` and the state at the end."""
     experiment, hamiltonian = start.experiment, start.experiment.hamiltonian
     n, energy, error = hamiltonian.n, measured["energy"], measured["energy_error"]
     references = hamiltonian.references()
@@ -86,7 +113,7 @@ def report(
         "observables": measured["observables"] | _v_score(n, measured),
         **{name: measured[name] for name in SAMPLING},
         **{name: getattr(experiment, name) for name in SETTINGS},
-        **_costs(seconds, start.mesh, experiment.iterations),
+        **_costs(state.seconds, start.mesh, state.done["train"]),
         "references": [vars(reference) for reference in references],
         "comparison": compared,
         "deviation_sigma": None if compared is None else compared["sigma"],
@@ -119,25 +146,37 @@ def _v_score(n: int, measured: dict[str, Any]) -> dict[str, list[float | None]]:
     return {"v_score": [n * mean, None if error is None else n * error]}
 
 
-def _profiles(
-    experiment: Experiment, measured: dict[str, Any], samples: Measurements
-) -> tuple[dict[str, Any], dict[str, Profile]]:
-    """Profiles as measured, and for figures with bins that are wide enough."""
-    length = experiment.hamiltonian.length_unit
-    d = getattr(experiment.hamiltonian, "d", "d")
-    arrays, profiles = {}, {}
+def _arrays(experiment: Experiment, measured: dict[str, Any]) -> dict[str, Any]:
+    """Content of `observables.npz`: every profile with its grid and error."""
+    arrays = {}
     for observable in experiment.observables:
-        if (name := observable.name) not in measured:
+        if (name := observable.name) in measured:
+            mean, error = measured[name]
+            grid = np.asarray(observable.grid)
+            arrays |= {f"{name}_grid": grid, name: mean, f"{name}_error": error}
+    return arrays
+
+
+def drawn_profiles(
+    hamiltonian: Any,
+    observables: tuple[Any, ...],
+    arrays: Mapping[str, np.ndarray],
+    samples: Measurements | None,
+) -> dict[str, Profile]:
+    """Profiles of figures, in bins that are wide enough where there are samples."""
+    length, d = hamiltonian.length_unit, getattr(hamiltonian, "d", "d")
+    profiles = {}
+    for observable in observables:
+        name, width = observable.name, 1
+        # an empty `axes` is an array without a figure
+        if name not in arrays or getattr(observable, "axes", None) == ():
             continue
-        grid, width = np.asarray(observable.grid), 1
-        mean, error = measured[name]
-        arrays |= {f"{name}_grid": grid, name: mean, f"{name}_error": error}
-        if getattr(observable, "axes", None) == ():  # an array, no figure
-            continue
-        if hasattr(observable, "n_bins") and grid.ndim == 1:  # a histogram on a line
+        mean, error = arrays[name], arrays[f"{name}_error"]
+        line = hasattr(observable, "n_bins") and arrays[f"{name}_grid"].ndim == 1
+        if line and samples is not None:  # a histogram
             width, mean, error = merged_profile(samples, name, (mean, error))
         profiles[name] = labeled(observable, mean, error, length, d, width)
-    return arrays, profiles
+    return profiles
 
 
 def levels(

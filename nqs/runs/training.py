@@ -7,7 +7,7 @@ from typing import Any, Literal
 from nqs.checks import one_of, positive, settle, whole
 
 # settings that are no part of the configuration of a run
-UNSAVED = frozenset({"directory", "resume", "compilation_cache"})
+UNSAVED = frozenset({"directory", "resume", "compilation_cache", "save_samples"})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,6 +41,9 @@ class Training:
     observe_every: int | None = None
     """Training steps between measurements of the observables, which
     `observables.jsonl` then holds; None for none in training."""
+    save_samples: int | None = None
+    """Evaluation steps between those whose walkers are saved in `samples/`; None for
+    none."""
     directory: str | None = None
     """Run directory; None for a fresh one under runs/."""
     resume: bool = False
@@ -67,6 +70,8 @@ class Training:
             settle(self, checkpoint_every=seconds)
         if self.observe_every is not None:
             settle(self, observe_every=whole("observe_every", self.observe_every))
+        if self.save_samples is not None:
+            settle(self, save_samples=whole("save_samples", self.save_samples))
         if self.iterations and self.n_walkers < 2:
             raise ValueError(
                 "n_walkers must be at least 2 for training, as the gradient is a "

@@ -1,17 +1,20 @@
 """Checkpoints, signals and numbers that are not finite, after every step of a run."""
 
+import contextlib
 import dataclasses
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nqs.runs import checkpoint
-from nqs.runs.directory import RunError
-from nqs.runs.interrupts import resume_command
+from nqs.runs.callbacks import Callbacks, Step
+from nqs.runs.directory import RunError, read_json, write_json
+from nqs.runs.interrupts import Interrupted, in_notebook, resume_command
 from nqs.runs.start import Start
 from nqs.runs.state import RunState, identity, saved
 
@@ -25,8 +28,10 @@ class Watch:
     stop: list[int]  # signals received
     saving: bool = True
     parent: Path | None = None  # directory to resume, if the run is one of a series
+    callbacks: Callbacks | None = None
 
     def __post_init__(self):
+        self.stopped = self._stops() if self.start.experiment.resume else {}
         self.saved_at = time.monotonic()
         self.identity = identity(self.start.experiment.config())
 
@@ -46,6 +51,51 @@ class Watch:
         every = self.start.experiment.checkpoint_every
         if self.saving and time.monotonic() - self.saved_at >= every:
             self.save(run)
+
+    def total_after(self, step: Step) -> int:
+        """The steps of a phase, fewer if a callback stops it after this one.
+
+        A stop is kept in `stopped.json`, so that a resumed run does not undo it.
+        """
+        stop = self.callbacks and self.callbacks.after(step)
+        if stop is None or step.number == step.total:
+            return step.total
+        self.stopped[step.phase] = step.number
+        text = f"{step.phase} stopped after step {step.number} of {step.total}"
+        self.start.warn(f"{text}: {stop.reason}")
+        if self.saving:
+            totals = self._totals() | {"stopped": self.stopped}
+            write_json(self.directory / "stopped.json", totals)
+        return step.number
+
+    def _totals(self) -> dict[str, Any]:
+        experiment = self.start.experiment
+        return {
+            "iterations": experiment.iterations,
+            "evaluation_steps": experiment.evaluation_steps,
+        }
+
+    def _stops(self) -> dict[str, int]:
+        """Stops of the run that is resumed; none if it is to have more steps."""
+        path = self.directory / "stopped.json"
+        if not path.exists():
+            return {}
+        found = read_json(path)
+        stops = found.pop("stopped", {})
+        if found != self._totals():
+            return {}
+        for phase, step in stops.items():
+            self.start.warnings.append(f"{phase} was stopped after step {step}")
+        return stops
+
+    @contextlib.contextmanager
+    def saved_on_exit(self, run: RunState) -> Iterator[None]:
+        """Save a checkpoint if the loop over the steps is left."""
+        try:
+            yield
+        except BaseException:
+            self.save(run)
+            raise
 
     def refuse_broken(self, info: dict[str, Any], run: RunState, phase: str) -> None:
         """Raise RunError if the step after `run` gave numbers that are not finite."""
@@ -76,4 +126,6 @@ class Watch:
             command = resume_command(self.parent or self.directory)
             text += f"; a checkpoint is saved. Resume with: {command}"
         print(text, file=sys.stderr)
+        if in_notebook():
+            raise Interrupted(text, run, self.directory)
         raise SystemExit(128 + self.stop[0])

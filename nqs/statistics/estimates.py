@@ -91,7 +91,7 @@ def estimate(samples: ArrayLike) -> Estimate:
         deviations = values - mean
         # the mean of n evenly spread points has the error of n^2 independent ones
         tau = max(_windowed_time(deviations), _blocked_time(deviations), 1 / n)
-        r_hat = _split_r_hat(deviations)
+        r_hat = split_r_hat(deviations)
     found = Estimate(float(mean), float(variance), n, float(n / tau), r_hat)
     if found.n_effective < ENOUGH:
         raise TooFewSamples(_shortfall(found, *values.shape), found)
@@ -173,7 +173,7 @@ def _blocked_time(deviations: np.ndarray) -> float:
     return length * cut.mean(axis=1).var(ddof=1) / np.mean(deviations**2)
 
 
-def _split_r_hat(samples: np.ndarray) -> float:
+def split_r_hat(samples: np.ndarray) -> float:
     """Split R-hat, the width of all chains together over that of each.
 
     R^2 = (h - 1) / h + Var(means) / mean(variances) of half-chains of h steps, halved

@@ -1,0 +1,140 @@
+"""Reading a run from its files."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+import nqs
+from nqs.runs import reading, run
+from nqs.runs.directory import RunError, alone
+from tests.tiny import experiment
+
+pytestmark = pytest.mark.usefixtures("without_figures")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished run; tests must not change it."""
+    directory = tmp_path_factory.mktemp("finished") / "run"
+    run(experiment(directory=str(directory), evaluation_steps=100))
+    return directory
+
+
+def test_files_of_a_run_are_read(finished):
+    found = nqs.read(finished)
+    assert found.config == json.loads((finished / "config.json").read_text())
+    assert found.result["energy"] == pytest.approx(np.mean(found.local_energy))
+    assert found.local_energy.shape == (16, 100)
+    assert set(found.terms) == {"kinetic", "trap"}
+    assert found.columns["step"].tolist() == [1, 2, 3, 4, 5]
+    assert found.walkers.shape == (1, 16, 1, 1)
+    assert (found.status, found.missing, found.members) == ("finished", [], {})
+    np.testing.assert_array_equal(found.walkers[0], nqs.load(finished).walkers)
+
+
+def test_files_are_read_when_they_are_used(finished, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(finished, copy)
+    found = nqs.read(copy)
+    (copy / "config.json").unlink()
+    with pytest.raises(RunError, match="config.json does not exist"):
+        assert found.config
+    assert found.result["experiment"] == "tiny"
+
+
+def test_metrics_are_a_table_with_pandas_and_columns_without(finished, monkeypatch):
+    pandas = pytest.importorskip("pandas")
+    found = nqs.read(finished)
+    table = found.metrics
+    assert isinstance(table, pandas.DataFrame) and len(table) == 5
+    monkeypatch.setitem(reading.importlib.sys.modules, "pandas", None)  # type: ignore
+    np.testing.assert_array_equal(found.metrics["energy"], table["energy"])
+
+
+def test_observables_have_grids_and_errors(finished):
+    pytest.importorskip("xarray")
+    found = nqs.read(finished).observables
+    density = found["density"]
+    with np.load(finished / "observables.npz") as file:
+        np.testing.assert_array_equal(density.values, file["density"])
+        grid = density["density_grid"].values
+        np.testing.assert_array_equal(grid, file["density_grid"])
+        error = found["density_error"].values
+        np.testing.assert_array_equal(error, file["density_error"])
+    mean, error = nqs.read(finished).result["observables"]["r_squared"]
+    assert (float(found["r_squared"]), float(found["r_squared_error"])) == (mean, error)
+
+
+def test_images_have_two_axes(tmp_path):
+    pytest.importorskip("xarray")
+    x, y = np.linspace(-1, 1, 3), np.linspace(0, 1, 4)
+    grid = np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1)
+    values = {"map": grid.sum(axis=-1), "map_grid": grid, "map_error": 0 * grid[..., 0]}
+    np.savez(tmp_path / "observables.npz", **values)
+    found = nqs.read(tmp_path).observables["map"]
+    assert float(found.sel(map_x=1, map_y=0)) == 1
+    np.testing.assert_array_equal(found["map_y"], y)
+
+
+def test_chains_go_to_arviz(finished):
+    pytest.importorskip("arviz_base")
+    tree = nqs.read(finished).inference_data
+    energies = tree["posterior"]["local_energy"]
+    assert energies.dims == ("chain", "draw")
+    np.testing.assert_array_equal(energies, nqs.read(finished).local_energy)
+
+
+def test_missing_packages_are_named_with_their_extra(finished, monkeypatch):
+    monkeypatch.setitem(reading.importlib.sys.modules, "xarray", None)  # type: ignore
+    with pytest.raises(ImportError, match=r"xarray must be .* 'nqs\[analysis\]'"):
+        assert nqs.read(finished).observables
+
+
+def test_unfinished_and_broken_runs_name_what_is_missing(finished, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(finished, copy)
+    (copy / "result.json").unlink()
+    (copy / "observables.npz").write_bytes(b"PK broken")
+    for path in (copy / "checkpoints").iterdir():
+        path.write_bytes(b"broken" * 30)
+    found = nqs.read(copy)
+    assert found.status == "unfinished"
+    result, arrays, checkpoint = found.missing
+    assert "result.json does not exist" in result
+    assert "observables.npz is damaged" in arrays
+    assert "no undamaged checkpoint" in checkpoint
+    with alone(copy):
+        assert found.status == "running"
+
+
+def test_runs_of_other_versions_are_read_except_for_their_psi(finished, tmp_path):
+    """Config of version 0.1: modules with other names, and another checkpoint."""
+    copy = tmp_path / "old"
+    shutil.copytree(finished, copy)
+    shutil.rmtree(copy / "checkpoints")
+    (copy / "checkpoints" / "12" / "state").mkdir(parents=True)
+    config = json.loads((copy / "config.json").read_text())
+    config["hamiltonian"] = {"part": "nqs.systems.trap:HarmonicTrap", "n_up": 1}
+    (copy / "config.json").write_text(json.dumps(config))
+    found = nqs.read(copy)
+    assert found.result["energy"] and len(found.columns["energy"]) == 5
+    assert found.missing == [f"{copy / 'checkpoints'} holds no undamaged checkpoint"]
+    with pytest.raises(ValueError, match=r"nqs\.systems\.trap:HarmonicTrap cannot be"):
+        nqs.load(copy)
+
+
+def test_runs_of_a_series_are_members(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "rs_1")
+    shutil.copytree(finished, tmp_path / "rs_2")
+    members = nqs.read(tmp_path).members
+    assert sorted(members) == ["rs_1", "rs_2"]
+    assert members["rs_1"].result == nqs.read(finished).result
+
+
+def test_folders_without_a_run_are_refused(tmp_path):
+    with pytest.raises(RunError, match="holds no run"):
+        nqs.read(tmp_path)
+    with pytest.raises(RunError, match="must be the directory of a run"):
+        nqs.read(tmp_path / "absent")
