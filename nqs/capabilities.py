@@ -110,6 +110,26 @@ class LogDerivatives(Protocol):
         ...
 
 
+@runtime_checkable
+class Holomorphic(Protocol):
+    """Pairs of real parameters; a complex psi is analytic in complex numbers of them.
+
+    A derivative by an imaginary part is i times that by the real part.
+    """
+
+    def apply(self, params: Params, x: Configuration, /) -> Any:
+        """Log psi."""
+        ...
+
+    def pairs(self, params: Params) -> tuple[Params, Params]:
+        """Real and imaginary parts, as two trees of the same shapes."""
+        ...
+
+    def from_pairs(self, real: Params, imaginary: Params) -> Params:
+        """The inverse of `pairs`."""
+        ...
+
+
 def implemented_by(capability: type, room: str = "nqs.ansatze") -> list[str]:
     """Names of the public ansätze in a room that have a capability."""
     module = importlib.import_module(room)

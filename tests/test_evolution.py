@@ -26,7 +26,8 @@ from nqs.ansatze.complex_parameters import (
 from nqs.drives import Ramp
 from nqs.evolution import Evolution, angle
 from nqs.optimizers.derivatives import CenteredDerivatives
-from nqs.optimizers.real_time import RealTime, eigenmodes, solution, tikhonov
+from nqs.optimizers.holomorphic import holomorphic_solution, tikhonov
+from nqs.optimizers.real_time import RealTime, eigenmodes, solution
 from nqs.space.lattice import Lattice
 from nqs.space.spins import Spins
 from nqs.types import Function, LogPsi
@@ -282,6 +283,32 @@ def test_small_eigenvalues_are_left_out(cut, expected):
     np.testing.assert_allclose(
         solved, 1 - (cut / (values + cut)) ** 3, rtol=1e-6, atol=1e-12
     )
+
+
+@pytest.mark.parametrize("n_walkers", [8, 100])
+@pytest.mark.parametrize("wrap", [complex_parameters, None])
+def test_solution_in_complex_numbers_is_that_in_real_ones(wrap, n_walkers):
+    ansatz = BinaryRBM(alpha=1, complex=wrap is None)
+    ansatz = ansatz if wrap is None else wrap(ansatz)
+    rng = np.random.default_rng(4)
+    x = jnp.asarray(rng.integers(0, 2, size=(n_walkers, 4)))
+    params = ansatz.init(jax.random.key(0), x[0])
+    params = jax.tree.map(lambda p: p + 0.3 * rng.normal(size=p.shape), params)
+    real, imaginary = ansatz.pairs(params)
+    again = ansatz.from_pairs(real, imaginary)
+    assert jax.tree.all(jax.tree.map(jnp.array_equal, again, params))
+    derivatives = CenteredDerivatives(
+        ansatz, params, x, jnp.full(n_walkers, 1 / n_walkers)
+    )
+    goal = derivatives.center(jnp.asarray(rng.normal(size=(n_walkers, 2))))
+    cut = 1e-3
+    velocity, change = holomorphic_solution(derivatives, goal, cut)
+    np.testing.assert_allclose(change, derivatives.times(velocity), atol=1e-10)
+    columns = derivatives.columns()
+    matrix = columns.T @ columns  # its trace is that of two complex matrices
+    expected = tikhonov(matrix, columns.T @ goal, cut / 2)
+    found = jax.flatten_util.ravel_pytree(velocity)[0]
+    np.testing.assert_allclose(found, expected, atol=1e-8)
 
 
 @pytest.mark.parametrize("n_walkers", [4, 200])

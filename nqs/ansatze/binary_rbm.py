@@ -166,6 +166,15 @@ class BinaryRBM(nn.Module):
         parts = by_weights, jnp.sum(t, axis=0)[None], jnp.sum(v, axis=0)[None]
         return tuple(of_parameter(self._by_pairs(part)) for part in parts)
 
+    def pairs(self, params: Params) -> tuple[Params, Params]:
+        """Real and imaginary parts, of complex weights."""
+        real, imaginary = (jax.tree.map(lambda p, i=i: p[i], params) for i in (0, 1))
+        return real, imaginary
+
+    def from_pairs(self, real: Params, imaginary: Params) -> Params:
+        """Parameters of these parts."""
+        return jax.tree.map(lambda *parts: jnp.stack(parts), real, imaginary)
+
     def _by_pairs(self, derivatives: Array) -> Array:
         """Of `LogPsi.parts` (k, p or 2 p) by numbers (1, p), real or complex."""
         if not self.complex:

@@ -40,6 +40,14 @@ class ComplexParameters:
             sign = sign * jnp.exp(jax.lax.complex(0 * logabs.imag, logabs.imag))
         return LogPsi(sign, logabs.real)
 
+    def pairs(self, params: Params) -> tuple[Params, Params]:
+        """Real and imaginary parts."""
+        return params["real"], params["imaginary"]
+
+    def from_pairs(self, real: Params, imaginary: Params) -> Params:
+        """Parameters of these parts."""
+        return {"real": real, "imaginary": imaginary}
+
 
 @dataclasses.dataclass(frozen=True)
 class ComplexSites(ComplexParameters):

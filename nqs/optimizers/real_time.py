@@ -12,8 +12,9 @@ fastest. In the eigenbasis of S, with eigenvalues lambda_k and forces rho_k,
     v_k = f_k rho_k / lambda_k,   f_k = 1 - (delta / (lambda_k + delta))^3,
 
 with delta = cut tr S: three iterations of Tikhonov's regularization, by one Cholesky
-factor of S + delta or, where that is smaller, of O O^T + delta. With a noise_cut, S is
-diagonalized, and with the statistical errors sigma_k of the forces
+factor of S + delta or, where that is smaller, of O O^T + delta; in complex numbers where
+psi is analytic (`nqs.optimizers.holomorphic`). With a noise_cut, S is diagonalized, and
+with the statistical errors sigma_k of the forces
 
     f_k = 1 / (1 + (delta / lambda_k)^6) / (1 + (noise_cut sigma_k / |rho_k|)^6).
 
@@ -25,17 +26,20 @@ derivative is a derivative too, it conserves the energy, for any f.
 import dataclasses
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
 from nqs.checks import positive
 from nqs.optimizers.derivatives import CenteredDerivatives
+from nqs.optimizers.holomorphic import (
+    holomorphic_solution,
+    is_holomorphic,
+    tikhonov,
+)
 from nqs.types import Ansatz, Params, Walkers
 
 POWER = 6  # of the smooth cuts
-ITERATIONS = 3  # of the regularization
 
 
 class Modes(NamedTuple):
@@ -108,6 +112,8 @@ class RealTime:
         self, derivatives: CenteredDerivatives, goal: Array
     ) -> tuple[Params, Array]:
         """The velocity v and O v (rows,), by a Cholesky factor."""
+        if is_holomorphic(derivatives):
+            return holomorphic_solution(derivatives, goal, self.cut)
         operations = derivatives.operations()
         if operations["samples"] < operations["parameters"]:
             rows = tikhonov(derivatives.gram(), goal, self.cut)
@@ -141,18 +147,6 @@ class RealTime:
         noise = self.noise_cut**2 * square / force**2
         kept = 1 / (1 + ratio**POWER) / (1 + noise ** (POWER // 2))
         return force, jnp.where(jnp.isnan(kept), 0, kept)
-
-
-def tikhonov(matrix: Array, vector: Array, cut: float) -> Array:
-    """Regularized solution of matrix x = vector, for a positive semidefinite (m, m)."""
-    shift = cut * jnp.trace(matrix)
-    damped = matrix + shift * jnp.eye(matrix.shape[0], dtype=matrix.dtype)
-    factor = jax.scipy.linalg.cho_factor(damped, lower=True)
-    found = jnp.zeros_like(vector)
-    for _ in range(ITERATIONS):
-        remaining = vector - matrix @ found
-        found = found + jax.scipy.linalg.cho_solve(factor, remaining)
-    return found
 
 
 def eigenmodes(columns: Array) -> Modes:
