@@ -12,9 +12,9 @@ fastest. In the eigenbasis of S, with eigenvalues lambda_k and forces rho_k,
     v_k = f_k rho_k / lambda_k,   f_k = 1 - (delta / (lambda_k + delta))^3,
 
 with delta = cut tr S: three iterations of Tikhonov's regularization, by one Cholesky
-factor of S + delta or, where that is smaller, of O O^T + delta; in complex numbers where
-psi is analytic (`nqs.optimizers.holomorphic`). With a noise_cut, S is diagonalized, and
-with the statistical errors sigma_k of the forces
+factor of S + delta or, where that is smaller, of O O^T + delta; where psi is analytic,
+in complex numbers (`nqs.optimizers.holomorphic`). With a noise_cut, S is diagonalized,
+and with the statistical errors sigma_k of the forces
 
     f_k = 1 / (1 + (delta / lambda_k)^6) / (1 + (noise_cut sigma_k / |rho_k|)^6).
 
