@@ -141,10 +141,13 @@ class Evolution:
         check_log_psi(self.ansatz, params, x)
         params = jax.tree.map(strong, params)
         kind = jnp.result_type(float)
-        zero, count = jnp.zeros((), kind), jnp.zeros((), int)
+        # arrays of their own, because steps may donate them
+        time, log_norm, drift = (jnp.zeros((), kind) for _ in range(3))
         end, length = jnp.asarray(until, kind), jnp.asarray(time_step, kind)
-        sampler = self.sampler.init(walkers)
-        return EvolutionState(count, zero, end, length, params, sampler, zero, zero)
+        sampler, count = self.sampler.init(walkers), jnp.zeros((), int)
+        return EvolutionState(
+            count, time, end, length, params, sampler, log_norm, drift
+        )
 
     def terms(self, time: Array, params: Params, walkers: Walkers) -> dict[str, Array]:
         """Every term of the local energy at a time, (w,) each."""

@@ -6,11 +6,13 @@ wave function, samples, sweeps and optimizer, and prints its CPU seconds.
 
 import sys
 import time
+from functools import partial
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import netket as nk
+import netket.experimental as experimental
 from netket.experimental.geometry import FreeSpace
 from netket.experimental.hilbert import Particle
 
@@ -79,8 +81,47 @@ def natural_gradient(energy, sampler, alpha):
     )
 
 
+class RealTime:
+    """Steps of order three in real time, of the Ising ring of 20 sites.
+
+    Solver 1 is `pinv_smooth`, 2 is `cholesky`.
+    """
+
+    def __init__(self, solver):
+        graph = nk.graph.Chain(20, pbc=True)
+        space = nk.hilbert.Spin(0.5, 20)
+        energy = nk.operator.IsingJax(space, graph, h=1.0, J=-1.0)
+        sampler = nk.sampler.MetropolisLocal(space, n_chains=1024)
+        self.state = nk.vqs.MCState(
+            sampler,
+            nk.models.RBM(alpha=1, param_dtype=complex),
+            n_samples=1024,
+            n_discard_per_chain=0,
+            seed=0,
+        )
+        solvers = nk.optimizer.solver
+        self.driver = experimental.TDVP(
+            energy,
+            self.state,
+            experimental.dynamics.RK23(dt=0.005, adaptive=False),
+            qgt=nk.optimizer.qgt.QGTJacobianDense(holomorphic=True, diag_shift=1e-6),
+            linear_solver={
+                1: partial(solvers.pinv_smooth, rtol=1e-8),
+                2: solvers.cholesky,
+            }[solver],
+        )
+
+    def run(self, steps, show_progress):
+        self.driver.run(0.005 * steps, show_progress=show_progress)
+
+
 def main(system, setting):
-    drivers = {"bosons_10": bosons, "ising_40": ising, "heisenberg_20": heisenberg}
+    drivers = {
+        "bosons_10": bosons,
+        "ising_40": ising,
+        "heisenberg_20": heisenberg,
+        "real_time_20": RealTime,
+    }
     driver = drivers[system](setting)
     driver.run(3, show_progress=False)
     print("ready", flush=True)

@@ -1,4 +1,4 @@
-"""One training step, ours against NetKet 3.23, alternating in one run.
+"""One step, ours against NetKet 3.23, alternating in one run.
 
     python -m tests.benchmarks.peer bosons_10
 
@@ -20,11 +20,12 @@ ENVIRONMENT = ROOT / ".venv-netket"
 ROUNDS = 15
 
 # Settings of NetKet to try, its default first: walkers at a time for particles (0 for
-# all of them), chains for 1024 samples of a lattice.
+# all of them), chains for 1024 samples of a lattice, a solver in real time.
 SETTINGS = {
     "bosons_10": (0, 16, 128),
     "ising_40": (16, 1024),
     "heisenberg_20": (16, 1024),
+    "real_time_20": (1, 2),
 }
 
 

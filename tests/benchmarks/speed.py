@@ -24,15 +24,21 @@ import numpy as np  # noqa: E402
 from jax.flatten_util import ravel_pytree  # noqa: E402
 
 from experiments.quantum_dot import QuantumDotOptions  # noqa: E402
+from hamiltonians import TransverseFieldIsing  # noqa: E402
+from nqs.ansatze import BinaryRBM  # noqa: E402
+from nqs.evolution import Evolution, EvolutionState  # noqa: E402
 from nqs.gradient import energy_gradient  # noqa: E402
 from nqs.laplacian.kinetic import kinetic_energy  # noqa: E402
 from nqs.optimizers import FirstOrder  # noqa: E402
 from nqs.optimizers.derivatives import CenteredDerivatives  # noqa: E402
 from nqs.optimizers.natural import solve  # noqa: E402
+from nqs.optimizers.real_time import RealTime  # noqa: E402
 from nqs.runs.compilation import optimized  # noqa: E402
 from nqs.runs.devices import configure  # noqa: E402
+from nqs.space.lattice import Lattice  # noqa: E402
 from nqs.types import sum_of_terms  # noqa: E402
 from nqs.vmc import local_terms  # noqa: E402
+from samplers import Flip, SiteMetropolis  # noqa: E402
 from tests.benchmarks.systems import SYSTEMS, started  # noqa: E402
 
 
@@ -165,10 +171,21 @@ def compared(name: str, taken: dict[str, float], ours: str, theirs: str):
     return {"benchmark": name, **milliseconds, "ratio": taken[ours] / taken[theirs]}
 
 
+def real_time() -> tuple[Evolution, EvolutionState]:
+    """The Ising ring of 20 sites, a complex Boltzmann machine, constant steps."""
+    ring = TransverseFieldIsing(Lattice((20,)))
+    ansatz = BinaryRBM(complex=True)
+    walkers = ring.initial_walkers(jax.random.key(0), 1024)
+    sampler, equations = SiteMetropolis(Flip()), RealTime()
+    driver = Evolution(ansatz, ring, sampler, equations, tolerance=None)
+    params = ansatz.init(jax.random.key(1), walkers[0])
+    return driver, driver.init(params, walkers, 0.005, 1000.0)
+
+
 def serve(name: str) -> None:
     """For each line read, a step of the system; prints its CPU seconds."""
-    vmc, state = started(SYSTEMS[name])
-    step = jax.jit(vmc.step, donate_argnums=1)
+    driver, state = real_time() if name == "real_time_20" else started(SYSTEMS[name])
+    step = jax.jit(driver.step, donate_argnums=1)
     advance = optimized(step.lower(jax.random.key(0), state))
     for i in range(3):
         state, _ = advance(jax.random.key(i), state)
