@@ -10,6 +10,7 @@ from nqs.runs.directory import all_or_none, write_json
 from nqs.runs.evolution_figures import draw_evolution
 from nqs.runs.evolution_settings import EvolutionSettings
 from nqs.runs.experiment import Experiment
+from nqs.runs.figures import Profile, labeled
 from nqs.statistics import uncertain
 from nqs.statistics.measurements import Measurements
 from nqs.statistics.summary import summary
@@ -62,10 +63,10 @@ def finish_evolution(
         for f in experiment.observables
         if f.grid is not None
     }
-    unit = experiment.hamiltonian.energy_unit
+    unit, profiles = experiment.hamiltonian.energy_unit, lines(experiment, arrays)
     with all_or_none(directory) as unfinished:
         np.savez(unfinished / "observables.npz", **(arrays | grids))  # type: ignore
-        draw_evolution(unfinished / "figures", arrays, grids, unit)
+        draw_evolution(unfinished / "figures", arrays, profiles, unit)
         write_json(unfinished / "result.json", result)
     for text in result["warnings"]:
         print(f"warning: {text}")
@@ -76,6 +77,18 @@ def finish_evolution(
         f"psi at most {result['distance']:.2g}; {len(outputs)} times in {directory}"
     )
     return result
+
+
+def lines(experiment: Experiment, arrays: dict[str, np.ndarray]) -> dict[str, Profile]:
+    """Profiles (t, k) of observables on a line, with their texts."""
+    system, profiles = experiment.hamiltonian, {}
+    length, d = system.length_unit, getattr(system, "d", "d")
+    for observable in experiment.observables:
+        values = arrays.get(observable.name, np.zeros(0))
+        if observable.grid is not None and values.shape[2:] == observable.grid.shape:
+            mean, error = values[:, 0], values[:, 1]
+            profiles[observable.name] = labeled(observable, mean, error, length, d)
+    return profiles
 
 
 def report(

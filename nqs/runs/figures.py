@@ -124,7 +124,7 @@ def draw_energies(
         for at, result in zip(x, results, strict=True)
     )
     unit = results[0]["energy_unit"]
-    with _figure(path, label, f"energy per particle ({unit})") as axes:
+    with figure(path, label, f"energy per particle ({unit})") as axes:
         for i, (source, rows) in enumerate(sources.items()):
             style = {"fmt": "_x+1"[i % 4], "ms": 9, "color": (ORANGE, GREY)[i % 2]}
             axes.errorbar(*zip(*rows, strict=True), **style, label=source)
@@ -137,7 +137,7 @@ def draw_time_steps(path: Path, result: Mapping[str, Any]) -> None:
     """The energies of a projection against the time step, with their limits."""
     path.parent.mkdir(exist_ok=True)
     unit = result["energy_unit"]
-    with _figure(path, "time step", f"energy ({unit})") as axes:
+    with figure(path, "time step", f"energy ({unit})") as axes:
         for i, found in enumerate(result["populations"]):
             color, w = (BLUE, GREY, ORANGE)[i % 3], found["n_walkers"]
             rows = [(0.0, found["energy"], found["energy_error"] or 0.0)]
@@ -158,7 +158,7 @@ def draw_time_steps(path: Path, result: Mapping[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def _figure(
+def figure(
     paths: Path | Sequence[Path], x_label: str, y_label: str, width: float = 6.4
 ) -> Iterator:
     """Axes of a figure that is saved at the end."""
@@ -190,7 +190,7 @@ def _energy(paths, metrics, result) -> None:
     window = len(energy) // 50
     shown = energy[len(energy) // 5 :]  # the first steps are off the scale
     shown = shown[np.isfinite(shown)]
-    with _figure(paths, "step", f"energy ({result['energy_unit']})") as axes:
+    with figure(paths, "step", f"energy ({result['energy_unit']})") as axes:
         if window < 2:
             axes.plot(step, energy, color=BLUE, marker=".", label="one step")
         else:
@@ -207,7 +207,7 @@ def _energy(paths, metrics, result) -> None:
 
 
 def _acceptance(paths, metrics) -> None:
-    with _figure(paths, "step", "acceptance") as axes:
+    with figure(paths, "step", "acceptance") as axes:
         axes.plot(metrics["step"], metrics["acceptance"], color=BLUE, lw=0.8)
         axes.set_ylim(0, 1.02)
 
@@ -215,7 +215,7 @@ def _acceptance(paths, metrics) -> None:
 def _histogram(paths, local_energy, result) -> None:
     values, unit = local_energy.ravel(), result["energy_unit"]
     low, high = np.quantile(values, [0.001, 0.999])
-    with _figure(paths, f"local energy ({unit})", "probability density") as axes:
+    with figure(paths, f"local energy ({unit})", "probability density") as axes:
         if high - low > 1e-9 * max(1.0, abs(high)):
             # 2 n^(1/3) bins resolve a smooth density of n samples above their noise
             n_bins = int(np.clip(2 * np.cbrt(values.size), 10, 100))
@@ -235,7 +235,7 @@ def _energy_variance(
     variance, energy, error, unit = (
         result[name] for name in ("variance", "energy", "energy_error", "energy_unit")
     )
-    with _figure(paths, f"variance ({unit}$^2$)", f"energy ({unit})") as axes:
+    with figure(paths, f"variance ({unit}$^2$)", f"energy ({unit})") as axes:
         label = "training, block averages"
         axes.plot(*training, ".", color=BLUE, alpha=0.5, label=label)
         if line is not None:
@@ -259,7 +259,7 @@ def _curves(paths, profile: Profile) -> None:
     means, errors = np.atleast_2d(profile.mean), np.atleast_2d(profile.error)
     names = profile.curves or ("",) * len(means)
     marker = "o" if len(grid) < 30 else None  # shells, or few bins
-    with _figure(paths, profile.axes[0], profile.label) as axes:
+    with figure(paths, profile.axes[0], profile.label) as axes:
         for i in [i for i in range(len(means)) if means[i].any()] or [0]:
             mean, error, color = means[i], errors[i], (BLUE, ORANGE, GREY)[i % 3]
             axes.plot(grid, mean, color=color, label=names[i], marker=marker, ms=4)
@@ -278,7 +278,7 @@ def _curves(paths, profile: Profile) -> None:
 def _image(paths, profile: Profile) -> None:
     """A profile on a plane as colors."""
     x, y = profile.grid[:, 0, 0], profile.grid[0, :, 1]
-    with _figure(paths, *profile.axes[:2], width=5.2) as axes:
+    with figure(paths, *profile.axes[:2], width=5.2) as axes:
         colors = axes.pcolormesh(
             x, y, profile.mean.T, cmap="viridis", vmin=0, rasterized=True
         )

@@ -10,7 +10,7 @@ import numpy as np
 from nqs.runs.config import from_json
 from nqs.runs.directory import RunError
 from nqs.runs.figures import BLUE, GREY, ORANGE
-from nqs.runs.figures import _figure as sheet
+from nqs.runs.figures import figure as sheet
 from nqs.runs.reading import Run
 from nqs.runs.redraw import redraw
 from nqs.runs.wave import Picture, pictures
