@@ -11,7 +11,7 @@ from typing import Any
 
 import tyro
 
-from nqs.runs.directory import RunError
+from nqs.runs.commands import carry_out
 from nqs.runs.loop import evaluate_again
 
 
@@ -34,11 +34,7 @@ def command(
 
 def main(arguments: list[str] | None = None, prog: str | None = None) -> None:
     """Read the command line and evaluate; errors end with one sentence and 1."""
-    try:
-        tyro.cli(command, prog=prog or "python -m nqs.evaluate", args=arguments)
-    except (RunError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
+    carry_out(command, arguments, prog or "python -m nqs.evaluate")
 
 
 class _Callable(ModuleType):

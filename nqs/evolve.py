@@ -1,11 +1,10 @@
 """The command `python -m nqs.evolve DIR --time 2 --quench omega=2`."""
 
-import sys
 from pathlib import Path
 
 import tyro
 
-from nqs.runs.directory import RunError
+from nqs.runs.commands import carry_out
 from nqs.runs.evolution_settings import EvolutionSettings
 
 
@@ -28,11 +27,7 @@ def command(
 
 def main(arguments: list[str] | None = None, prog: str | None = None) -> None:
     """Read the command line and evolve; errors end with one sentence and 1."""
-    try:
-        tyro.cli(command, prog=prog or "python -m nqs.evolve", args=arguments)
-    except (RunError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
+    carry_out(command, arguments, prog or "python -m nqs.evolve")
 
 
 if __name__ == "__main__":

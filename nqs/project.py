@@ -1,11 +1,10 @@
 """The command `python -m nqs.project DIR --time-step 0.01 0.005`."""
 
-import sys
 from pathlib import Path
 
 import tyro
 
-from nqs.runs.directory import RunError
+from nqs.runs.commands import carry_out
 from nqs.runs.projection_settings import ProjectionSettings
 
 
@@ -28,11 +27,7 @@ def command(
 
 def main(arguments: list[str] | None = None, prog: str | None = None) -> None:
     """Read the command line and project; errors end with one sentence and 1."""
-    try:
-        tyro.cli(command, prog=prog or "python -m nqs.project", args=arguments)
-    except (RunError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
+    carry_out(command, arguments, prog or "python -m nqs.project")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """The command `python -m nqs.watch DIR ...`."""
 
-import sys
+import contextlib
 from pathlib import Path
 
 import tyro
 
-from nqs.runs.directory import RunError
+from nqs.runs.commands import carry_out
 from nqs.runs.follow import follow
 
 
@@ -28,13 +28,8 @@ def command(
 
 def main(arguments: list[str] | None = None, prog: str | None = None) -> None:
     """Read the command line and follow; errors end with one sentence and 1."""
-    try:
-        tyro.cli(command, prog=prog or "python -m nqs.watch", args=arguments)
-    except KeyboardInterrupt:  # the way to end a live view
-        pass
-    except (RunError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
+    with contextlib.suppress(KeyboardInterrupt):  # the way to end a live view
+        carry_out(command, arguments, prog or "python -m nqs.watch")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ import pytest
 
 import nqs.evolve
 from experiments.command_line import main as command_line
-from hamiltonians import HarmonicTrap
+from hamiltonians import ClassicalIsing, HarmonicTrap
+from nqs.excited import SideBySide
 from nqs.observables import Dipole, MeanSquareRadius
 from nqs.runs import compilation, evolution_programs, run
 from nqs.runs.directory import RunError, read_json
@@ -24,6 +25,7 @@ from nqs.runs.evolution_result import against_time, warnings
 from nqs.runs.evolution_settings import EvolutionSettings, assignments
 from nqs.runs.evolution_start import check_analytic, complex_psi, quenched
 from nqs.runs.metrics import Metrics
+from nqs.space.lattice import Lattice
 from nqs.types import Function, LogPsi
 from tests.tiny import experiment, machine
 
@@ -246,6 +248,18 @@ def test_quench_changes_one_field():
     system = HarmonicTrap(2, 2, 1.0)
     changed = quenched(system, EvolutionSettings(quench=("omega=(1.0, 2.0)",)))
     assert changed == HarmonicTrap(2, 2, (1.0, 2.0))
+
+
+@pytest.mark.parametrize(
+    "system",
+    [
+        ClassicalIsing(Lattice((2, 2), "square"), 2.0),
+        SideBySide(HarmonicTrap(1, 1), 2),
+    ],
+)
+def test_only_one_quantum_system_evolves(system):
+    with pytest.raises(ValueError, match="one quantum system"):
+        quenched(system, FEW)
 
 
 def test_untrained_psi_is_refused(tmp_path):

@@ -5,9 +5,6 @@ a resumed evolution is the same bit for bit.
 """
 
 import dataclasses
-import signal
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +15,6 @@ from nqs.drives import Drive, Ramp
 from nqs.evolution import Evolution, EvolutionState
 from nqs.observables import Dipole, Observable
 from nqs.optimizers.real_time import RealTime
-from nqs.runs import checkpoint
 from nqs.runs.compilation import keep_programs, once
 from nqs.runs.devices import one_blas_thread
 from nqs.runs.directory import RunError, alone
@@ -30,7 +26,7 @@ from nqs.runs.experiment import Experiment
 from nqs.runs.interrupts import refusals, signals, warn
 from nqs.runs.loading import saved_run
 from nqs.runs.metrics import Metrics
-from nqs.runs.numbered import opened
+from nqs.runs.numbered import Checkpoints, opened
 from nqs.runs.progress import Progress
 from nqs.runs.state import identity
 from nqs.statistics import Measurements
@@ -143,9 +139,12 @@ class Course:
         self.metrics = Metrics(self.directory / "metrics.jsonl")
         self.outputs = Metrics(self.directory / "outputs.jsonl")
         config = dataclasses.asdict(self.settings)
-        self.identity = identity(self.experiment.config() | {"evolution": config})
+        about = identity(self.experiment.config() | {"evolution": config})
+        every = self.settings.checkpoint_every
+        self.checkpoints = Checkpoints(
+            self.directory, about, every, self.stop, "evolve"
+        )
         self.times = np.linspace(0, self.settings.time, self.settings.outputs + 1)
-        self.saved_at = time.monotonic()
 
     def all_intervals(self, resume: bool) -> None:
         """Evolve and measure, from the last checkpoint on."""
@@ -199,32 +198,11 @@ class Course:
         self, state: EvolutionState, measured: int, last: bool = False
     ) -> None:
         """Save if it is time, and end the process after a signal."""
-        due = time.monotonic() - self.saved_at >= self.settings.checkpoint_every
-        if self.stop or last or due:
-            folder = self.directory / "checkpoints"
-            about = {"measured": measured, "n_devices": len(jax.devices())}
-            tree = {"state": state} | about
-            number = int(state.step) + measured
-            checkpoint.save(folder, number, tree, identity=self.identity)
-            self.saved_at = time.monotonic()
-        if self.stop:
-            name = signal.Signals(self.stop[0]).name
-            run = self.directory.parents[1]
-            print(
-                f"{name}: stopped at time {float(state.time):g}; a checkpoint is saved."
-                f" Resume with: nqs evolve {run} --resume",
-                file=sys.stderr,
-            )
-            raise SystemExit(128 + self.stop[0])
+        tree = {"state": state, "measured": measured}
+        where = f"at time {float(state.time):g}"
+        self.checkpoints.after(int(state.step) + measured, tree, where, last)
 
     def restored(self) -> tuple[int, EvolutionState | None]:
         """Outputs measured and state of the last checkpoint."""
-        folder = self.directory / "checkpoints"
-        if not checkpoint.exists(folder):
-            warn("no checkpoint is left: the evolution starts at its beginning")
-            return 0, None
-        like = {"state": self.start, "measured": 0, "n_devices": 0}
-        _, found = checkpoint.restore(folder, like, identity=self.identity, warn=warn)
-        if found["n_devices"] != len(jax.devices()):
-            warn("another number of devices: the continuation is not bit for bit")
-        return found["measured"], found["state"]
+        found = self.checkpoints.last({"state": self.start, "measured": 0})
+        return (found[1]["measured"], found[1]["state"]) if found else (0, None)

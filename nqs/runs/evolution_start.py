@@ -23,8 +23,14 @@ def quenched(hamiltonian: Hamiltonian, settings: EvolutionSettings) -> Hamiltoni
     """The Hamiltonian after time zero.
 
     Raises:
-      ValueError: if a field is unknown or changes the configurations.
+      ValueError: if the system is classical or several systems side by side, or a field
+        is unknown or changes the configurations.
     """
+    if hasattr(hamiltonian, "system") or hasattr(hamiltonian, "temperature"):
+        raise ValueError(
+            "hamiltonian must be that of one quantum system to evolve in time, got "
+            f"{type(hamiltonian).__name__}"
+        )
     changes = assignments("quench", settings.quench)
     fields: list[Any] = list(dataclasses.fields(hamiltonian))  # type: ignore
     known = [field.name for field in fields]

@@ -1,9 +1,17 @@
 """Numbered directories in that of a run: its projections, its evolutions."""
 
 import dataclasses
+import signal
+import sys
+import time
 from pathlib import Path
+from typing import Any
 
+import jax
+
+from nqs.runs import checkpoint
 from nqs.runs.directory import RunError, read_json, write_json
+from nqs.runs.interrupts import warn
 
 
 def opened[Settings](
@@ -40,3 +48,60 @@ def opened[Settings](
                     f"got {now!r}"
                 )
     return target, saved
+
+
+class Checkpoints:
+    """Checkpoints of a numbered directory, and its end after a signal.
+
+    Attributes:
+      directory: of the projection or evolution, in that of the run.
+      identity: of its run and settings.
+      every: seconds between two checkpoints.
+      stop: signals received.
+      command: `nqs COMMAND DIR --resume` continues.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        identity: str,
+        every: float,
+        stop: list[int],
+        command: str,
+    ):
+        self.folder, self.run = directory / "checkpoints", directory.parents[1]
+        self.identity, self.every, self.stop = identity, every, stop
+        self.command, self.saved_at = command, time.monotonic()
+
+    def after(self, number: int, tree: dict[str, Any], where: str, last: bool) -> None:
+        """Save if it is time, and end the process after a signal.
+
+        Args:
+          number: of the checkpoint.
+          tree: its content.
+          where: what is done, for the message.
+          last: save in any case.
+        """
+        if self.stop or last or time.monotonic() - self.saved_at >= self.every:
+            tree = tree | {"n_devices": len(jax.devices())}
+            checkpoint.save(self.folder, number, tree, identity=self.identity)
+            self.saved_at = time.monotonic()
+        if self.stop:
+            name = signal.Signals(self.stop[0]).name
+            print(
+                f"{name}: stopped {where}; a checkpoint is saved. Resume with: nqs "
+                f"{self.command} {self.run} --resume",
+                file=sys.stderr,
+            )
+            raise SystemExit(128 + self.stop[0])
+
+    def last(self, like: dict[str, Any]) -> tuple[int, dict[str, Any]] | None:
+        """Number and content, of shapes like those given; None without any."""
+        if not checkpoint.exists(self.folder):
+            warn(f"no checkpoint is left: {self.command} starts at its beginning")
+            return None
+        like = like | {"n_devices": 0}
+        found = checkpoint.restore(self.folder, like, identity=self.identity, warn=warn)
+        if found[1]["n_devices"] != len(jax.devices()):
+            warn("another number of devices: the continuation is not bit for bit")
+        return found

@@ -5,9 +5,6 @@ block, so that a resumed projection is the same bit for bit.
 """
 
 import dataclasses
-import signal
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,7 +28,7 @@ from nqs.runs.experiment import Experiment
 from nqs.runs.interrupts import refusals, signals, warn
 from nqs.runs.loading import saved_run
 from nqs.runs.metrics import Metrics
-from nqs.runs.numbered import opened
+from nqs.runs.numbered import Checkpoints, opened
 from nqs.runs.progress import Progress
 from nqs.runs.projection_result import finish_projection
 from nqs.runs.projection_settings import BLOCK, ProjectionSettings
@@ -119,10 +116,13 @@ class Walk:
     def __post_init__(self):
         self.metrics = Metrics(self.directory / "metrics.jsonl")
         config = dataclasses.asdict(self.settings)
-        self.identity = identity(self.experiment.config() | {"projection": config})
+        about = identity(self.experiment.config() | {"projection": config})
+        every = self.settings.checkpoint_every
+        self.checkpoints = Checkpoints(
+            self.directory, about, every, self.stop, "project"
+        )
         self.key = jax.random.key(self.settings.seed)
         self.programs: dict[int, Callable] = {}  # of a block, by population
-        self.saved_at = time.monotonic()
 
     def all_stages(self, resume: bool) -> None:
         """Carry out all stages, from the last checkpoint on."""
@@ -216,35 +216,16 @@ class Walk:
 
     def after_block(self, done: int, state: ProjectionState, last: bool) -> None:
         """Save if it is time, and end the process after a signal."""
-        due = time.monotonic() - self.saved_at >= self.settings.checkpoint_every
-        if self.stop or last or due:
-            folder = self.directory / "checkpoints"
-            tree = {"state": state, "n_devices": len(jax.devices())}
-            checkpoint.save(folder, done, tree, identity=self.identity)
-            self.saved_at = time.monotonic()
-        if self.stop:
-            name = signal.Signals(self.stop[0]).name
-            run = self.directory.parents[1]
-            print(
-                f"{name}: stopped after block {done}; a checkpoint is saved. Resume "
-                f"with: nqs project {run} --resume",
-                file=sys.stderr,
-            )
-            raise SystemExit(128 + self.stop[0])
+        self.checkpoints.after(done, {"state": state}, f"after block {done}", last)
 
     def restored(self) -> tuple[int, ProjectionState | None]:
         """Blocks done and state of the last checkpoint; without any, the beginning."""
-        folder = self.directory / "checkpoints"
-        if not checkpoint.exists(folder):
-            warn("no checkpoint is left: the projection starts at its beginning")
-            return 0, None
         like = jax.eval_shape(self.driver.init, *self.origin)
         like = jax.tree.map(lambda _: checkpoint.ANY_SHAPE, like)
-        done, found = checkpoint.restore(
-            folder, {"state": like, "n_devices": 0}, identity=self.identity, warn=warn
-        )
-        if found["n_devices"] != len(jax.devices()):
-            warn("another number of devices: the continuation is not bit for bit")
+        found = self.checkpoints.last({"state": like})
+        if found is None:
+            return 0, None
+        done, state = found[0], found[1]["state"]
         # the run may have been trained further since
-        self.origin = found["state"].params, self.origin[1]
-        return done, found["state"]
+        self.origin = state.params, self.origin[1]
+        return done, state
