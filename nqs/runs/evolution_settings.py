@@ -18,7 +18,7 @@ class EvolutionSettings:
     time: float = 1.0
     """End of the evolution, in the inverse of the energy unit."""
     outputs: int = 20
-    """Equal intervals of time, after each of which everything is measured."""
+    """Equal intervals of time; everything is measured at the end of each."""
     quench: tuple[str, ...] = ()
     """NAME=VALUE: fields of the Hamiltonian after time zero, such as omega=2."""
     shift: tuple[float, ...] = ()
