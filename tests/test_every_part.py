@@ -38,6 +38,7 @@ from nqs.ansatze import (
     GaussianBinaryRBM,
     GaussianJastrow,
     LatticeConv,
+    LatticeTransformer,
     PadeJastrow,
     PlaneWaveSlater,
     PowerJastrow,
@@ -135,6 +136,7 @@ ANSATZE = {
     "binary rbm": (BinaryRBM(), ISING),
     "spin jastrow": (SpinJastrow(), CHAIN),
     "convolution": (LatticeConv(RING), ISING),
+    "transformer": (LatticeTransformer(RING, features=4, heads=2), ISING),
     "recurrent": (GRU, COUNTED),
     "symmetrized": (Symmetrized(BinaryRBM(), RING), CHAIN),
     "feed-forward on a lattice": (FeedForward((4,), levels=3), CLOCK),
@@ -144,6 +146,7 @@ ANSATZE = {
         ELECTRONS,
     ),
     "complex sites": (ComplexSites(BinaryRBM()), ISING),
+    "complex average": (ComplexSites(Symmetrized(BinaryRBM(), RING)), ISING),
 }
 ANSATZE["plane waves"] = (PlaneWaveSlater(GAS.spins, GAS.box), GAS)
 CONTINUOUS = [

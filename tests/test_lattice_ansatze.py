@@ -14,14 +14,17 @@ from hamiltonians import Heisenberg, Potts, TransverseFieldIsing
 from hamiltonians.references.lanczos import configurations
 from nqs.ansatze import (
     BinaryRBM,
+    ComplexSites,
     FeedForward,
     LatticeConv,
+    LatticeTransformer,
     RecurrentGRU,
     SpinJastrow,
     Symmetrized,
 )
 from nqs.ansatze.recurrent import gated
 from nqs.ansatze.site_features import product, products, reciprocal
+from nqs.ansatze.transformer import patches
 from nqs.capabilities import LogDerivatives, SiteRatios
 from nqs.gradient import energy_gradient
 from nqs.optimizers.derivatives import CenteredDerivatives
@@ -44,12 +47,15 @@ CASES = {
     "feed-forward of three levels": FeedForward((5,), levels=3, phase=True),
     "conv": LatticeConv(LADDER, (3, 2)),
     "conv of three levels": LatticeConv(RING, (3,), levels=3, phase=True),
+    "transformer": LatticeTransformer(LADDER, 1, 4, heads=2, layers=1),
+    "transformer of three levels": LatticeTransformer(RING, 2, 4, 2, 2, 3, phase=True),
     "gru": RecurrentGRU(6, 5),
     "deep gru": RecurrentGRU(6, 4, layers=2, levels=3, phase=True),
     "gru with a window": RecurrentGRU(6, 4, window=4, levels=3),
     "cyclic gru": RecurrentGRU(6, 4, levels=3, cyclic=True),
     "average": Symmetrized(BinaryRBM(1, complex=True), RING),
     "average of gru": Symmetrized(RecurrentGRU(6, 4), LADDER),
+    "average of complex parameters": ComplexSites(Symmetrized(BinaryRBM(1), RING)),
     "shifted jastrow": Symmetrized(SpinJastrow(3), RING, point_group=False),
     "momentum": Symmetrized(BinaryRBM(1, complex=True), RING, False, (1,)),
     "momentum of a real ansatz": Symmetrized(SpinJastrow(), LADDER, False, (1, 1)),
@@ -57,6 +63,7 @@ CASES = {
 PHASES = {
     "feed-forward of three levels",
     "conv of three levels",
+    "transformer of three levels",
     "deep gru",
     "average",
     "momentum",
@@ -69,8 +76,11 @@ INVARIANT = {
     "invariant rbm of three levels": RING.translations,
     "conv": LADDER.translations,
     "conv of three levels": RING.translations,
+    "transformer": LADDER.translations,
+    "transformer of three levels": RING.translations[::2],
     "average": RING.symmetries,
     "average of gru": LADDER.symmetries,
+    "average of complex parameters": RING.symmetries,
     "shifted jastrow": RING.translations,
 }
 
@@ -172,7 +182,7 @@ def test_ratios_and_moves_match_values_of_psi(name):
 
 def test_site_ratios_of_an_ansatz_without_the_capability_are_evaluated():
     assert set(WITH_RATIOS) == {
-        n for n in CASES if n in INVARIANT and "conv" not in n
+        n for n in INVARIANT if "conv" not in n and "transformer" not in n
     } | {n for n in CASES if "rbm" in n or "jastrow" in n or "momentum" in n}
     assert site_ratios_of(CASES["rbm"]) is CASES["rbm"]
     assert isinstance(site_ratios_of(CASES["gru"]), EvaluatedRatios)
@@ -187,7 +197,10 @@ def test_symmetrized_states_are_invariant_under_the_group(name):
         np.testing.assert_allclose(psi, psi[0], rtol=1e-10)
 
 
-@pytest.mark.parametrize("name", ["rbm", "complex rbm", "jastrow", "feed-forward"])
+@pytest.mark.parametrize(
+    "name",
+    ["rbm", "complex rbm", "jastrow", "feed-forward", "transformer of three levels"],
+)
 def test_other_ansatze_are_not_invariant(name):
     params, walkers = start(name)
     shifted = walkers[:, RING.translations[1]]
@@ -230,6 +243,98 @@ def test_momentum_that_does_not_fit_the_lattice_is_refused(settings):
     momentum, point_group = settings
     with pytest.raises(ValueError, match="momentum must"):
         Symmetrized(BinaryRBM(1), RING, point_group, momentum)
+
+
+QUARTER, MIRROR, DIAGONAL = ((0, -1), (1, 0)), ((-1, 0), (0, 1)), ((0, 1), (1, 0))
+SIXTH, OTHER_DIAGONAL = ((0, -1), (1, 1)), ((0, -1), (-1, 0))
+SECTORS = [  # lattice, momentum, irrep, and the sign of psi after each matrix
+    (Lattice((6,)), None, "A2", {((-1,),): -1}),
+    (Lattice((6,)), (3,), "A2", {((-1,),): -1}),
+    (Lattice((5,), periodic=False), None, "A2", {((-1,),): -1}),
+    *(
+        (
+            Lattice((4, 4), "square"),
+            momentum,
+            irrep,
+            dict(zip(turns, signs, strict=True)),
+        )
+        for turns in [(QUARTER, MIRROR, DIAGONAL)]
+        for momentum in (None, (2, 2))
+        for irrep, signs in [
+            ("A1", (1, 1, 1)),
+            ("A2", (1, -1, -1)),
+            ("B1", (-1, 1, -1)),
+            ("B2", (-1, -1, 1)),
+        ]
+    ),
+    *(
+        (
+            Lattice((4, 4), "triangular"),
+            None,
+            irrep,
+            dict(zip(turns, signs, strict=True)),
+        )
+        for turns in [(SIXTH, DIAGONAL, OTHER_DIAGONAL)]
+        for irrep, signs in [
+            ("A2", (1, -1, -1)),
+            ("B1", (-1, -1, 1)),
+            ("B2", (-1, 1, -1)),
+        ]
+    ),
+]
+
+
+@pytest.mark.parametrize("lattice, momentum, irrep, signs", SECTORS)
+def test_psi_has_the_character_of_its_sector(lattice, momentum, irrep, signs):
+    ansatz = Symmetrized(FeedForward((5,), levels=3), lattice, True, momentum, irrep)
+    x = jax.random.randint(jax.random.key(5), (lattice.n,), 0, 3)
+    center = lattice.coordinates.max(axis=0) * (not lattice.periodic)  # twice
+
+    def level_at(coordinates):
+        wrapped = np.moveaxis(coordinates % np.array(lattice.extent), -1, 0)
+        return x[np.ravel_multi_index(tuple(wrapped), lattice.extent)]
+
+    turned = [
+        level_at(
+            ((2 * lattice.coordinates - center) @ np.transpose(matrix) + center) // 2
+        )
+        for matrix in signs
+    ]
+    expected = list(signs.values())
+    if momentum is not None:
+        turned.append(level_at(lattice.coordinates + np.eye(len(center), dtype=int)[0]))
+        expected.append(np.cos(2 * np.pi * momentum[0] / lattice.extent[0]))
+    psi = jax.jit(jax.vmap(ansatz.apply, (None, 0)))
+    found = values(psi(spread(ansatz, x), jnp.stack([x, *turned])))
+    assert abs(found[0]) > 1e-6
+    np.testing.assert_allclose(found[1:] / found[0], expected, rtol=1e-8)
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: Symmetrized(BinaryRBM(1), RING, irrep="B1"), "irrep must be one that"),
+        (lambda: Symmetrized(BinaryRBM(1), RING, irrep="E"), "irrep must be"),
+        (lambda: Symmetrized(BinaryRBM(1), RING, False, irrep="A2"), "point_group=Fal"),
+        (
+            lambda: Symmetrized(BinaryRBM(1), Lattice((2, 4), "square"), irrep="A2"),
+            "irrep must be one that",
+        ),
+    ],
+)
+def test_sectors_that_a_lattice_does_not_have_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_patches_cover_the_lattice_and_displacements_add_to_a_patch():
+    lattice = Lattice((4, 6), "square")
+    sites, displacements = patches(lattice, 2)
+    coarse = lattice.coordinates[sites] // 2  # (6, 4, 2)
+    assert np.array_equal(np.sort(sites.ravel()), np.arange(24))
+    assert np.all(coarse == coarse[:, :1])
+    apart = (coarse[None, :, 0] - coarse[:, None, 0]) % (2, 3)
+    np.testing.assert_array_equal(coarse[displacements, 0], apart)
 
 
 @pytest.mark.parametrize("name", ["rbm", "complex rbm of three levels"])
@@ -445,6 +550,9 @@ def test_gradient_matches_finite_differences_of_the_energy():
             lambda: LatticeConv(RING, kernel=1),
             "kernel must be an integer >= 2, got 1",
         ),
+        (lambda: LatticeTransformer(RING, 4), r"patch must divide \(6,\) sites, got 4"),
+        (lambda: LatticeTransformer(RING, heads=5), "heads must divide features=24"),
+        (lambda: LatticeTransformer(Graph(2, ((0, 1),))), "periodic Lattice, got"),
         (lambda: RecurrentGRU(0), "n must be an integer >= 1, got 0"),
         (lambda: RecurrentGRU(4, layers=0), "layers must be an integer >= 1"),
         (lambda: RecurrentGRU(4, window=0), "window must be an integer >= 1"),

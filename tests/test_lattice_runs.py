@@ -119,7 +119,10 @@ def test_options_set_lattice_and_parts():
 @pytest.mark.parametrize(
     "options, message",
     [
-        (IsingOptions(ansatz=Part("cnn")), "known are rbm, jastrow, ffnn, conv, gru"),
+        (
+            IsingOptions(ansatz=Part("cnn")),
+            "known are rbm, jastrow, ffnn, conv, transformer, gru",
+        ),
         (IsingOptions(length=(4, 4)), "tuple of 1 numbers of sites"),
         (IsingOptions(sampler=Part("wolff")), "known are metropolis, direct"),
         (

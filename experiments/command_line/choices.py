@@ -102,10 +102,13 @@ LatticeAnsatz = Annotated[
         Choice("jastrow", "SpinJastrow"),
         Choice("ffnn", "FeedForward"),
         Choice("conv", "LatticeConv"),
+        Choice("transformer", "LatticeTransformer"),
         GRU,
         note="symmetrized=True averages any of them over the symmetries of the "
         "lattice, momentum=(0, 2), say, over its translations with the phases of that "
-        "momentum; symmetric=True gives the symmetries to the weights of an rbm.",
+        "momentum, irrep='A2', 'B1' or 'B2' with the signs of that representation of "
+        "its point group; symmetric=True gives the symmetries to the weights of an "
+        "rbm.",
     ),
 ]
 ClassicalAnsatz = Annotated[

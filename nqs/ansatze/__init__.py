@@ -16,10 +16,11 @@ from nqs.ansatze.slater import Slater, SlaterJastrow
 from nqs.ansatze.spin_explicit import SpinExplicit
 from nqs.ansatze.spin_jastrow import SpinJastrow
 from nqs.ansatze.symmetrized import Symmetrized
+from nqs.ansatze.transformer import LatticeTransformer
 
 __all__ = ["Backflow", "BinaryRBM", "Boltzmann", "ComplexParameters", "ComplexSites",
            "DeepSets", "Envelope", "FeedForward", "GaussianBinaryRBM",
-           "GaussianJastrow", "LatticeConv", "MessagePassing", "PadeJastrow",
-           "PlaneWaveSlater", "PowerJastrow", "Product", "RecurrentGRU", "Shifted",
-           "SingletBackflow", "Slater", "SlaterJastrow", "SpinExplicit",
-           "SpinJastrow", "Symmetrized"]  # fmt: skip
+           "GaussianJastrow", "LatticeConv", "LatticeTransformer", "MessagePassing",
+           "PadeJastrow", "PlaneWaveSlater", "PowerJastrow", "Product",
+           "RecurrentGRU", "Shifted", "SingletBackflow", "Slater", "SlaterJastrow",
+           "SpinExplicit", "SpinJastrow", "Symmetrized"]  # fmt: skip

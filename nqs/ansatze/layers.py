@@ -111,9 +111,15 @@ def log_psi(outputs: Array, log_envelope: Array | float = 0.0) -> LogPsi:
 
 
 def log_sum(signs: Array, logs: Array) -> LogPsi:
-    """Log of the sum over k of signs exp(logs), both (k,)."""
-    largest = jax.lax.stop_gradient(jnp.max(logs))
+    """Log of the sum over k of signs exp(logs), both (k,).
+
+    Of complex logs it is analytic, a complex logabs with the sign 1.
+    """
+    largest = jax.lax.stop_gradient(jnp.max(jnp.real(logs)))
     weights = jnp.exp(logs - largest)
+    if jnp.iscomplexobj(logs):
+        log = largest + jnp.log(jnp.sum(signs * weights))
+        return LogPsi(jnp.ones_like(log), log)
     if not jnp.iscomplexobj(signs):
         total = jnp.sum(signs * weights)
         return LogPsi(jnp.sign(total), largest + jnp.log(jnp.abs(total)))

@@ -17,6 +17,7 @@ from nqs.ansatze.site_features import permutations
 from nqs.checks import whole
 from nqs.ratios.sites import site_ratios_of
 from nqs.space.lattice import Lattice
+from nqs.space.sectors import Irrep, characters, keeps, point_characters
 from nqs.types import Ansatz, LogPsi, Params
 
 
@@ -38,8 +39,8 @@ class Cache(NamedTuple):
 class Symmetrized:
     """psi(x) = (1 / |G|) sum_g conj(chi_g) base(g x), with psi(g x) = chi_g psi(x).
 
-    chi_g = 1 makes psi invariant under the group. With a momentum, chi of a translation
-    by t sites along each axis is exp(2 pi i sum_a k_a t_a / length_a).
+    chi_g = 1 makes psi invariant under the group. A momentum, and a representation of
+    the point group, give other sectors; see `nqs.space.sectors`.
 
     Attributes:
       base: the wave function that is averaged.
@@ -47,27 +48,38 @@ class Symmetrized:
       point_group: rotations and reflections too.
       momentum: k, integers for the axes; psi is complex unless every 2 k_a / length_a
         is an integer. None for zero.
+      irrep: representation of the point group, one-dimensional.
 
     Raises:
-      ValueError: for a momentum with another number of axes, or with a point group,
-        which would change it.
+      ValueError: for a momentum with another number of axes, or that the point group
+        changes, or an irrep that the lattice does not have.
     """
 
     base: Ansatz
     lattice: Lattice
     point_group: bool = True
     momentum: tuple[int, ...] | None = None
+    irrep: Irrep = "A1"
 
     def __post_init__(self):
+        point_characters(self.lattice, self.irrep)
+        if self.irrep != "A1" and not self.point_group:
+            raise ValueError(
+                f"irrep must be 'A1' with point_group=False, got {self.irrep!r}"
+            )
         if self.momentum is None:
             return
         axes = len(self.lattice.extent)
-        momentum = [whole("momentum", k, -sys.maxsize) for k in self.momentum]
-        if len(momentum) != axes or self.point_group or not self.lattice.periodic:
+        momentum = tuple(whole("momentum", k, -sys.maxsize) for k in self.momentum)
+        if len(momentum) != axes or not self.lattice.periodic:
             raise ValueError(
-                f"momentum must have {axes} integers, and requires a periodic lattice "
-                f"and point_group=False, got {self.momentum} with "
-                f"point_group={self.point_group} on {self.lattice}"
+                f"momentum must have {axes} integers, and requires a periodic lattice, "
+                f"got {self.momentum} on {self.lattice}"
+            )
+        if self.point_group and not keeps(self.lattice, momentum):
+            raise ValueError(
+                "momentum must stay the same under rotations and reflections, or have "
+                f"point_group=False, got {self.momentum} on {self.lattice}"
             )
 
     def init(self, key: Array, x: Array, /) -> Params:
@@ -138,15 +150,11 @@ class Symmetrized:
 
     def _weighted(self, signs: Array) -> Array:
         """Signs (g,) of base(g x) times conj(chi_g)."""
-        if self.momentum is None:
+        if self.momentum is None and self.irrep == "A1":
             return signs
-        lengths = np.asarray(self.lattice.extent)
-        shifts = self.lattice.coordinates[self._group[:, 0]]  # site 0 is the origin
-        turns = shifts @ (np.asarray(self.momentum) / lengths)
-        if not np.any(2 * np.asarray(self.momentum) % lengths):
-            return signs * jnp.asarray(np.cos(2 * np.pi * turns).round(), signs.dtype)
-        factors = np.exp(-2j * np.pi * turns)
-        return signs * jnp.asarray(factors, jnp.result_type(signs, 1j))
+        sector = characters(self.lattice, self._group, self.momentum, self.irrep)
+        kind = jnp.result_type(signs, 1j) if np.iscomplexobj(sector) else signs.dtype
+        return signs * jnp.asarray(np.conj(sector), kind)
 
     @property
     def _group(self) -> np.ndarray:

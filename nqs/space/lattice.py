@@ -87,11 +87,11 @@ class Lattice:
         return np.stack([self._sites(self.coordinates + v) for v in self.coordinates])
 
     @cached_property
-    def point_group(self) -> np.ndarray:
-        """Permutations (g, s) by rotations and reflections.
+    def turns(self) -> dict[tuple[int, ...], list[np.ndarray]]:
+        """Matrices (d, d) of rotations and reflections, by their permutation (s,).
 
         These are the integer matrices that map neighbors to neighbors, and the lattice
-        to itself up to a shift.
+        to itself up to a shift. Around two sites a reflection does nothing.
         """
         vectors = NEIGHBORS[self.kind]
         star = {tuple(s * np.array(v)) for v in vectors for s in (1, -1)}
@@ -111,8 +111,13 @@ class Lattice:
                     continue
             sites = self._sites(image)
             if len(set(sites.tolist())) == self.n:
-                found.setdefault(tuple(sites.tolist()))
-        return np.array(list(found))
+                found.setdefault(tuple(sites.tolist()), []).append(matrix)
+        return found
+
+    @property
+    def point_group(self) -> np.ndarray:
+        """Permutations (g, s) by rotations and reflections."""
+        return np.array(list(self.turns))
 
     @cached_property
     def symmetries(self) -> np.ndarray:

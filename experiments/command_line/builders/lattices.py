@@ -15,6 +15,7 @@ from nqs.ansatze import (
     Boltzmann,
     FeedForward,
     LatticeConv,
+    LatticeTransformer,
     RecurrentGRU,
     SpinJastrow,
     Symmetrized,
@@ -79,11 +80,12 @@ def lattice_ansatze(
 ) -> dict[str, Callable[..., Any]]:
     """Builders of the ansätze, by name; `cyclic` and `fixed` are defaults of gru."""
 
-    def averaged(make, symmetrized=False, momentum=None, **settings):
+    def averaged(make, symmetrized=False, momentum=None, irrep=None, **settings):
         ansatz = make(**settings)
-        if not symmetrized and momentum is None:
+        if not symmetrized and momentum is None and irrep is None:
             return ansatz
-        return Symmetrized(ansatz, lattice, momentum is None, momentum)
+        point_group = momentum is None or irrep is not None
+        return Symmetrized(ansatz, lattice, point_group, momentum, irrep or "A1")
 
     def rbm(symmetric=False, **settings):
         if not symmetric:
@@ -95,6 +97,7 @@ def lattice_ansatze(
         "jastrow": partial(SpinJastrow, levels),
         "ffnn": partial(FeedForward, levels=levels),
         "conv": partial(LatticeConv, lattice, levels=levels),
+        "transformer": partial(LatticeTransformer, lattice, levels=levels),
         "gru": partial(
             RecurrentGRU,
             lattice.n,
