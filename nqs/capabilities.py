@@ -4,6 +4,7 @@ import importlib
 import inspect
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import numpy as np
 from jax import Array
 
 from nqs.types import Configuration, Params
@@ -68,6 +69,15 @@ class ExchangeRatios(Protocol):
 
     def exchange_ratios(self, params: Params, x: Configuration) -> Array:
         """(up, down) ratios for positions of i up and j down exchanged."""
+        ...
+
+
+@runtime_checkable
+class Invariant(Protocol):
+    """A psi of a lattice with symmetries of its own, which `Symmetrized` leaves out."""
+
+    def invariances(self) -> np.ndarray | None:
+        """Permutations (h, s) of a group that leaves psi as it is, or None."""
         ...
 
 

@@ -216,6 +216,27 @@ def test_symmetrized_psi_is_the_mean_over_the_group():
     np.testing.assert_allclose(found, mean, rtol=1e-12)
 
 
+@pytest.mark.parametrize(
+    "base, lattice, left",
+    [
+        (LatticeConv(LADDER, (3,)), LADDER, 2),
+        (LatticeTransformer(RING, 2, 4, 2), RING, 4),
+        (BinaryRBM(1, lattice=RING), RING, 2),
+        (BinaryRBM(1, lattice=RING, point_group=True), RING, 1),
+        (BinaryRBM(1), RING, 12),
+    ],
+)
+def test_average_leaves_out_the_symmetries_of_its_base(base, lattice, left):
+    ansatz = Symmetrized(base, lattice)
+    assert len(ansatz._group) == left
+    x = start("rbm")[1]
+    params = spread(ansatz, x[0])
+    every = jax.jit(jax.vmap(lambda x: ansatz.base.apply(params, x)))
+    mean = [np.mean(values(every(y[lattice.symmetries]))) for y in x]
+    psi = jax.jit(jax.vmap(ansatz.apply, (None, 0)))(params, x)
+    np.testing.assert_allclose(values(psi), mean, rtol=1e-10)
+
+
 @pytest.mark.parametrize("name", ["momentum", "momentum of a real ansatz"])
 def test_translation_multiplies_psi_by_the_phase_of_its_momentum(name):
     ansatz, (params, walkers) = CASES[name], start(name)
@@ -315,6 +336,7 @@ def test_psi_has_the_character_of_its_sector(lattice, momentum, irrep, signs):
     [
         (lambda: Symmetrized(BinaryRBM(1), RING, irrep="B1"), "irrep must be one that"),
         (lambda: Symmetrized(BinaryRBM(1), RING, irrep="E"), "irrep must be"),
+        (lambda: Symmetrized(LatticeConv(RING), RING, False, (1,)), "base must not be"),
         (lambda: Symmetrized(BinaryRBM(1), RING, False, irrep="A2"), "point_group=Fal"),
         (
             lambda: Symmetrized(BinaryRBM(1), Lattice((2, 4), "square"), irrep="A2"),

@@ -110,6 +110,10 @@ class BinaryRBM(nn.Module):
         }
         return self._log_psi(self._machine(params), x)
 
+    def invariances(self) -> np.ndarray | None:
+        """Those of the lattice; None without one."""
+        return self.lattice and permutations(self.lattice, self.point_group)
+
     def site_tables(self, params: Params) -> Tables:
         """Steps of the visible bias and of theta for every change of one site."""
         machine = self._machine(params["params"])

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import flax.linen as nn
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from nqs.ansatze import layers
@@ -42,6 +43,10 @@ class LatticeConv(nn.Module):
         if not getattr(self.lattice, "periodic", False):
             raise ValueError(f"lattice must be a periodic Lattice, got {self.lattice}")
         layers.check_integers(self, kernel=2, levels=2)
+
+    def invariances(self) -> np.ndarray:
+        """All translations."""
+        return self.lattice.translations
 
     @nn.compact
     def __call__(self, x: Array) -> LogPsi:

@@ -4,7 +4,7 @@ import dataclasses
 import math
 import sys
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -14,6 +14,7 @@ from jax import Array
 
 from nqs.ansatze.layers import log_sum
 from nqs.ansatze.site_features import permutations
+from nqs.capabilities import Invariant
 from nqs.checks import whole
 from nqs.ratios.sites import site_ratios_of
 from nqs.space.lattice import Lattice
@@ -40,7 +41,8 @@ class Symmetrized:
     """psi(x) = (1 / |G|) sum_g conj(chi_g) base(g x), with psi(g x) = chi_g psi(x).
 
     chi_g = 1 makes psi invariant under the group. A momentum, and a representation of
-    the point group, give other sectors; see `nqs.space.sectors`.
+    the point group, give other sectors; see `nqs.space.sectors`. Symmetries that the
+    base has already are left out of the average.
 
     Attributes:
       base: the wave function that is averaged.
@@ -52,7 +54,8 @@ class Symmetrized:
 
     Raises:
       ValueError: for a momentum with another number of axes, or that the point group
-        changes, or an irrep that the lattice does not have.
+        changes, an irrep that the lattice does not have, or a base whose own
+        symmetries make psi zero.
     """
 
     base: Ansatz
@@ -67,19 +70,28 @@ class Symmetrized:
             raise ValueError(
                 f"irrep must be 'A1' with point_group=False, got {self.irrep!r}"
             )
-        if self.momentum is None:
-            return
+        if self.momentum is not None:
+            self._check_momentum(self.momentum)
+        own = invariances(self.base)
+        if own is not None and np.any(np.abs(self._characters(own) - 1) > 1e-9):
+            raise ValueError(
+                "base must not be invariant under symmetries that change the sign of "
+                f"psi, got {type(self.base).__name__}, whose psi is zero in the sector "
+                f"with momentum={self.momentum} and irrep={self.irrep!r}"
+            )
+
+    def _check_momentum(self, momentum: tuple[int, ...]) -> None:
         axes = len(self.lattice.extent)
-        momentum = tuple(whole("momentum", k, -sys.maxsize) for k in self.momentum)
-        if len(momentum) != axes or not self.lattice.periodic:
+        found = tuple(whole("momentum", k, -sys.maxsize) for k in momentum)
+        if len(found) != axes or not self.lattice.periodic:
             raise ValueError(
                 f"momentum must have {axes} integers, and requires a periodic lattice, "
-                f"got {self.momentum} on {self.lattice}"
+                f"got {momentum} on {self.lattice}"
             )
-        if self.point_group and not keeps(self.lattice, momentum):
+        if self.point_group and not keeps(self.lattice, found):
             raise ValueError(
                 "momentum must stay the same under rotations and reflections, or have "
-                f"point_group=False, got {self.momentum} on {self.lattice}"
+                f"point_group=False, got {momentum} on {self.lattice}"
             )
 
     def init(self, key: Array, x: Array, /) -> Params:
@@ -152,11 +164,31 @@ class Symmetrized:
         """Signs (g,) of base(g x) times conj(chi_g)."""
         if self.momentum is None and self.irrep == "A1":
             return signs
-        sector = characters(self.lattice, self._group, self.momentum, self.irrep)
+        sector = self._characters(self._group)
         kind = jnp.result_type(signs, 1j) if np.iscomplexobj(sector) else signs.dtype
         return signs * jnp.asarray(np.conj(sector), kind)
 
-    @property
+    def _characters(self, group: np.ndarray) -> np.ndarray:
+        return characters(self.lattice, group, self.momentum, self.irrep)
+
+    @cached_property
     def _group(self) -> np.ndarray:
         """Permutations (g, s): site i of g x has the level of site g_i of x."""
-        return permutations(self.lattice, self.point_group)
+        group = permutations(self.lattice, self.point_group)
+        own = invariances(self.base)
+        return group if own is None else representatives(group, own)
+
+
+def invariances(ansatz: Ansatz) -> np.ndarray | None:
+    """Permutations (h, s) that leave psi as it is by construction, or None."""
+    return ansatz.invariances() if isinstance(ansatz, Invariant) else None
+
+
+def representatives(group: np.ndarray, subgroup: np.ndarray) -> np.ndarray:
+    """One permutation g (s,) from every set {g h} with h in a subgroup."""
+    kept, known = [], set()
+    for g in group:
+        if tuple(g.tolist()) not in known:
+            kept.append(g)
+            known.update(map(tuple, g[subgroup].tolist()))
+    return np.array(kept)

@@ -60,6 +60,11 @@ class LatticeTransformer(nn.Module):
                 f"heads must divide features={self.features}, got {self.heads}"
             )
 
+    def invariances(self) -> np.ndarray:
+        """Translations by patches."""
+        by_patches = np.all(self.lattice.coordinates % self.patch == 0, axis=1)
+        return self.lattice.translations[by_patches]
+
     @nn.compact
     def __call__(self, x: Array) -> LogPsi:
         """Log psi of levels x (s,)."""
