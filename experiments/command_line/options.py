@@ -37,6 +37,11 @@ class Options(Training, abc.ABC):
     """Sweeps per step; None for the sampler's own default."""
     resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Continue the run in the directory; options left out are taken from it."""
+    distributed: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """One of several processes of the run, which the cluster or `processes` names."""
+    processes: tuple[str, int, int] | None = None
+    """HOST:PORT of the first process, their count, and the index of this one; None
+    where SLURM, Open MPI, Kubernetes or a TPU pod tells."""
 
     @property
     def learning_rate(self) -> float:
@@ -56,6 +61,19 @@ class Options(Training, abc.ABC):
         from nqs.runs import run
 
         return partial(run, self.experiment())
+
+    def join(self) -> None:
+        """Find the other processes of a distributed run, before JAX is used.
+
+        Raises:
+          RunError: if they are not found.
+        """
+        if self.processes is not None and not self.distributed:
+            raise RunError("processes must be None without --distributed")
+        if self.distributed:
+            from nqs.runs.hosts import join
+
+            join(*self.processes or (None, None, None))
 
     def settings(self) -> dict[str, Any]:
         """The fields of `Experiment` that the common options fix."""
@@ -121,6 +139,7 @@ def main(
         spec = getattr(sys.modules["__main__"], "__spec__", None)
         prog = prog or (f"python -m {spec.name}" if spec else None)
         options = tyro.cli(config, default=default, prog=prog, args=arguments)
+        options.join()
         start = options.start()
     except (RunError, ValueError) as error:
         _fail(error, 2)

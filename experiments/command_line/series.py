@@ -185,6 +185,10 @@ class SeriesOptions(Options):
                     f"series_iterations requires several values of {self.along}"
                 )
             return super().start()
+        if self.distributed:
+            raise ValueError(
+                f"distributed must be False for several values of {self.along}"
+            )
         first, *_ = members.values()
         name = first.experiment().name
         short = math.ceil(self.iterations / 4) if short is None else short

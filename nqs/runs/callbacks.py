@@ -20,6 +20,7 @@ import numpy as np
 
 from nqs.checks import positive, whole
 from nqs.runs.directory import replacing
+from nqs.runs.hosts import gathered
 from nqs.runs.state import RunState
 from nqs.types import Params, Walkers, sum_of_terms
 
@@ -174,4 +175,4 @@ class SaveSamples:
 
 
 def _copy(tree: Any) -> Any:
-    return jax.tree.map(lambda leaf: np.array(leaf, copy=True), tree)
+    return jax.tree.map(lambda leaf: np.array(leaf, copy=True), gathered(tree))

@@ -9,6 +9,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax import Array
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from threadpoolctl import threadpool_limits
 
@@ -102,6 +104,12 @@ def shardings(state: Any, mesh: jax.sharding.Mesh, n_walkers: int) -> Any:
 
 def placed(state: Any, sharding: Any) -> Any:
     """Copies on the devices, in new buffers, because steps donate them."""
-    return jax.tree.map(
-        lambda leaf, to: jax.device_put(jnp.array(leaf, copy=True), to), state, sharding
-    )
+    return jax.tree.map(spread, state, sharding)
+
+
+def spread(leaf: Array, to: Any) -> Array:
+    """A copy of an array on the devices of a sharding, of all processes."""
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        data = jax.device_put(np.asarray(jax.random.key_data(leaf)), to)
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+    return jax.device_put(jnp.array(leaf, copy=True), to)

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nqs.runs.hosts import gathered
 from nqs.runs.metrics import Metrics
 from nqs.statistics.estimates import split_r_hat
 from nqs.types import sum_of_terms
@@ -53,7 +54,7 @@ class Diagnostics:
             row["damping"] = shift(row.get("learning_rate"), float(info["variance"]))
         row |= injected(opt_state)
         # summed on the host, which takes less time than a program for the devices
-        self.energies.append(np.real(sum_of_terms(jax.device_get(terms))))
+        self.energies.append(np.real(sum_of_terms(jax.device_get(gathered(terms)))))
         if step % WINDOW == 0:
             if len(self.energies) == WINDOW:  # no step was in another process
                 values = np.stack(self.energies, axis=1)  # (w, steps)

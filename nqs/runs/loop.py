@@ -26,6 +26,7 @@ from nqs.runs.directory import (
     write_json,
 )
 from nqs.runs.experiment import Experiment
+from nqs.runs.hosts import by_first, own
 from nqs.runs.interrupts import Interrupted, ended, refusals, signals
 from nqs.runs.loading import last_checkpoint, saved_run
 from nqs.runs.metrics import Metrics
@@ -103,14 +104,22 @@ def _steps(
     keep_programs(experiment.compilation_cache)
     place, config, resume = experiment.directory, experiment.config(), experiment.resume
     with refusals(Path(place or "runs")):
-        check_directory(place, config, resume)
+        by_first(lambda: check_directory(place, config, resume))
     print("tracing and compiling the steps", flush=True)
     # mistakes are found before anything is written
     start = prepare(experiment, built and built())
     with refusals(Path(place or "runs")):
-        directory = open_directory(place, experiment.name, config, resume)
+        directory = by_first(
+            lambda: open_directory(place, experiment.name, config, resume)
+        )
     print(f"run directory {directory}", flush=True)
-    with refusals(directory), alone(directory), one_blas_thread(), signals() as stop:
+    with (
+        own(directory) as directory,
+        refusals(directory),
+        alone(directory),
+        one_blas_thread(),
+        signals() as stop,
+    ):
         if (every := experiment.save_samples) is not None:
             callbacks = [*callbacks, SaveSamples(every)]
         called = Callbacks(callbacks, start.warnings)
@@ -198,7 +207,7 @@ def _all_phases(
     total = totals["evaluation"]
     state = yield from _phase("evaluation", total, evaluation, state, watch)
     watch.save(state)
-    return finish(start, state, directory, metrics.columns())
+    return by_first(lambda: finish(start, state, directory, metrics.columns()))
 
 
 def _compiled(
@@ -265,7 +274,9 @@ def _resumed(watch: Watch) -> RunState:
     """The state of the last good checkpoint; without any, the first state."""
     start, directory = watch.start, watch.directory
     like = expected(start.state.vmc, start.built.measured)
-    found = last_checkpoint(directory, like, watch.identity, start.warn)
+    found = by_first(
+        lambda: last_checkpoint(directory, like, watch.identity, start.warn)
+    )
     if found is None:
         start.warn("no checkpoint is left: the run starts at its beginning")
         return start.state

@@ -12,9 +12,10 @@ from jax import Array
 from jax.sharding import NamedSharding, PartitionSpec
 
 from nqs.runs.compilation import once
-from nqs.runs.devices import configure, placed, shardings, walker_mesh
+from nqs.runs.devices import configure, placed, shardings, spread, walker_mesh
 from nqs.runs.directory import RunError
 from nqs.runs.experiment import Experiment
+from nqs.runs.hosts import by_first, several
 from nqs.runs.interrupts import warn
 from nqs.runs.loading import has_checkpoint, saved_run
 from nqs.runs.programs import Built, build
@@ -59,27 +60,38 @@ def prepare(experiment: Experiment, built: Built | None = None) -> Start:
     """
     started, root = time.monotonic(), jax.random.key(experiment.seed)
     keys = {name: jax.random.fold_in(root, i) for i, name in enumerate(KEYS)}
-    mesh, n_devices = walker_mesh(experiment.n_walkers), len(jax.devices())
-    messages = []
-    if mesh.size < n_devices:
-        messages.append(
-            f"{experiment.n_walkers} walkers are no multiple of {n_devices} devices; "
-            f"{mesh.size} used"
-        )
+    mesh, messages = _mesh(experiment.n_walkers)
     with warnings.catch_warnings(action="always", record=True) as caught:
         state = _first_state(experiment, keys)
     messages += sorted({str(warning.message) for warning in caught})
     n_parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
-    resumed = experiment.resume and has_checkpoint(experiment.directory)
+    resumed = experiment.resume and by_first(
+        lambda: has_checkpoint(experiment.directory)
+    )
     if experiment.start_from is not None and not resumed:
         state, found = _start_from(experiment, state, keys["parameters"])
         messages += found
     run = _on_devices(fresh(state), mesh, experiment.n_walkers)
-    keys = jax.device_put(keys, NamedSharding(mesh, PartitionSpec()))
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    keys = {name: spread(key, everywhere) for name, key in keys.items()}
     if built is None:
         built = build(experiment, mesh, keys["train"], run.vmc)
     spent = time.monotonic() - started
     return Start(experiment, mesh, keys, run, built, spent, n_parameters, messages)
+
+
+def _mesh(n_walkers: int) -> tuple[jax.sharding.Mesh, list[str]]:
+    """The mesh of the walkers, and a sentence if it lacks devices."""
+    mesh, n_devices = walker_mesh(n_walkers), len(jax.devices())
+    if mesh.size == n_devices:
+        return mesh, []
+    if several():
+        raise RunError(
+            f"n_walkers must be a multiple of the {n_devices} devices of all "
+            f"processes, got {n_walkers}"
+        )
+    few = f"{n_walkers} walkers are no multiple of {n_devices} devices"
+    return mesh, [f"{few}; {mesh.size} used"]
 
 
 def _on_devices(run: RunState, mesh: jax.sharding.Mesh, n_walkers: int) -> RunState:

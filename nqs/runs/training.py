@@ -7,7 +7,16 @@ from typing import Any, Literal
 from nqs.checks import one_of, positive, settle, whole
 
 # settings that are no part of the configuration of a run
-UNSAVED = frozenset({"directory", "resume", "compilation_cache", "save_samples"})
+UNSAVED = frozenset(
+    {
+        "directory",
+        "resume",
+        "compilation_cache",
+        "save_samples",
+        "distributed",
+        "processes",
+    }
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from nqs.runs import checkpoint
-from nqs.runs.callbacks import Callbacks, Step
+from nqs.runs.callbacks import Callbacks, Step, Stop
 from nqs.runs.directory import RunError, read_json, write_json
+from nqs.runs.hosts import by_first, first, gathered, together
 from nqs.runs.interrupts import Interrupted, in_notebook, resume_command
 from nqs.runs.start import Start
 from nqs.runs.state import RunState, identity, saved
@@ -31,7 +32,8 @@ class Watch:
     callbacks: Callbacks | None = None
 
     def __post_init__(self):
-        self.stopped = self._stops() if self.start.experiment.resume else {}
+        resume = self.start.experiment.resume
+        self.stopped = by_first(self._stops) if resume else {}
         self.saved_at = time.monotonic()
         self.identity = identity(self.start.experiment.config())
 
@@ -40,16 +42,18 @@ class Watch:
         if not self.saving:
             return
         folder, step = self.directory / "checkpoints", sum(run.done.values())
-        tree = saved(run, self.start.built.measured, self.start.mesh.size)
-        checkpoint.save(folder, step, tree, identity=self.identity)
+        tree = gathered(saved(run, self.start.built.measured, self.start.mesh.size))
+        by_first(lambda: checkpoint.save(folder, step, tree, identity=self.identity))
         self.saved_at = time.monotonic()
 
     def after_step(self, run: RunState, phase: str) -> None:
         """Stop after a signal, or save if it is time."""
-        if self.stop:
-            self._end(run, phase)
         every = self.start.experiment.checkpoint_every
-        if self.saving and time.monotonic() - self.saved_at >= every:
+        due = self.saving and time.monotonic() - self.saved_at >= every
+        votes = together([max(self.stop, default=0), due])
+        if signals := votes[:, 0].max():
+            self._end(run, phase, int(signals))
+        if votes[0, 1]:  # the clock of the first process
             self.save(run)
 
     def total_after(self, step: Step) -> int:
@@ -57,7 +61,7 @@ class Watch:
 
         A stop is kept in `stopped.json`, so that a resumed run does not undo it.
         """
-        stop = self.callbacks and self.callbacks.after(step)
+        stop = self._asked(step)
         if stop is None or step.number == step.total:
             return step.total
         self.stopped[step.phase] = step.number
@@ -67,6 +71,17 @@ class Watch:
             totals = self._totals() | {"stopped": self.stopped}
             write_json(self.directory / "stopped.json", totals)
         return step.number
+
+    def _asked(self, step: Step) -> Stop | None:
+        """What the callbacks answer, which the first process calls."""
+        if self.callbacks is None or not self.callbacks.callbacks:
+            return None
+        called = self.callbacks
+        run = step.run._replace(
+            vmc=step.run.vmc._replace(sampler=gathered(step.run.vmc.sampler)),
+            sampler=gathered(step.run.sampler),
+        )
+        return by_first(lambda: called.after(step._replace(run=run)))
 
     def _totals(self) -> dict[str, Any]:
         experiment = self.start.experiment
@@ -117,15 +132,16 @@ class Watch:
             "for divergences"
         )
 
-    def _end(self, run: RunState, phase: str) -> None:
+    def _end(self, run: RunState, phase: str, number: int) -> None:
         """Save, print the command that resumes the run, and end the process."""
-        name = signal.Signals(self.stop[0]).name
+        name = signal.Signals(number).name
         text = f"{name}: stopped after step {run.done[phase]} of {phase}"
         if self.saving:
             self.save(run)
             command = resume_command(self.parent or self.directory)
             text += f"; a checkpoint is saved. Resume with: {command}"
-        print(text, file=sys.stderr)
+        if first():
+            print(text, file=sys.stderr)
         if in_notebook():
             raise Interrupted(text, run, self.directory)
-        raise SystemExit(128 + self.stop[0])
+        raise SystemExit(128 + number)
