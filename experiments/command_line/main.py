@@ -15,7 +15,9 @@ USAGE = """usage: nqs COMMAND
   list                   the experiments
   run NAME [OPTIONS]     run one; `nqs run NAME --help` shows its options
   parts [NAME]           the parts, or one of them with fields and defaults
-  resume DIR [OPTIONS]   continue a run or a series of runs
+  sweep NAME [OPTIONS] --over OPTION=VALUES   runs over a grid of options
+  sweep DIR              the table of a sweep
+  resume DIR [OPTIONS]   continue a run, a series of runs or a sweep
   evaluate DIR [OPTIONS] measure a run again with frozen parameters
   project DIR [OPTIONS]  diffusion Monte Carlo with the nodes of a run
   evolve DIR [OPTIONS]   real-time evolution of the psi of a run
@@ -83,6 +85,11 @@ def resume(arguments: list[str]) -> None:
     if not arguments:
         raise ValueError("resume must be followed by a run directory")
     directory, *rest = arguments
+    if (Path(directory) / "sweep.json").exists():
+        from experiments.command_line.sweep import resume as resume_sweep
+
+        resume_sweep(Path(directory), rest)
+        return
     config = read_json(Path(directory) / "config.json")
     name = config.get("name")
     if name not in names():
@@ -113,6 +120,10 @@ def command(arguments: list[str]) -> None:
         from experiments.command_line.options import main as run_options
 
         run_options(options_of(rest[0]), rest[1:], f"nqs run {rest[0]}")
+    elif name == "sweep":
+        from experiments.command_line.sweep import main as sweep
+
+        sweep(rest, options_of)
     elif name == "resume":
         resume(rest)
     elif name in MODULES:
@@ -126,7 +137,7 @@ def _commands_near(name: str) -> str:
     """All commands, after the run of an experiment with a name like the given one."""
     from experiments.command_line.notation import nearest
 
-    known = ["list", "run NAME", "parts", "resume", *MODULES]
+    known = ["list", "run NAME", "parts", "resume", "sweep", *MODULES]
     first, *_ = nearest(name, [*known, *(f"run {other}" for other in names())])
     listed = known if first in known else [f"nqs {first}", *known]
     return f"{', '.join(listed[:-1])} or {listed[-1]}"

@@ -5,7 +5,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,21 +50,42 @@ def follow(directories: Sequence[Path], every: float = 2.0, once: bool = False) 
     Raises:
       RunError: if a directory holds neither a run nor a series of runs.
     """
-    from rich.console import Console
-    from rich.live import Live
-
     for directory in directories:
         if not directory.is_dir() or not runs_in(directory):
             raise RunError(f"{directory} holds no run")
+
+    def ended(found: list[Row]) -> bool:
+        return all(row.status in ("finished", "stopped", "damaged") for row in found)
+
+    show(lambda: rows(directories), ended, every, once)
+
+
+def show(
+    look: Callable[[], list[Row]],
+    ended: Callable[[list[Row]], bool],
+    every: float = 2.0,
+    once: bool = False,
+) -> None:
+    """Show a table again and again until `ended`; once where no terminal shows it.
+
+    Args:
+      look: returns the rows as they are now.
+      ended: whether these rows are the last ones.
+      every: seconds between two looks.
+      once: show the first rows and end.
+    """
+    from rich.console import Console
+    from rich.live import Live
+
     console = Console()
     if once or not console.is_terminal:
-        console.print(table(rows(directories)))
+        console.print(table(look()))
         return
     with Live(console=console, auto_refresh=False) as live:
         while True:
-            found = rows(directories)
+            found = look()
             live.update(table(found), refresh=True)
-            if all(row.status in ("finished", "stopped", "damaged") for row in found):
+            if ended(found):
                 return
             time.sleep(every)
 
@@ -82,8 +103,13 @@ def rows(directories: Sequence[Path]) -> list[Row]:
     return [row(path) for directory in directories for path in runs_in(directory)]
 
 
-def row(directory: Path) -> Row:
-    """The state of one run from its files."""
+def row(directory: Path, status: str | None = None) -> Row:
+    """The state of one run from its files.
+
+    Args:
+      directory: of the run.
+      status: if it is unfinished; None to find out.
+    """
     name = str(directory)
     try:
         config = read_json(directory / "config.json")
@@ -92,8 +118,9 @@ def row(directory: Path) -> Row:
     except RunError as error:
         return Row(name, "damaged", history=str(error))
     steps, total = _last_rows(directory / "metrics.jsonl"), config.get("iterations", 0)
+    status = status or _status(directory)
     if not steps:
-        return Row(name, _status(directory), f"0/{total}")
+        return Row(name, status, f"0/{total}")
     last = steps[-1]
     energies = np.array([found.get("energy") or math.nan for found in steps], float)
     recent = energies[-max(1, len(energies) // 10) :]
@@ -101,7 +128,7 @@ def row(directory: Path) -> Row:
     error /= math.sqrt(len(recent))  # successive steps count as independent
     return Row(
         name,
-        _status(directory),
+        status,
         f"{last['step']}/{total}",
         uncertain(float(np.mean(recent)), error),
         f"{last.get('variance') or math.nan:.3g}",

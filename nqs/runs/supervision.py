@@ -1,0 +1,120 @@
+"""The process that starts workers, shows their runs and waits for their end."""
+
+import contextlib
+import dataclasses
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from nqs.runs.directory import RunError, read_json, write_json
+from nqs.runs.follow import Row, row, show
+from nqs.runs.jobs import Jobs, Worker, submit, workers_here
+from nqs.runs.plan import Members
+
+LOOK = 1.0  # seconds between two looks at the workers
+
+
+def rows(members: Members) -> list[Row]:
+    """The state of every member: pending, running, done or failed."""
+    running, queued = members.running(), {}
+    with contextlib.suppress(RunError):  # the table needs no submitit
+        queued = members.queued()
+    return [
+        state(members, name, name in running, queued.get(name))
+        for name in members.plan.members
+    ]
+
+
+def state(members: Members, name: str, running: bool, job: Any = None) -> Row:
+    """The state of one member, from its files and its job on a cluster."""
+    directory, status = members.directory / name, "pending"
+    if running or (job is not None and job.state == "RUNNING"):
+        status = "running"
+    found = Row(name, status)
+    if (directory / "config.json").exists():
+        found = row(directory, status)
+    if found.status == "finished":
+        return dataclasses.replace(found, name=name, status="done")
+    if (path := members.reason(name)).exists() and status != "running":
+        reason = read_json(path)["reason"]
+        return dataclasses.replace(found, name=name, status="failed", history=reason)
+    return dataclasses.replace(found, name=name)
+
+
+def complete(
+    tasks: Any, jobs: Jobs, name: str, look: Callable[[], list[Row]]
+) -> list[str]:
+    """Start workers of this machine until they leave nothing; return what is left.
+
+    Args:
+      tasks: with `left()` and `running()`, besides those of `Tasks`.
+      jobs: where the workers run.
+      name: of the jobs.
+      look: rows of the table.
+
+    Raises:
+      KeyboardInterrupt: after SIGINT or SIGTERM, when all runs have stopped.
+    """
+    before: list[str] | None = None
+    while (left := tasks.left()) and left != before:
+        before = left
+        started = submit(jobs, workers_here(jobs, tasks)[: len(left)], name)
+
+        def ended(_: Any = None, started=started) -> bool:
+            return all(job.done() for job in started) and not tasks.running()
+
+        try:
+            with terminating():
+                if threading.current_thread() is threading.main_thread():
+                    show_until(look, ended)
+                while not ended():
+                    time.sleep(LOOK)
+        except KeyboardInterrupt:
+            for job in started:
+                job.cancel(check=False)
+            while tasks.running():
+                time.sleep(LOOK)
+            raise
+    return left
+
+
+def show_until(look: Callable[[], list[Row]], ended: Callable[..., bool]) -> None:
+    """A live table on a terminal; nothing elsewhere."""
+    from rich.console import Console
+
+    if Console().is_terminal:
+        show(look, ended)
+
+
+@contextlib.contextmanager
+def terminating() -> Iterator[None]:
+    """SIGTERM raises KeyboardInterrupt, as SIGINT does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def queue(members: Members, jobs: Jobs, name: str) -> list[str]:
+    """Queue a job on a cluster for every member left that has none; return these."""
+    queued = {member: job.job_id for member, job in members.queued().items()}
+    left = [member for member in members.left() if member not in queued]
+    if left:
+        workers = [
+            Worker(dataclasses.replace(members, only=member), i, patient=True)
+            for i, member in enumerate(left)
+        ]
+        started = submit(jobs, workers, name)
+        numbers = {m: job.job_id for m, job in zip(left, started, strict=True)}
+        write_json(members.folder / "queued.json", queued | numbers)
+    return left
