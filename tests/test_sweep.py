@@ -20,9 +20,10 @@ from nqs.runs.claims import claimed, is_claimed
 from nqs.runs.collection import axis, collect
 from nqs.runs.directory import RunError, write_json
 from nqs.runs.interrupts import signals
-from nqs.runs.jobs import Jobs, Worker, was_stopped
-from nqs.runs.plan import ATTEMPTS, Members, read
-from nqs.runs.supervision import complete, queue, rows
+from nqs.runs.jobs import ATTEMPTS, Jobs, Worker, was_stopped
+from nqs.runs.plan import Members, read
+from nqs.runs.submission import queue
+from nqs.runs.supervision import complete, rows
 
 TRAP = options_of("harmonic_oscillator")
 FEW = ["--n-walkers", "8", "--iterations", "3", "--burn-in", "2",
@@ -61,7 +62,7 @@ class Script:
     def __init__(self, *statuses):
         self.statuses, self.made = list(statuses), []
 
-    def run(self, command, log, claim):
+    def run(self, command, log, claim, look=None):
         directory = Path(command[command.index("--directory") + 1])
         self.made.append(directory.name)
         status = self.statuses.pop(0) if self.statuses else 0
@@ -295,10 +296,16 @@ def slurm(tmp_path, monkeypatch):
     return tmp_path / "script"
 
 
+def waiting(members):
+    return {
+        name: Worker(Members(members.directory, name), 0) for name in members.left()
+    }
+
+
 def test_batch_script_asks_for_partition_time_gpus_signal_and_requeue(slurm, members):
     jobs = Jobs(cluster="slurm", partition="gpu", time=90, gpus=2, cores=3, workers=5)
     jobs.check()
-    assert len(queue(members, jobs, "mine")) == 4
+    assert len(queue(jobs, waiting(members), "mine")) == 4
     lines = slurm.read_text().splitlines()
     for option in ("partition=gpu", "time=90", "gpus-per-node=2", "cpus-per-task=3",
                    "signal=USR1@120", "requeue", "open-mode=append", "array=0-3%4",
@@ -310,13 +317,13 @@ def test_batch_script_asks_for_partition_time_gpus_signal_and_requeue(slurm, mem
 
 def test_only_members_without_a_job_are_queued_again(slurm, members):
     jobs = Jobs(cluster="slurm")
-    queue(members, jobs, "mine")
+    queue(jobs, waiting(members), "mine")
     states = {row.name: row.status for row in rows(members)}
     assert states["omega_1_seed_0"] == "running"
     assert states["omega_2_seed_0"] == "pending"
     finish(members.directory / "omega_2_seed_1")
     # the second job came to its limit, and the fourth is done
-    assert queue(members, jobs, "mine") == ["omega_1_seed_1"]
+    assert queue(jobs, waiting(members), "mine") == ["omega_1_seed_1"]
     assert "#SBATCH --array" not in slurm.read_text()
     kept = json.loads((members.folder / "queued.json").read_text())
     assert kept["omega_1_seed_0"] == "12_0" and kept["omega_1_seed_1"] == "12"

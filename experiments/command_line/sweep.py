@@ -19,7 +19,7 @@ from experiments.command_line.variations import (
     varied,
 )
 from nqs.runs.directory import RunError, new_directory
-from nqs.runs.jobs import Jobs
+from nqs.runs.jobs import Jobs, Worker
 from nqs.runs.plan import FILE, Member, Members, Plan, read
 
 USAGE = """usage: nqs sweep NAME [OPTIONS] --over OPTION=VALUES [--over ...]
@@ -130,14 +130,19 @@ def resume(directory: Path, arguments: list[str]) -> None:
 
 def carry_on(directory: Path) -> None:
     """Make what is not done, and show the state; ends with 1 if something is left."""
-    from nqs.runs.supervision import complete, queue, rows
+    from nqs.runs.submission import queue
+    from nqs.runs.supervision import complete, rows
 
     members, plan = Members(directory), read(directory)
     for name in plan.members:
         members.reason(name).unlink(missing_ok=True)
     print(f"sweep of {len(plan.members)} runs in {directory}", flush=True)
     if plan.jobs.cluster == "slurm":
-        queued = queue(members, plan.jobs, f"nqs_{directory.name}")
+        workers = {
+            name: Worker(dataclasses.replace(members, only=name), i, patient=True)
+            for i, name in enumerate(members.left())
+        }
+        queued = queue(plan.jobs, workers, f"nqs_{directory.name}")
         print(f"{len(queued)} jobs are queued; nqs sweep {directory} shows them")
         return
     try:

@@ -22,9 +22,9 @@ from nqs.runs.directory import RunError
 
 SIGNAL = "USR1"  # before the time limit; submitit sends USR2 otherwise
 NOTICE = 120  # seconds from the signal to the time limit, for a step and a checkpoint
-FOREVER = 60 * 24 * 365  # minutes, the limit of a worker on this machine
-REQUEUES = 1000  # of one job
+ATTEMPTS = 3  # of a run that is killed, by one worker
 STOPPED = [getattr(signal, name, 0) for name in ("SIGINT", "SIGTERM", "SIGUSR1")]
+KILLED = getattr(signal, "SIGKILL", 9)
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -231,50 +231,34 @@ def submitit() -> Any:
     return found
 
 
-def executor(jobs: Jobs, folder: Path, name: str) -> Any:
-    """The executor of submitit for these jobs."""
-    cluster = jobs.cluster
-    more = {} if cluster == "debug" else {f"{cluster}_max_num_timeout": REQUEUES}
-    found = submitit().AutoExecutor(folder, cluster=cluster, **more)
-    limit = jobs.time or (24 * 60 if cluster == "slurm" else FOREVER)
-    found.update_parameters(name=name, timeout_min=round(limit))
-    if cluster == "slurm":
-        found.update_parameters(
-            cpus_per_task=jobs.cores or 1,
-            gpus_per_node=jobs.gpus or None,
-            slurm_partition=jobs.partition,
-            slurm_signal_delay_s=NOTICE,
-            slurm_array_parallelism=jobs.workers or 64,
-            slurm_setup=[f"export SUBMITIT_PREEMPT_SIGNAL={SIGNAL}"],
-            slurm_additional_parameters={"requeue": True},
-        )
-    return found
-
-
-def workers_here(jobs: Jobs, tasks: Tasks) -> list[Worker]:
-    """The workers of this machine, each with its own cores and GPUs."""
-    if jobs.cluster == "debug":
-        return [Worker(tasks, 0)]
-    listed = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    shares, found = jobs.shares(), []
-    known = listed.split(",") if listed else map(str, range(len(shares) * jobs.gpus))
-    devices = list(known)
-    for i, cores in enumerate(shares):
-        own = devices[i * jobs.gpus : (i + 1) * jobs.gpus]
-        found.append(Worker(tasks, i, cores, ",".join(own) if jobs.gpus else None))
-    return found
-
-
-def submit(jobs: Jobs, workers: Sequence[Worker], name: str) -> list[Any]:
-    """The jobs of these workers, started or queued."""
-    folder = workers[0].tasks.folder / "submitit"
-    found = executor(jobs, folder, name)
-    with found.batch():
-        return [found.submit(worker) for worker in workers]
-
-
 def command_of(experiment: str, arguments: Sequence[str], directory: Path) -> list[str]:
     """The command that makes the run in a directory, or continues it."""
     resume = ["--resume"] if (directory / "config.json").exists() else []
     place = ["--directory", str(directory), *resume]
     return [sys.executable, "-m", "experiments", "run", experiment, *arguments, *place]
+
+
+def attempts(
+    worker: Worker,
+    experiment: str,
+    arguments: Sequence[str],
+    directory: Path,
+    log: Path,
+    claim: int,
+    look: Callable[[Callable[[], None]], None] | None = None,
+) -> int:
+    """The exit status of a run, which goes on from its checkpoint if it is killed."""
+    status = -KILLED
+    for _ in range(ATTEMPTS):
+        command = command_of(experiment, arguments, directory)
+        status = worker.run(command, log, claim, look)
+        if status != -KILLED:
+            break
+    return status
+
+
+def last_error(log: Path) -> str:
+    """The sentence with which a run ended, or else its last line."""
+    lines = log.read_text(errors="replace").splitlines()
+    errors = [line for line in lines if line.startswith("error: ")]
+    return errors[-1].removeprefix("error: ") if errors else (lines or [""])[-1]

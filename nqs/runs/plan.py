@@ -5,7 +5,6 @@ claims, logs and the reasons of failures.
 """
 
 import dataclasses
-import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,9 @@ from typing import Any
 from nqs.runs.claims import claimed, is_claimed
 from nqs.runs.config import differences
 from nqs.runs.directory import RunError, read_json, write_json
-from nqs.runs.jobs import Jobs, Worker, command_of, submitit, was_stopped
+from nqs.runs.jobs import Jobs, Worker, attempts, last_error, was_stopped
 
 FILE = "sweep.json"
-ATTEMPTS = 3  # of a run that is killed, by one worker
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,15 +148,6 @@ class Members:
         """Members that a process of this machine has claimed."""
         return [name for name in self.left() if is_claimed(self.claim(name))]
 
-    def queued(self) -> dict[str, Any]:
-        """Jobs of a cluster that have not ended, by the member that they make."""
-        path = self.folder / "queued.json"
-        if not path.exists():
-            return {}
-        job, folder = submitit().SlurmJob, self.folder / "submitit"
-        jobs = {name: job(folder, id_) for name, id_ in read_json(path).items()}
-        return {name: each for name, each in jobs.items() if not each.done()}
-
     def work(self, worker: Worker) -> None:
         """Make members until none is left to claim, looking twice."""
         stopped: set[str] = set()
@@ -173,26 +162,16 @@ class Members:
         with claimed(self.claim(name)) as claim:
             if claim is None or self.done(name):
                 return False
-            status = self._status(name, worker, claim)
+            plan, directory = self.plan, self.directory / name
+            own = plan.members[name].arguments
+            log = self.log(name)
+            status = attempts(worker, plan.experiment, own, directory, log, claim)
             if was_stopped(status):
                 stopped.add(name)
             elif not self.done(name):
                 self._fail(name, status)
         return True
 
-    def _status(self, name: str, worker: Worker, claim: int) -> int:
-        """The exit status of a run, which is started again if it is killed."""
-        plan, directory = self.plan, self.directory / name
-        arguments, status = plan.members[name].arguments, -signal.SIGKILL
-        for _ in range(ATTEMPTS):
-            command = command_of(plan.experiment, arguments, directory)
-            status = worker.run(command, self.log(name), claim)
-            if status != -signal.SIGKILL:
-                break
-        return status
-
     def _fail(self, name: str, status: int) -> None:
-        lines = self.log(name).read_text(errors="replace").splitlines()
-        errors = [line for line in lines if line.startswith("error: ")]
-        text = errors[-1].removeprefix("error: ") if errors else (lines or [""])[-1]
-        write_json(self.reason(name), {"status": status, "reason": text})
+        found = {"status": status, "reason": last_error(self.log(name))}
+        write_json(self.reason(name), found)

@@ -8,21 +8,22 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from nqs.runs.directory import RunError, read_json, write_json
+from nqs.runs.directory import RunError, read_json
 from nqs.runs.follow import Row, row, show
-from nqs.runs.jobs import Jobs, Worker, submit, workers_here
+from nqs.runs.jobs import Jobs
 from nqs.runs.plan import Members
+from nqs.runs.submission import queued, submit, workers_here
 
 LOOK = 1.0  # seconds between two looks at the workers
 
 
 def rows(members: Members) -> list[Row]:
     """The state of every member: pending, running, done or failed."""
-    running, queued = members.running(), {}
+    running, jobs = members.running(), {}
     with contextlib.suppress(RunError):  # the table needs no submitit
-        queued = members.queued()
+        jobs = queued(members.folder)
     return [
-        state(members, name, name in running, queued.get(name))
+        state(members, name, name in running, jobs.get(name))
         for name in members.plan.members
     ]
 
@@ -103,18 +104,3 @@ def terminating() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def queue(members: Members, jobs: Jobs, name: str) -> list[str]:
-    """Queue a job on a cluster for every member left that has none; return these."""
-    queued = {member: job.job_id for member, job in members.queued().items()}
-    left = [member for member in members.left() if member not in queued]
-    if left:
-        workers = [
-            Worker(dataclasses.replace(members, only=member), i, patient=True)
-            for i, member in enumerate(left)
-        ]
-        started = submit(jobs, workers, name)
-        numbers = {m: job.job_id for m, job in zip(left, started, strict=True)}
-        write_json(members.folder / "queued.json", queued | numbers)
-    return left
