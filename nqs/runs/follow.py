@@ -139,19 +139,20 @@ def row(directory: Path, status: str | None = None) -> Row:
 
 
 def table(found: Sequence[Row]) -> Any:
-    """The rows as a table of rich."""
+    """The rows as a table of rich, without columns that are empty in all of them."""
     from rich.table import Table
 
     shown = Table(box=None, pad_edge=False)
-    for title in TITLES:
+    filled = [t for t in TITLES if any(getattr(each, t) for each in found)]
+    for title in filled:
         name, bars = title == TITLES[0], title == TITLES[-1]
         overflow = "fold" if name else "crop"
         shown.add_column(title, no_wrap=not name, overflow=overflow)
-        widths = [len(dataclasses.asdict(each)[title]) for each in found]
+        widths = [len(getattr(each, title)) for each in found]
         if not bars:  # numbers are never cut, and names are broken into lines
             shown.columns[-1].min_width = 10 if name else max(len(title), *widths)
     for each in found:
-        shown.add_row(*dataclasses.astuple(each))
+        shown.add_row(*(getattr(each, title) for title in filled))
     return shown
 
 

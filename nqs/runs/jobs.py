@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -213,6 +213,19 @@ def was_stopped(status: int) -> bool:
     return status in {code for s in STOPPED for code in (128 + s, -s)}
 
 
+@contextlib.contextmanager
+def _logging_kept() -> Iterator[None]:
+    """Keep submitit from replacing the log handlers of this process."""
+    name = "SUBMITIT_LOG_LEVEL"
+    before = os.environ.get(name)
+    os.environ[name] = "NOCONFIG"
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        os.environ.update({} if before is None else {name: before})
+
+
 def submitit() -> Any:
     """The package submitit, with the signal of this module.
 
@@ -221,7 +234,8 @@ def submitit() -> Any:
     """
     os.environ["SUBMITIT_PREEMPT_SIGNAL"] = SIGNAL  # of the processes to come
     try:
-        found = importlib.import_module("submitit")
+        with _logging_kept():
+            found = importlib.import_module("submitit")
     except ImportError:
         raise RunError(
             "many runs require the package submitit; install the extra `many`: "
