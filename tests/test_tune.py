@@ -16,7 +16,8 @@ from experiments.command_line.searches import (
     searches,
 )
 from experiments.command_line.trials import Report, Trials
-from experiments.command_line.tune import answer, importances, main, rows, show_trials
+from experiments.command_line.tune import main
+from experiments.command_line.tuned import answer, importances, rows, show_trials
 from experiments.command_line.tuning import Tuning, late_energy, optuna, read
 from experiments.command_line.variations import parsed
 from nqs.runs.claims import claimed
@@ -228,7 +229,7 @@ def test_command_makes_the_trials_of_a_search(tmp_path, monkeypatch, capsys):
         tasks.work(Script())
         return tasks.left()
 
-    monkeypatch.setattr("experiments.command_line.tune.complete", make)
+    monkeypatch.setattr("nqs.runs.supervision.complete", make)
     place = ["--directory", str(tmp_path / "tune"), "--workers", "1"]
     asked = [text for each in TEXTS for text in ("--search", each)]
     arguments = ["harmonic_oscillator", *FEW, *asked, "--trials", "2", *place]

@@ -13,7 +13,6 @@ from nqs.runs.claims import claimed
 from nqs.runs.config import differences
 from nqs.runs.directory import RunError, read_json, write_json
 from nqs.runs.jobs import Jobs
-from nqs.statistics.estimates import TooFewSamples, estimate
 
 FILE = "tune.json"
 LATE = 4  # the last quarter of the training counts
@@ -126,6 +125,8 @@ def late_energy(energies: np.ndarray) -> tuple[float, float]:
     Energies (steps,) far from their median are clipped, so that one bad step does not
     decide. The error includes the autocorrelation as far as so few steps show it.
     """
+    from nqs.statistics.estimates import TooFewSamples, estimate
+
     last = energies[-max(1, len(energies) // LATE) :]
     median = np.median(last)
     width = WIDTH * np.median(np.abs(last - median)) or np.inf  # few different values
