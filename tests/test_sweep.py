@@ -22,7 +22,7 @@ from nqs.runs.directory import RunError, write_json
 from nqs.runs.interrupts import signals
 from nqs.runs.jobs import ATTEMPTS, Jobs, Worker, was_stopped
 from nqs.runs.plan import Members, read
-from nqs.runs.submission import queue
+from nqs.runs.submission import queue, workers_here
 from nqs.runs.supervision import complete, rows
 
 TRAP = options_of("harmonic_oscillator")
@@ -253,8 +253,24 @@ def test_workers_share_the_cores():
     assert set(threads.values()) == {"2"} and "OMP_NUM_THREADS" in threads
     with pytest.raises(ValueError, match="partition requires --cluster slurm"):
         Jobs(partition="gpu")
+    with pytest.raises(ValueError, match="time must be at least 5 minutes, got 2"):
+        Jobs(cluster="slurm", time=2)
     with pytest.raises(ValueError, match="gpus on this machine requires workers"):
         Jobs(gpus=1)
+
+
+def test_workers_have_gpus_of_their_own(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    jobs = Jobs(workers=1, gpus=2)
+    (worker,) = workers_here(jobs, Members(Path()))
+    assert worker.environment()["CUDA_VISIBLE_DEVICES"] == "3,5"
+    with pytest.raises(RunError, match="1 workers with 3 GPUs require 3"):
+        workers_here(Jobs(workers=1, gpus=3), Members(Path()))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    (worker,) = workers_here(jobs, Members(Path()))
+    assert worker.environment()["CUDA_VISIBLE_DEVICES"] == "0,1"
+    (worker,) = workers_here(Jobs(workers=1), Members(Path()))
+    assert "CUDA_VISIBLE_DEVICES" not in worker.environment()
 
 
 def test_worker_whose_cores_are_taken_ends_at_once(members):

@@ -53,8 +53,9 @@ class Jobs:
         for name in ("workers", "cores"):
             if getattr(self, name) is not None:
                 settle(self, **{name: whole(name, getattr(self, name))})
-        if self.time is not None and positive("time", self.time) < 1:
-            raise ValueError(f"time must be at least 1 minute, got {self.time}")
+        least = 5 if self.cluster == "slurm" else 1  # with time for a checkpoint
+        if self.time is not None and positive("time", self.time) < least:
+            raise ValueError(f"time must be at least {least} minutes, got {self.time}")
         if self.partition is not None and self.cluster != "slurm":
             raise ValueError(
                 f"partition requires --cluster slurm, got {self.cluster!r}"

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nqs.runs.directory import read_json, write_json
+from nqs.runs.directory import RunError, read_json, write_json
 from nqs.runs.jobs import NOTICE, SIGNAL, Jobs, Tasks, Worker, submitit
 
 FOREVER = 60 * 24 * 365  # minutes, the limit of a worker on this machine
@@ -34,17 +34,28 @@ def executor(jobs: Jobs, folder: Path, name: str) -> Any:
 
 
 def workers_here(jobs: Jobs, tasks: Tasks) -> list[Worker]:
-    """The workers of this machine, each with its own cores and GPUs."""
+    """The workers of this machine, each with its own cores and GPUs.
+
+    Raises:
+      RunError: if CUDA_VISIBLE_DEVICES names fewer GPUs.
+    """
     if jobs.cluster == "debug":
         return [Worker(tasks, 0)]
-    listed = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    shares, found = jobs.shares(), []
-    known = listed.split(",") if listed else map(str, range(len(shares) * jobs.gpus))
-    devices = list(known)
-    for i, cores in enumerate(shares):
-        own = devices[i * jobs.gpus : (i + 1) * jobs.gpus]
-        found.append(Worker(tasks, i, cores, ",".join(own) if jobs.gpus else None))
-    return found
+    shares, each = jobs.shares(), jobs.gpus
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    known = [str(i) for i in range(len(shares) * each)]
+    if listed is not None:
+        known = [name for name in listed.split(",") if name]
+    if len(known) < len(shares) * each:
+        raise RunError(
+            f"{len(shares)} workers with {each} GPUs require {len(shares) * each}, got "
+            f"CUDA_VISIBLE_DEVICES={listed}"
+        )
+    own = [",".join(known[i * each : (i + 1) * each]) for i in range(len(shares))]
+    return [
+        Worker(tasks, i, cores, own[i] if each else None)
+        for i, cores in enumerate(shares)
+    ]
 
 
 def submit(jobs: Jobs, workers: Sequence[Worker], name: str) -> list[Any]:
