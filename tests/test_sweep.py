@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+import types
 from pathlib import Path
 
 import pytest
@@ -23,7 +25,7 @@ from nqs.runs.interrupts import signals
 from nqs.runs.jobs import ATTEMPTS, Jobs, Worker, was_stopped
 from nqs.runs.plan import Members, read
 from nqs.runs.submission import queue, workers_here
-from nqs.runs.supervision import complete, rows
+from nqs.runs.supervision import Crew, complete, rows
 
 TRAP = options_of("harmonic_oscillator")
 FEW = ["--n-walkers", "8", "--iterations", "3", "--burn-in", "2",
@@ -273,11 +275,37 @@ def test_workers_have_gpus_of_their_own(monkeypatch):
     assert "CUDA_VISIBLE_DEVICES" not in worker.environment()
 
 
-def test_worker_whose_cores_are_taken_ends_at_once(members):
+def test_worker_waits_for_its_cores(members, monkeypatch):
+    script = Script()
+    monkeypatch.setattr(Worker, "run", lambda self, *given: script.run(*given))
     worker = Worker(members, 0, cores=Jobs(workers=1).shares()[0])
+    thread = threading.Thread(target=worker)
     with claimed(members.folder / "worker_0.lock"):
-        worker()
-    assert len(members.left()) == 4
+        thread.start()
+        thread.join(0.2)
+        assert thread.is_alive() and script.made == []
+    thread.join()
+    assert len(script.made) == 4
+
+
+def test_killed_workers_are_replaced(members, monkeypatch):
+    started = []
+
+    def job(killed):
+        result = members.folder / f"result_{killed}"
+        if not killed:
+            result.touch()
+        paths = types.SimpleNamespace(result_pickle=result)
+        return types.SimpleNamespace(done=lambda: True, paths=paths)
+
+    def start(jobs, workers, name):
+        started.append(len(workers))
+        return [job(killed=len(started) < 3) for _ in workers]
+
+    monkeypatch.setattr("nqs.runs.supervision.submit", start)
+    crew = Crew(members, Jobs(workers=1), "mine", 4)
+    assert crew.ended() and crew.ended()
+    assert started == [1, 1, 1]
 
 
 # submitit leaves the logs of this executor open

@@ -136,9 +136,9 @@ class Worker:
         if not self.cores:
             self.tasks.work(self)
             return
-        with claimed(self.tasks.folder / f"worker_{self.number}.lock") as self.slot:
-            if self.slot is None:  # a worker of an earlier command has these cores
-                return
+        # a worker of an earlier command may have these cores, or a run that it left
+        path = self.tasks.folder / f"worker_{self.number}.lock"
+        with claimed(path, wait=True) as self.slot:
             if hasattr(os, "sched_setaffinity"):
                 os.sched_setaffinity(0, self.cores)
             self.tasks.work(self)

@@ -15,6 +15,7 @@ from nqs.runs.plan import Members
 from nqs.runs.submission import queued, submit, workers_here
 
 LOOK = 1.0  # seconds between two looks at the workers
+REPLACEMENTS = 20  # of workers that were killed
 
 
 def rows(members: Members) -> list[Row]:
@@ -60,25 +61,44 @@ def complete(
     """
     before: list[str] | None = None
     while (left := tasks.left()) and left != before:
-        before = left
-        started = submit(jobs, workers_here(jobs, tasks)[: len(left)], name)
-
-        def ended(_: Any = None, started=started) -> bool:
-            return all(job.done() for job in started) and not tasks.running()
-
+        before, crew = left, Crew(tasks, jobs, name, len(left))
         try:
             with terminating():
                 if threading.current_thread() is threading.main_thread():
-                    show_until(look, ended)
-                while not ended():
+                    show_until(look, crew.ended)
+                while not crew.ended():
                     time.sleep(LOOK)
         except KeyboardInterrupt:
-            for job in started:
-                job.cancel(check=False)
-            while tasks.running():
-                time.sleep(LOOK)
+            crew.stop()
             raise
     return left
+
+
+class Crew:
+    """Workers of this machine, at most `count`; those that are killed are replaced."""
+
+    def __init__(self, tasks: Any, jobs: Jobs, name: str, count: int):
+        self.tasks, self.jobs, self.name = tasks, jobs, name
+        self.workers = workers_here(jobs, tasks)[:count]
+        self.started = submit(jobs, self.workers, name)
+        self.replacements = REPLACEMENTS if jobs.cluster == "local" else 0
+
+    def ended(self, _: Any = None) -> bool:
+        """Whether all workers have ended, and no run goes on without one."""
+        for i, job in enumerate(self.started):
+            killed = job.done() and not job.paths.result_pickle.exists()
+            if killed and self.replacements > 0:
+                self.replacements -= 1
+                self.started[i] = submit(self.jobs, [self.workers[i]], self.name)[0]
+        done = all(job.done() for job in self.started)
+        return done and not self.tasks.running()
+
+    def stop(self) -> None:
+        """Stop all runs with a checkpoint, and wait for them."""
+        for job in self.started:
+            job.cancel(check=False)
+        while self.tasks.running():
+            time.sleep(LOOK)
 
 
 def show_until(look: Callable[[], list[Row]], ended: Callable[..., bool]) -> None:
