@@ -109,6 +109,8 @@ def _steps(
     start = prepare(experiment, built and built())
     with refusals(Path(place or "runs")):
         directory = open_directory(place, experiment.name, config, resume)
+        if start.origin is not None:
+            write_json(directory / "start_from.json", start.origin.report())
     print(f"run directory {directory}", flush=True)
     with refusals(directory), alone(directory), one_blas_thread(), signals() as stop:
         if (every := experiment.save_samples) is not None:
