@@ -105,8 +105,8 @@ def searches(
     """
     if not texts:
         raise ValueError("tune requires --search NAME=VALUES, got none")
-    options, found = parsed(config, arguments), {}
-    check_single(options)
+    found: dict[str, Search] = {}
+    check_single(parsed(config, arguments))
     for text in texts:
         each = search(text)
         option = each.name.partition(".")[0]
@@ -116,7 +116,7 @@ def searches(
                 f"a search must be over one of {listed}, which leave system and number "
                 f"of steps as they are, got {option!r}"
             )
-        check_name(config, options, each.name)
+        check_name(config, arguments, each.name)
         if each.name in found:
             raise ValueError(f"{each.name} must be given once, got --search twice")
         for value in each.ends():

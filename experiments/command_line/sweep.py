@@ -67,13 +67,13 @@ def plan_of(
     """
     if not over:
         raise ValueError("sweep requires --over OPTION=VALUE,VALUE,...")
-    options: Options = tyro.cli(
+    tyro.cli(  # mistakes are shown as those of `nqs run`
         config, default=config(), prog=f"nqs sweep {experiment}", args=list(arguments)
     )
     varied_options: dict[str, tuple[str, ...]] = {}
     for text in over:
         name, found = values(text)
-        check_name(config, options, name)
+        check_name(config, arguments, name)
         if name in varied_options:
             raise ValueError(f"{name} must be given once, got --over {name} twice")
         varied_options[name] = found

@@ -33,7 +33,7 @@ def rows(trials: Trials) -> list[Row]:
                 status,
                 shown.steps,
                 uncertain(*energy) if energy else shown.energy,
-                left=shown.left,
+                left=shown.left if status == "running" else "",
                 history=trial.user_attrs.get("reason", ""),
             )
         )

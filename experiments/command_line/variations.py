@@ -76,8 +76,8 @@ def values(text: str) -> tuple[str, tuple[str, ...]]:
     return name, tuple(found)
 
 
-def check_name(config: type[Options], options: Options, name: str) -> None:
-    """Refuse a name that is no option, or no part with fields.
+def check_name(config: type[Options], arguments: Sequence[str], name: str) -> None:
+    """Refuse a name that is no option, no part with fields, or given otherwise too.
 
     Raises:
       ValueError: with the nearest names.
@@ -87,7 +87,12 @@ def check_name(config: type[Options], options: Options, name: str) -> None:
     if option not in names:
         listed = ", ".join(nearest(option, names))
         raise ValueError(f"an option to vary must be one of {listed}, got {option!r}")
-    if dot and not (field and isinstance(getattr(options, option), Part)):
+    if not dot and len(without(arguments, option)) < len(arguments):
+        raise ValueError(
+            f"{option} must be given once, got --{hyphened(option)} besides its values"
+        )
+    part = getattr(parsed(config, arguments), option)
+    if dot and not (field and isinstance(part, Part)):
         raise ValueError(f"{option} must be a part to have the field {field!r}")
 
 
