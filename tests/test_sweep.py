@@ -156,7 +156,10 @@ def test_members_are_made_once_and_in_order(members):
     members.work(worker)
     assert worker.made == ["omega_1_seed_0", "omega_2_seed_0", "omega_2_seed_1"]
     assert members.left() == []
-    members.work(Script(1))  # nothing is left that could fail
+    again = Script(1)
+    members.work(again)
+    # nor if another worker finished it between a look and a claim
+    assert not members._made("omega_1_seed_0", again, set()) and again.made == []
 
 
 def test_member_claimed_by_another_worker_is_left_to_it(members):
@@ -204,6 +207,40 @@ def test_a_child_keeps_the_claim_of_a_killed_parent(tmp_path):
     child.kill()
     child.wait()
     assert not is_claimed(path)
+
+
+LEFT_ALONE = """
+import os, sys
+from pathlib import Path
+from nqs.runs.claims import claimed
+from nqs.runs.jobs import Worker
+
+SLEEP = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+
+class Tasks:
+    folder = Path(sys.argv[1])
+
+    def work(self, worker):
+        with claimed(self.folder / "a.lock") as claim:
+            worker.run([sys.executable, "-c", SLEEP], self.folder / "a.log", claim)
+
+Worker(Tasks(), 0, [min(os.sched_getaffinity(0))])()
+"""
+
+
+def test_run_of_a_killed_worker_keeps_its_claim_and_cores(tmp_path):
+    log, locks = tmp_path / "a.log", [tmp_path / "a.lock", tmp_path / "worker_0.lock"]
+    worker = subprocess.Popen([sys.executable, "-c", LEFT_ALONE, str(tmp_path)])
+    while not (log.exists() and log.read_text().endswith("\n")):
+        time.sleep(0.05)
+    worker.kill()
+    worker.wait()
+    assert [is_claimed(lock) for lock in locks] == [True, True]
+    os.kill(int(log.read_text()), signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while any(is_claimed(lock) for lock in locks) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert [is_claimed(lock) for lock in locks] == [False, False]
 
 
 STOPPABLE = """

@@ -16,6 +16,7 @@ from nqs.statistics.estimates import uncertain
 
 SPARKS = "▁▂▃▄▅▆▇█"
 SHOWN = 16  # characters of a sparkline
+LONG = 24  # characters of a name in one line
 TAIL = 2**18  # bytes at the end of metrics.jsonl: some 1000 steps
 SILENT = 120.0  # seconds without a new line, after which a run counts as stopped
 TITLES = (
@@ -149,8 +150,9 @@ def table(found: Sequence[Row]) -> Any:
         overflow = "fold" if name else "crop"
         shown.add_column(title, no_wrap=not name, overflow=overflow)
         widths = [len(getattr(each, title)) for each in found]
-        if not bars:  # numbers are never cut, and names are broken into lines
-            shown.columns[-1].min_width = 10 if name else max(len(title), *widths)
+        if not bars:  # numbers are never cut, and long names are broken into lines
+            width = max(len(title), *widths)
+            shown.columns[-1].min_width = min(width, LONG) if name else width
     for each in found:
         shown.add_row(*(getattr(each, title) for title in filled))
     return shown
