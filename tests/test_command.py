@@ -98,6 +98,8 @@ def test_unknown_names_suggest_the_nearest(refusal):
     message = refusal("quantum_dot", "--n", "2")
     assert "must be nqs run quantum_dot, list," in message
     assert "or figures, got 'quantum_dot'" in message
+    assert "must be one of quantum_dot" in refusal("sweep", "quantum_dots")
+    assert "resume, sweep, tune, evaluate" in refusal("tuna")
     assert "got no experiment after run" in refusal("run")
     message = refusal("run", "quantum_dot", "--optimizer", "adam(lr=0.1)")
     assert "has no field 'lr'" in message and "learning_rate" in message
@@ -207,6 +209,7 @@ import sys
 from experiments.command_line.main import main, names
 
 commands = [[], ["list"], ["parts"], ["parts", "Backflow"], ["parts", "Backflo"]]
+commands += [["sweep"], ["tune"], ["sweep", "quantum_dot", "--over", "omgea=1,2"]]
 for name in names():
     commands += [["run", name, "--help"], ["run", name, "--omgea", "1"]]
 for arguments in commands:

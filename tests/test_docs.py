@@ -8,6 +8,9 @@ import pytest
 import tyro
 
 from experiments.command_line.main import options_of
+from experiments.command_line.searches import searches
+from experiments.command_line.sweep import SweepOptions, plan_of
+from experiments.command_line.tune import TuneOptions
 from experiments.results.tables import FOLDER, load, markdown
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -59,3 +62,20 @@ def test_every_page_is_in_the_navigation():
     navigation = (DOCS.parent / "mkdocs.yml").read_text()
     for page in [*PAGES, *(DOCS / "notebooks").glob("*.py")]:
         assert str(page.relative_to(DOCS)) in navigation, page
+
+
+def test_sweeps_and_searches_of_a_page_can_be_made():
+    text = (DOCS / "many-runs.md").read_text().replace("\\\n", " ")
+    found = re.findall(r"^nqs (sweep|tune) (quantum_dot .*)$", text, re.MULTILINE)
+    assert [command for command, _ in found] == ["sweep", "sweep", "tune"]
+    for command, line in found:
+        name, *arguments = shlex.split(line, comments=True)
+        kind = SweepOptions if command == "sweep" else TuneOptions
+        given, rest = tyro.cli(
+            kind, args=arguments, return_unknown_args=True, add_help=False
+        )
+        if isinstance(given, SweepOptions):
+            plan = plan_of(name, options_of(name), rest, given.over, given.jobs())
+            assert len(plan.members) in (15, 20)
+        else:
+            assert len(searches(options_of(name), rest, given.search)) == 2

@@ -360,7 +360,15 @@ def test_start_from_names_newly_initialized_parameters(finished, tmp_path, capsy
     message = result["warnings"][0]
     assert "1 parameters are those of" in message
     assert message.endswith("['a']; 1 start anew: ['c']")
-    assert message in capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert "start_from: 1 of 2 arrays of parameters, 1 of 3 numbers," in printed.out
+    report = read_json(tmp_path / "a" / "start_from.json")
+    assert report["walkers"] == "taken" and report["length_factor"] == 1.0
+    assert report["parameters"] == [
+        {"name": "['a']", "shape": [], "given": [], "taken": True},
+        {"name": "['c']", "shape": [2], "given": None, "taken": False},
+    ]
 
 
 def test_start_from_draws_new_walkers_of_another_shape(finished, tmp_path):

@@ -15,7 +15,10 @@ USAGE = """usage: nqs COMMAND
   list                   the experiments
   run NAME [OPTIONS]     run one; `nqs run NAME --help` shows its options
   parts [NAME]           the parts, or one of them with fields and defaults
-  resume DIR [OPTIONS]   continue a run or a series of runs
+  sweep NAME [OPTIONS] --over OPTION=VALUES   runs over a grid of options
+  tune NAME [OPTIONS] --search NAME=VALUES    a search for the best settings
+  sweep DIR, tune DIR    the table of a sweep or a search
+  resume DIR [OPTIONS]   continue a run, a series of runs, a sweep or a search
   evaluate DIR [OPTIONS] measure a run again with frozen parameters
   project DIR [OPTIONS]  diffusion Monte Carlo with the nodes of a run
   evolve DIR [OPTIONS]   real-time evolution of the psi of a run
@@ -33,6 +36,12 @@ MODULES = {
     "watch": "nqs.watch",
     "report": "nqs.report",
     "figures": "nqs.figures",
+}
+
+# Commands of many runs, whose directory holds NAME.json.
+MANY = {
+    "sweep": "experiments.command_line.sweep",
+    "tune": "experiments.command_line.tune",
 }
 
 
@@ -83,6 +92,10 @@ def resume(arguments: list[str]) -> None:
     if not arguments:
         raise ValueError("resume must be followed by a run directory")
     directory, *rest = arguments
+    for many, module in MANY.items():
+        if (Path(directory) / f"{many}.json").exists():
+            importlib.import_module(module).resume(Path(directory), rest)
+            return
     config = read_json(Path(directory) / "config.json")
     name = config.get("name")
     if name not in names():
@@ -113,6 +126,8 @@ def command(arguments: list[str]) -> None:
         from experiments.command_line.options import main as run_options
 
         run_options(options_of(rest[0]), rest[1:], f"nqs run {rest[0]}")
+    elif name in MANY:
+        importlib.import_module(MANY[name]).main(rest, options_of)
     elif name == "resume":
         resume(rest)
     elif name in MODULES:
@@ -126,7 +141,7 @@ def _commands_near(name: str) -> str:
     """All commands, after the run of an experiment with a name like the given one."""
     from experiments.command_line.notation import nearest
 
-    known = ["list", "run NAME", "parts", "resume", *MODULES]
+    known = ["list", "run NAME", "parts", "resume", *MANY, *MODULES]
     first, *_ = nearest(name, [*known, *(f"run {other}" for other in names())])
     listed = known if first in known else [f"nqs {first}", *known]
     return f"{', '.join(listed[:-1])} or {listed[-1]}"

@@ -32,7 +32,7 @@ def open_directory(
       RunError: as `check_directory` does.
     """
     check_directory(directory, config, resume)
-    path = _fresh(name) if directory is None else Path(directory)
+    path = new_directory(name) if directory is None else Path(directory)
     if not resume:
         path.mkdir(parents=True, exist_ok=True)
         write_json(path / "config.json", config)
@@ -78,7 +78,7 @@ def _check_same(old: dict[str, Any], new: dict[str, Any], path: Path) -> None:
         )
 
 
-def _fresh(name: str) -> Path:
+def new_directory(name: str) -> Path:
     """A new directory under runs/; another run may start in the same second."""
     stamp = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     base = path = Path("runs") / f"{name}_{stamp}"

@@ -5,7 +5,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from nqs.statistics.estimates import uncertain
 
 SPARKS = "▁▂▃▄▅▆▇█"
 SHOWN = 16  # characters of a sparkline
+LONG = 24  # characters of a name in one line
 TAIL = 2**18  # bytes at the end of metrics.jsonl: some 1000 steps
 SILENT = 120.0  # seconds without a new line, after which a run counts as stopped
 TITLES = (
@@ -50,21 +51,42 @@ def follow(directories: Sequence[Path], every: float = 2.0, once: bool = False) 
     Raises:
       RunError: if a directory holds neither a run nor a series of runs.
     """
-    from rich.console import Console
-    from rich.live import Live
-
     for directory in directories:
         if not directory.is_dir() or not runs_in(directory):
             raise RunError(f"{directory} holds no run")
+
+    def ended(found: list[Row]) -> bool:
+        return all(row.status in ("finished", "stopped", "damaged") for row in found)
+
+    show(lambda: rows(directories), ended, every, once)
+
+
+def show(
+    look: Callable[[], list[Row]],
+    ended: Callable[[list[Row]], bool],
+    every: float = 2.0,
+    once: bool = False,
+) -> None:
+    """Show a table again and again until `ended`; once where no terminal shows it.
+
+    Args:
+      look: returns the rows as they are now.
+      ended: whether these rows are the last ones.
+      every: seconds between two looks.
+      once: show the first rows and end.
+    """
+    from rich.console import Console
+    from rich.live import Live
+
     console = Console()
     if once or not console.is_terminal:
-        console.print(table(rows(directories)))
+        console.print(table(look()))
         return
     with Live(console=console, auto_refresh=False) as live:
         while True:
-            found = rows(directories)
+            found = look()
             live.update(table(found), refresh=True)
-            if all(row.status in ("finished", "stopped", "damaged") for row in found):
+            if ended(found):
                 return
             time.sleep(every)
 
@@ -82,8 +104,13 @@ def rows(directories: Sequence[Path]) -> list[Row]:
     return [row(path) for directory in directories for path in runs_in(directory)]
 
 
-def row(directory: Path) -> Row:
-    """The state of one run from its files."""
+def row(directory: Path, status: str | None = None) -> Row:
+    """The state of one run from its files.
+
+    Args:
+      directory: of the run.
+      status: if it is unfinished; None to find out.
+    """
     name = str(directory)
     try:
         config = read_json(directory / "config.json")
@@ -92,8 +119,9 @@ def row(directory: Path) -> Row:
     except RunError as error:
         return Row(name, "damaged", history=str(error))
     steps, total = _last_rows(directory / "metrics.jsonl"), config.get("iterations", 0)
+    status = status or _status(directory)
     if not steps:
-        return Row(name, _status(directory), f"0/{total}")
+        return Row(name, status, f"0/{total}")
     last = steps[-1]
     energies = np.array([found.get("energy") or math.nan for found in steps], float)
     recent = energies[-max(1, len(energies) // 10) :]
@@ -101,7 +129,7 @@ def row(directory: Path) -> Row:
     error /= math.sqrt(len(recent))  # successive steps count as independent
     return Row(
         name,
-        _status(directory),
+        status,
         f"{last['step']}/{total}",
         uncertain(float(np.mean(recent)), error),
         f"{last.get('variance') or math.nan:.3g}",
@@ -112,19 +140,21 @@ def row(directory: Path) -> Row:
 
 
 def table(found: Sequence[Row]) -> Any:
-    """The rows as a table of rich."""
+    """The rows as a table of rich, without columns that are empty in all of them."""
     from rich.table import Table
 
     shown = Table(box=None, pad_edge=False)
-    for title in TITLES:
+    filled = [t for t in TITLES if any(getattr(each, t) for each in found)]
+    for title in filled:
         name, bars = title == TITLES[0], title == TITLES[-1]
         overflow = "fold" if name else "crop"
         shown.add_column(title, no_wrap=not name, overflow=overflow)
-        widths = [len(dataclasses.asdict(each)[title]) for each in found]
-        if not bars:  # numbers are never cut, and names are broken into lines
-            shown.columns[-1].min_width = 10 if name else max(len(title), *widths)
+        widths = [len(getattr(each, title)) for each in found]
+        if not bars:  # numbers are never cut, and long names are broken into lines
+            width = max(len(title), *widths)
+            shown.columns[-1].min_width = min(width, LONG) if name else width
     for each in found:
-        shown.add_row(*dataclasses.astuple(each))
+        shown.add_row(*(getattr(each, title) for title in filled))
     return shown
 
 

@@ -51,7 +51,10 @@ def refusals(directory: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def signals() -> Iterator[list[int]]:
-    """Record SIGINT and SIGTERM in a list."""
+    """Record SIGINT, SIGTERM and SIGUSR1 in a list.
+
+    SLURM sends SIGUSR1 some time before the limit of a job, if it is asked to.
+    """
     caught: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield caught
@@ -63,7 +66,10 @@ def signals() -> Iterator[list[int]]:
             print(f"{name}: the run stops after this step", file=sys.stderr)
         caught.append(number)
 
-    old = {n: signal.signal(n, note) for n in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGUSR1"):  # not on Windows
+        numbers.append(signal.SIGUSR1)
+    old = {number: signal.signal(number, note) for number in numbers}
     try:
         yield caught
     finally:

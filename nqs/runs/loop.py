@@ -68,6 +68,16 @@ def run(
     return ended(_steps(experiment, callbacks, parent, built, compiled))
 
 
+def _opened(start: Start) -> Path:
+    """The new run directory, or the one to resume."""
+    experiment = start.experiment
+    place, config = experiment.directory, experiment.config()
+    directory = open_directory(place, experiment.name, config, experiment.resume)
+    if start.origin is not None:
+        write_json(directory / "start_from.json", start.origin.report())
+    return directory
+
+
 class Steps:
     """The steps of a run for a loop: `for step in nqs.steps(experiment): ...`.
 
@@ -109,9 +119,7 @@ def _steps(
     # mistakes are found before anything is written
     start = prepare(experiment, built and built())
     with refusals(Path(place or "runs")):
-        directory = by_first(
-            lambda: open_directory(place, experiment.name, config, resume)
-        )
+        directory = by_first(lambda: _opened(start))
     print(f"run directory {directory}", flush=True)
     with (
         own(directory) as directory,

@@ -2,25 +2,22 @@
 
 import time
 import warnings
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 from jax import Array
 from jax.sharding import NamedSharding, PartitionSpec
 
 from nqs.runs.compilation import once
-from nqs.runs.devices import configure, placed, shardings, spread, walker_mesh
+from nqs.runs.devices import placed, shardings, spread, walker_mesh
 from nqs.runs.directory import RunError
 from nqs.runs.experiment import Experiment
 from nqs.runs.hosts import by_first, several
 from nqs.runs.interrupts import warn
-from nqs.runs.loading import has_checkpoint, saved_run
+from nqs.runs.loading import has_checkpoint
 from nqs.runs.programs import Built, build
 from nqs.runs.state import PHASES, RunState, fresh
-from nqs.types import Params, Walkers
+from nqs.runs.transfer import Origin, transferred
 from nqs.vmc import VMCState
 
 KEYS = ("walkers", "parameters", *PHASES, "again", "observe")
@@ -37,6 +34,7 @@ class Start(NamedTuple):
     seconds: float  # that all of this took
     n_parameters: int
     warnings: list[str]  # for the result
+    origin: Origin | None = None  # what it takes from another run
 
     def warn(self, message: str) -> None:
         """Print a warning, and keep it for the result."""
@@ -61,6 +59,7 @@ def prepare(experiment: Experiment, built: Built | None = None) -> Start:
     started, root = time.monotonic(), jax.random.key(experiment.seed)
     keys = {name: jax.random.fold_in(root, i) for i, name in enumerate(KEYS)}
     mesh, messages = _mesh(experiment.n_walkers)
+    origin = None
     with warnings.catch_warnings(action="always", record=True) as caught:
         state = _first_state(experiment, keys)
     messages += sorted({str(warning.message) for warning in caught})
@@ -69,15 +68,17 @@ def prepare(experiment: Experiment, built: Built | None = None) -> Start:
         lambda: has_checkpoint(experiment.directory)
     )
     if experiment.start_from is not None and not resumed:
-        state, found = _start_from(experiment, state, keys["parameters"])
-        messages += found
+        state, origin = transferred(experiment, state, keys["parameters"])
+        messages += origin.warnings
     run = _on_devices(fresh(state), mesh, experiment.n_walkers)
     everywhere = NamedSharding(mesh, PartitionSpec())
     keys = {name: spread(key, everywhere) for name, key in keys.items()}
     if built is None:
         built = build(experiment, mesh, keys["train"], run.vmc)
     spent = time.monotonic() - started
-    return Start(experiment, mesh, keys, run, built, spent, n_parameters, messages)
+    return Start(
+        experiment, mesh, keys, run, built, spent, n_parameters, messages, origin
+    )
 
 
 def _mesh(n_walkers: int) -> tuple[jax.sharding.Mesh, list[str]]:
@@ -115,75 +116,3 @@ def _first_state(experiment: Experiment, keys: dict[str, Array]) -> VMCState:
     except (AttributeError, TypeError) as error:
         name = type(experiment.ansatz).__name__
         raise RunError(f"{name} cannot be evaluated: {error}") from error
-
-
-def _start_from(
-    experiment: Experiment, state: VMCState, key: Array
-) -> tuple[VMCState, list[str]]:
-    """The state with measured parameters and rescaled walkers of another run.
-
-    Parameters and walkers of another shape start anew; the sentences name them.
-    """
-    try:
-        source, found = saved_run(Path(str(experiment.start_from)), {})
-    except ValueError as error:
-        raise RunError(f"start_from: {error}") from error
-    finally:  # loading has set the precision of the other run
-        configure(experiment.precision)
-    params, messages = _fitting(state.params, found["vmc"].average, source.directory)
-    walkers = _rescaled(experiment, source, found["sampler"].walkers)
-    if walkers is None:
-        messages.append(
-            f"start_from: walkers of {source.directory} have another shape, so that "
-            "walkers start anew"
-        )
-    else:
-        state = experiment.vmc().init(key, walkers)
-    for message in messages:
-        warn(message)
-    average = jax.tree.map(jnp.copy, params)
-    return state._replace(params=params, average=average), messages
-
-
-def _fitting(
-    params: Params, others: Params, directory: str | None
-) -> tuple[Params, list[str]]:
-    """Parameters of another run where name and shape agree; a sentence names others."""
-    leaves = jax.tree_util.tree_leaves_with_path(others)
-    given = {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
-    fitting, anew = [], []
-
-    def chosen(path, leaf):
-        name = jax.tree_util.keystr(path)
-        fits = name in given and given[name].shape == leaf.shape
-        (fitting if fits else anew).append(name)
-        return jnp.asarray(given[name] if fits else leaf, leaf.dtype)
-
-    params = jax.tree_util.tree_map_with_path(chosen, params)
-    if not anew:
-        return params, []
-    return params, [
-        f"start_from: {len(fitting)} parameters are those of {directory}: "
-        f"{', '.join(fitting) or 'none'}; {len(anew)} start anew: {', '.join(anew)}"
-    ]
-
-
-def _rescaled(
-    experiment: Experiment, source: Experiment, walkers: Walkers
-) -> Walkers | None:
-    """Walkers of another run rescaled to this system; None if their shapes differ."""
-    new = experiment.hamiltonian.initial_walkers(jax.random.key(0), 1)
-    here, there = (
-        [leaf.shape[1:] for leaf in jax.tree.leaves(w)] for w in (new, walkers)
-    )
-    if here != there:
-        return None
-    ratio = experiment.hamiltonian.length_scale / source.hamiltonian.length_scale
-    copies = np.arange(experiment.n_walkers) % source.n_walkers
-
-    def rescaled(leaf, like):
-        leaf = leaf[copies]
-        scaled = leaf * ratio if np.issubdtype(leaf.dtype, np.floating) else leaf
-        return jnp.asarray(scaled, like.dtype)
-
-    return jax.tree.map(rescaled, walkers, new)
