@@ -12,8 +12,8 @@ from experiments.command_line.notation import Part
 from experiments.command_line.parts import constant, find
 
 # Set by the experiment.
-FIXED = ("box", "fixed", "lattice", "levels", "method", "model", "n", "omega",
-         "options", "pairing", "point_group", "spins", "twist")  # fmt: skip
+FIXED = ("bosons", "box", "fixed", "lattice", "levels", "method", "model", "n", "omega",
+         "options", "pairing", "point_group", "spins", "totals", "twist")  # fmt: skip
 
 
 class Choice(NamedTuple):
@@ -95,17 +95,30 @@ SingletAnsatz = Annotated[
     ),
 ]
 GRU = Choice("gru", "RecurrentGRU", {"window": "...", "cyclic": "..."})
+RBM = Choice("rbm", "BinaryRBM", {"symmetric": "False"})
+FFNN = Choice("ffnn", "FeedForward")
+AVERAGES = (
+    "symmetrized=True averages any of them over the symmetries of the lattice, "
+    "momentum=(0, 2), say, over its translations with the phases of that momentum; "
+    "symmetric=True gives the symmetries to the weights of an rbm."
+)
 LatticeAnsatz = Annotated[
     PartOption,
     listed(
-        Choice("rbm", "BinaryRBM", {"symmetric": "False"}),
+        RBM,
         Choice("jastrow", "SpinJastrow"),
-        Choice("ffnn", "FeedForward"),
+        FFNN,
         Choice("conv", "LatticeConv"),
         GRU,
-        note="symmetrized=True averages any of them over the symmetries of the "
-        "lattice, momentum=(0, 2), say, over its translations with the phases of that "
-        "momentum; symmetric=True gives the symmetries to the weights of an rbm.",
+        note=AVERAGES,
+    ),
+]
+BosonAnsatz = Annotated[PartOption, listed(RBM, FFNN, note=AVERAGES)]
+FermionAnsatz = Annotated[
+    PartOption,
+    listed(
+        Choice("slater", "LatticeSlater", {"flip_symmetric": "...", "t": None}),
+        note="hidden=() leaves out the network.",
     ),
 ]
 ClassicalAnsatz = Annotated[
