@@ -4,7 +4,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from experiments.command_line.choices import BosonAnsatz
-from experiments.command_line.lattices import QuantumLatticeOptions
+from experiments.command_line.lattices import ParticleOptions
 from experiments.command_line.notation import Part
 from experiments.command_line.options import main
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class BoseHubbardOptions(QuantumLatticeOptions):
+class BoseHubbardOptions(ParticleOptions):
     """-t sum (a^+ a + h.c.) + (U/2) sum n (n - 1), at a fixed number of bosons."""
 
     length: tuple[int, ...] = (8,)

@@ -4,7 +4,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from experiments.command_line.choices import FermionAnsatz
-from experiments.command_line.lattices import QuantumLatticeOptions
+from experiments.command_line.lattices import ParticleOptions
 from experiments.command_line.notation import Part
 from experiments.command_line.options import main
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class HubbardOptions(QuantumLatticeOptions):
+class HubbardOptions(ParticleOptions):
     """-t sum (c^+ c + h.c.) + U sum n_up n_down, at fixed numbers of both spins."""
 
     length: tuple[int, ...] = (8,)

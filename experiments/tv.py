@@ -4,7 +4,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Literal
 
 from experiments.command_line.choices import FermionAnsatz
-from experiments.command_line.lattices import QuantumLatticeOptions
+from experiments.command_line.lattices import ParticleOptions
 from experiments.command_line.notation import Part
 from experiments.command_line.options import main
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TVOptions(QuantumLatticeOptions):
+class TVOptions(ParticleOptions):
     """-t sum (c^+ c + h.c.) + V sum n n over neighbors, at a fixed number."""
 
     length: tuple[int, ...] = (4,)

@@ -149,6 +149,7 @@ BoxSampler = Annotated[PartOption, listed(LANGEVIN, METROPOLIS, note=MOVES)]
 LatticeSampler = Annotated[
     PartOption, listed(SITES, DIRECT, note="direct requires a gru.")
 ]
+ParticleSampler = Annotated[PartOption, listed(SITES)]
 ClassicalSampler = Annotated[
     PartOption,
     listed(
