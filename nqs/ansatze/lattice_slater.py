@@ -127,16 +127,16 @@ def log_determinants(
     s, sign = len(orbitals), jnp.ones_like(logabs)
     for spin, (total, end) in enumerate(zip(totals, np.cumsum(totals), strict=True)):
         if total:
-            own = occupied(x[spin * s : (spin + 1) * s], total, orbitals.dtype)
-            found = jnp.linalg.slogdet(own @ orbitals[:, end - total : end])
+            own = occupied(x[spin * s : (spin + 1) * s], total)
+            found = jnp.linalg.slogdet(orbitals[own, end - total : end])
             sign, logabs = sign * found.sign, logabs + found.logabsdet
     return LogPsi(sign, logabs)
 
 
-def occupied(x: Array, total: int, dtype) -> Array:
-    """The matrix (n, s) that takes the rows of the occupied sites of x (s,)."""
-    rank = jnp.where(x > 0, jnp.cumsum(x), 0)  # 1 for the first
-    return (rank[None, :] == 1 + jnp.arange(total)[:, None]).astype(dtype)
+def occupied(x: Array, total: int) -> Array:
+    """The occupied sites (n,) of x (s,), the first one first."""
+    before = jnp.cumsum(x)  # occupied sites up to each
+    return jnp.sum(before[None, :] <= jnp.arange(total)[:, None], axis=1)
 
 
 def free_orbitals(lattice: Sites, t: float, sign: int = 1) -> np.ndarray:
