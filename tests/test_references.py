@@ -110,7 +110,7 @@ CASES = {
     ),
     "XXZ": (
         XXZ(RING, delta=0.5),
-        {"lattice": Lattice((5,)), "j": 2.0, "n_down": 2, "delta": 1.0},
+        {"lattice": Lattice((8,)), "j": 2.0, "n_down": 2, "delta": 1.0},
         {"marshall"},
     ),
     "classical Ising": (
