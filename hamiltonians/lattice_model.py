@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from hamiltonians.references.lanczos import diagonalized
@@ -42,20 +43,35 @@ class OnLattice(Hamiltonian):
         return self.lattice.n
 
     @property
+    def size(self) -> int:
+        """Number of levels in a configuration, here one for each site."""
+        return self.n
+
+    @property
     def total(self) -> int | None:
         """The conserved sum of all levels of a walker, None if there is none."""
         return None
 
+    @property
+    def totals(self) -> tuple[int, ...]:
+        """Conserved sums of the levels in equal blocks of a walker, () for none."""
+        return () if self.total is None else (self.total,)
+
     def initial_walkers(self, key: Array, n_walkers: int) -> Array:
-        """Levels (w, s) drawn uniformly, with the conserved sum if there is one."""
+        """Levels (w, s), drawn uniformly, or evenly filled and shuffled in a block."""
         n_walkers = whole("n_walkers", n_walkers)
-        if self.total is None:
-            return jax.random.randint(key, (n_walkers, self.n), 0, self.levels)
-        most = self.n * (self.levels - 1)
-        each, rest = divmod(whole("total", self.total, 0, most), self.n)
-        levels = each + (jnp.arange(self.n) < rest)
-        shuffle = jax.vmap(lambda key: jax.random.permutation(key, levels))
-        return shuffle(jax.random.split(key, n_walkers)).astype(int)
+        if not self.totals:
+            return jax.random.randint(key, (n_walkers, self.size), 0, self.levels)
+        n = self.size // len(self.totals)
+        most = n * (self.levels - 1)
+        totals = [whole("total", total, 0, most) for total in self.totals]
+        each, rest = np.divmod(np.array(totals)[:, None], n)
+        blocks = jnp.asarray(each + (np.arange(n) < rest))
+
+        def shuffled(key):
+            return jax.random.permutation(key, blocks, 1, independent=True).reshape(-1)
+
+        return jax.vmap(shuffled)(jax.random.split(key, n_walkers)).astype(int)
 
 
 class LatticeModel(OnLattice):

@@ -1,10 +1,11 @@
 """Checks of a wave function against its Hamiltonian, before anything compiles.
 
-By field: where both have `spins`, `omega`, `box`, `twist` or `levels`, they are equal.
-Numerically, on a few random configurations: psi is finite; an exchange of two fermions
-of equal spin changes its sign; a translation of one particle by the lattice vector a
-multiplies it by exp(2 pi i twist_a). Symmetry is not required of bosons, whose ground
-state is the lowest of all functions, unless they are in several states.
+By field: where both have `spins`, `omega`, `box`, `twist`, `levels` or `totals`, they
+are equal. Numerically, on a few random configurations: psi is finite; an exchange of
+two fermions of equal spin changes its sign; a translation of one particle by the
+lattice vector a multiplies it by exp(2 pi i twist_a). Symmetry is not required of
+bosons, whose ground state is the lowest of all functions, unless they are in several
+states.
 """
 
 import dataclasses
@@ -21,7 +22,7 @@ from jax.core import Tracer
 from nqs.capabilities import implemented_by
 from nqs.types import Ansatz, Hamiltonian, LogPsi, Params, Sampler, Walkers
 
-FIELDS = ("spins", "omega", "box", "twist", "levels")
+FIELDS = ("spins", "omega", "box", "twist", "levels", "totals")
 CONFIGURATIONS = 3
 
 
@@ -207,6 +208,8 @@ def _same(here: Any, there: Any) -> bool:
         one, other = (np.asarray(v, float) for v in (here, there))
     except (TypeError, ValueError):
         return here == there
+    if one.ndim and other.ndim and one.shape != other.shape:
+        return False
     try:  # one frequency stands for that of every axis
         return bool(np.allclose(*np.broadcast_arrays(one, other), rtol=1e-12))
     except ValueError:

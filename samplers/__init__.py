@@ -5,7 +5,7 @@ from samplers.gibbs import Gibbs
 from samplers.langevin import Langevin
 from samplers.metropolis import AllParticles, Metropolis, Move, OneParticle
 from samplers.periodic import Periodic
-from samplers.sites import Exchange, Flip, Recolor, SiteMetropolis, SiteMove
+from samplers.sites import Exchange, Flip, Hop, Recolor, SiteMetropolis, SiteMove
 from samplers.spins import SpinsAndPositions
 from samplers.wolff import Wolff
 
@@ -15,6 +15,7 @@ __all__ = [
     "Exchange",
     "Flip",
     "Gibbs",
+    "Hop",
     "Langevin",
     "Metropolis",
     "Move",

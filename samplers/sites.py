@@ -76,8 +76,23 @@ class Recolor(OneSite):
         return (x[sites] + step) % self.levels, jnp.zeros_like(u)
 
 
+class OneBond:
+    """A move of one bond at a time."""
+
+    lattice: Sites
+
+    def sweep(self, key: Array, x: Array) -> Array:
+        """Every bond once; a ValueError for a configuration of another lattice."""
+        if x.shape[0] != self.lattice.n:
+            raise ValueError(
+                f"lattice of {type(self).__name__} must have the {x.shape[0]} sites of "
+                f"the configurations, got {self.lattice.n}"
+            )
+        return jax.random.permutation(key, jnp.asarray(self.lattice.edges))
+
+
 @dataclasses.dataclass(frozen=True)
-class Exchange:
+class Exchange(OneBond):
     """Exchange the levels at both ends of a bond, which conserves their sum.
 
     Attributes:
@@ -86,18 +101,34 @@ class Exchange:
 
     lattice: Sites
 
-    def sweep(self, key: Array, x: Array) -> Array:
-        """Every bond once; a ValueError for a configuration of another lattice."""
-        if x.shape[0] != self.lattice.n:
-            raise ValueError(
-                f"lattice of Exchange must have the {x.shape[0]} sites of the "
-                f"configurations, got {self.lattice.n}"
-            )
-        return jax.random.permutation(key, jnp.asarray(self.lattice.edges))
-
     def __call__(self, u: Array, x: Array, sites: Array) -> tuple[Array, Array]:
         """The levels in exchanged order."""
         return x[sites[::-1]], jnp.zeros_like(u)
+
+
+@dataclasses.dataclass(frozen=True)
+class Hop(OneBond):
+    """Move one boson along a bond, which conserves their number.
+
+    Either way is equally likely, and a hop that does not fit changes nothing.
+
+    Attributes:
+      lattice: whose bonds.
+      levels: q of each site, one more than the bosons that fit there.
+    """
+
+    lattice: Sites
+    levels: int
+
+    def __post_init__(self):
+        whole("levels", self.levels, 2)
+
+    def __call__(self, u: Array, x: Array, sites: Array) -> tuple[Array, Array]:
+        """One level less at one end, and one more at the other."""
+        step = jnp.where(u < 0.5, 1, -1).astype(x.dtype)
+        values = x[sites] + jnp.stack([-step, step])
+        fits = jnp.all((values >= 0) & (values < self.levels))
+        return jnp.where(fits, values, x[sites]), jnp.zeros_like(u)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -41,6 +41,14 @@ CASES = {
     "invariant rbm": BinaryRBM(2, lattice=LADDER, point_group=True),
     "invariant complex rbm": BinaryRBM(2, lattice=RING, complex=True),
     "invariant rbm of three levels": BinaryRBM(1, levels=3, lattice=RING),
+    "rbm of three levels of bosons": BinaryRBM(1, levels=3, bosons=True),
+    "complex rbm of three levels of bosons": BinaryRBM(
+        1, levels=3, bosons=True, complex=True
+    ),
+    "invariant rbm of three levels of bosons": BinaryRBM(
+        1, levels=3, lattice=RING, bosons=True
+    ),
+    "feed-forward of three levels of bosons": FeedForward((5,), levels=3, bosons=True),
     "jastrow": SpinJastrow(),
     "jastrow of three levels": SpinJastrow(3),
     "feed-forward": FeedForward((5,)),
@@ -74,6 +82,7 @@ INVARIANT = {
     "invariant rbm": LADDER.symmetries,
     "invariant complex rbm": RING.translations,
     "invariant rbm of three levels": RING.translations,
+    "invariant rbm of three levels of bosons": RING.translations,
     "conv": LADDER.translations,
     "conv of three levels": RING.translations,
     "transformer": LADDER.translations,

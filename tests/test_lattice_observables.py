@@ -52,6 +52,20 @@ def test_structure_factor_is_its_double_sum(lattice, levels):
     assert found.shape == observable.grid.shape[: found.ndim]
 
 
+@pytest.mark.parametrize("lattice", [CHAIN, TORUS])
+def test_structure_factor_of_the_density_is_its_double_sum(lattice):
+    x = np.random.default_rng(3).integers(0, 2, 2 * lattice.n)  # of two spins
+    observable = SiteStructureFactor(lattice, density=True)
+    found, n = measured(observable, x), x[: lattice.n] + x[lattice.n :]
+    k = observable.grid[..., None] / 2 if found.ndim == 1 else observable.grid
+    steps = lattice.coordinates[:, None] - lattice.coordinates[None, :]
+    phases = np.cos(2 * np.pi * np.einsum("...a,ija->...ij", k, steps))
+    pairs = np.outer(n - n.mean(), n - n.mean())
+    exact = np.sum(phases * pairs, axis=(-1, -2)) / lattice.n
+    np.testing.assert_allclose(found, exact, atol=1e-12)
+    assert np.max(found) > 0.1
+
+
 def test_structure_factor_peaks_at_the_ordering_wave_vector():
     chain = SiteStructureFactor(CHAIN)
     assert chain.grid[-1] == 1 and len(chain.axes) == 1

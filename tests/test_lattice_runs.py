@@ -7,13 +7,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments.bose_hubbard import BoseHubbardOptions
 from experiments.classical_ising import ClassicalIsingOptions
 from experiments.classical_potts import ClassicalPottsOptions
 from experiments.command_line.notation import Part
 from experiments.command_line.series import Series
 from experiments.heisenberg import HeisenbergOptions
+from experiments.hubbard import HubbardOptions
 from experiments.ising import IsingOptions
 from experiments.potts import PottsOptions
+from experiments.tv import TVOptions
+from experiments.xxz import XXZOptions
 from nqs.ansatze import Symmetrized
 from nqs.space.lattice import Lattice
 from samplers import Exchange, Flip, Recolor
@@ -24,6 +28,10 @@ CASES = {
     "ising": IsingOptions(length=(4,), **QUICK),
     "heisenberg": HeisenbergOptions(length=(4,), **QUICK),
     "potts": PottsOptions(length=(4,), ansatz=Part("jastrow"), **QUICK),
+    "xxz": XXZOptions(length=(4,), **QUICK),
+    "bose_hubbard": BoseHubbardOptions(length=(4,), **QUICK),
+    "tv": TVOptions(length=(2, 3), fermions=3, **QUICK),
+    "hubbard": HubbardOptions(length=(4,), **QUICK),
     "classical": ClassicalIsingOptions(
         length=(2,), ansatz=Part("gru", (("hidden", 3),)), **QUICK
     ),

@@ -7,6 +7,9 @@ import pytest
 
 from hamiltonians import (
     J1J2,
+    TV,
+    XXZ,
+    BoseHubbard,
     ClassicalIsing,
     ClassicalPotts,
     Coulomb,
@@ -15,6 +18,7 @@ from hamiltonians import (
     HarmonicPairs,
     HarmonicTrap,
     Heisenberg,
+    Hubbard,
     InverseSquare,
     NeutronMatter,
     Potts,
@@ -82,6 +86,33 @@ CASES = {
         {"lattice": Lattice((6, 6), "square", False), "j": -1.0, "n_down": 3},
         {"marshall"},  # a change of basis
     ),
+    "Hubbard 4x4": (
+        Hubbard(Lattice((4, 4), "square"), 4.0, 5, 5),
+        {"lattice": Lattice((4, 4), "square", False), "u": 5.0, "up": 3, "down": 3,
+         "t": 0.5},
+        set(),
+    ),
+    "Hubbard 8x8": (
+        Hubbard(Lattice((8, 8), "square"), 8.0),
+        {"lattice": Lattice((8, 8), "square", False), "u": 5.0, "up": 3, "down": 3,
+         "t": 0.5},
+        set(),
+    ),
+    "Bose-Hubbard": (
+        BoseHubbard(RING, 2.0, 4),
+        {"lattice": Lattice((5,)), "u": 1.0, "bosons": 3, "most": 2, "t": 0.5},
+        set(),
+    ),
+    "t-V": (
+        TV(RING, 2.0, 2),
+        {"lattice": Lattice((5,)), "v": 1.0, "fermions": 3, "t": 0.5},
+        set(),
+    ),
+    "XXZ": (
+        XXZ(RING, delta=0.5),
+        {"lattice": Lattice((8,)), "j": 2.0, "n_down": 2, "delta": 1.0},
+        {"marshall"},
+    ),
     "classical Ising": (
         ClassicalIsing(Lattice((4, 4), "square")),
         {"lattice": Lattice((4, 3), "square"), "temperature": 3.0, "j": 0.5,
@@ -122,6 +153,9 @@ LATTICES = [
     TransverseFieldIsing(Lattice((5,)), -1.0), TransverseFieldIsing(RING, 1.0, -0.5),
     TransverseFieldIsing(Lattice((6,), periodic=False)), TransverseFieldIsing(TRIANGLE),
     TransverseFieldIsing(Lattice((2,)), 1.0, 0.5),
+    XXZ(RING), XXZ(RING, delta=-0.3), XXZ(TRIANGLE, delta=2.0),
+    BoseHubbard(RING, 3.0, 3), TV(RING, -1.0), TV(TRIANGLE, 1.0, 2, -1.0),
+    Hubbard(TRIANGLE, 4.0), Hubbard(Lattice((4,)), -2.0, 2, 1),
     Potts(Lattice((4,))), Potts(Lattice((4,)), 4, -1.0, 0.3), Potts(TRIANGLE),
 ]  # fmt: skip
 

@@ -17,7 +17,7 @@ from nqs.optimizers import FirstOrder
 from nqs.ratios.sites import EvaluatedRatios
 from nqs.space.lattice import Lattice
 from nqs.vmc import VMC
-from samplers import Direct, Exchange, Flip, Recolor, SiteMetropolis
+from samplers import Direct, Exchange, Flip, Hop, Recolor, SiteMetropolis
 from tests.chi_square import p_value
 
 N_CHAINS = 4096
@@ -37,6 +37,11 @@ CASES = {
     "flip, feed-forward": (SiteMetropolis(Flip(), 4), FeedForward((6,)), 2),
     "flip, gru": (SiteMetropolis(Flip(), 4), RecurrentGRU(8, 4), 2),
     "exchange, rbm": (SiteMetropolis(Exchange(RING), 6), BinaryRBM(1, stddev=0.1), 2),
+    "hop, rbm": (
+        SiteMetropolis(Hop(RING, 3), 6),
+        BinaryRBM(1, levels=3, bosons=True, stddev=0.1),
+        3,
+    ),
     "recolor, rbm": (
         SiteMetropolis(Recolor(3), 4),
         BinaryRBM(1, levels=3, stddev=0.2),
@@ -49,6 +54,10 @@ CASES = {
 }
 
 
+def conserved(name):
+    return "exchange" in name or "hop" in name
+
+
 @functools.cache
 def ends(name):
     """A function from a power of the ratio to the last states of many chains."""
@@ -58,7 +67,7 @@ def ends(name):
     # with biases, because symmetry under a flip of all spins could hide errors
     params = unravel(flat + 0.15 * jax.random.normal(jax.random.key(2), flat.shape))
     # equal initial states, far from |psi|^2
-    first = jnp.arange(8) % 2 if "exchange" in name else x
+    first = jnp.arange(8) % 2 if conserved(name) else x
     walkers = jnp.tile(first, (N_CHAINS, 1))
 
     @jax.jit
@@ -83,7 +92,7 @@ def density_p_value(name, power):
     _, ansatz, q = CASES[name]
     run, params = ends(name)
     x = np.array([*itertools.product(range(q), repeat=8)])
-    if "exchange" in name or "fixed" in name:
+    if conserved(name) or "fixed" in name:
         x = x[x.sum(axis=1) == 4]
     log = jax.jit(jax.vmap(lambda x: ansatz.apply(params, x).logabs))(jnp.asarray(x))
     return p_value(run(power), x, np.asarray(jax.nn.softmax(2 * log)))

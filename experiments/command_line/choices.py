@@ -12,8 +12,8 @@ from experiments.command_line.notation import Part
 from experiments.command_line.parts import constant, find
 
 # Set by the experiment.
-FIXED = ("box", "fixed", "lattice", "levels", "method", "model", "n", "omega",
-         "options", "pairing", "point_group", "spins", "twist")  # fmt: skip
+FIXED = ("bosons", "box", "fixed", "lattice", "levels", "method", "model", "n", "omega",
+         "options", "pairing", "point_group", "spins", "totals", "twist")  # fmt: skip
 
 
 class Choice(NamedTuple):
@@ -95,20 +95,32 @@ SingletAnsatz = Annotated[
     ),
 ]
 GRU = Choice("gru", "RecurrentGRU", {"window": "...", "cyclic": "..."})
+RBM = Choice("rbm", "BinaryRBM", {"symmetric": "False"})
+FFNN = Choice("ffnn", "FeedForward")
+AVERAGES = (
+    "symmetrized=True averages any of them over the symmetries of the lattice, "
+    "momentum=(0, 2), say, over its translations with the phases of that momentum, "
+    "irrep='A2', 'B1' or 'B2' with the signs of that representation of its point "
+    "group; symmetric=True gives the symmetries to the weights of an rbm."
+)
 LatticeAnsatz = Annotated[
     PartOption,
     listed(
-        Choice("rbm", "BinaryRBM", {"symmetric": "False"}),
+        RBM,
         Choice("jastrow", "SpinJastrow"),
-        Choice("ffnn", "FeedForward"),
+        FFNN,
         Choice("conv", "LatticeConv"),
         Choice("transformer", "LatticeTransformer"),
         GRU,
-        note="symmetrized=True averages any of them over the symmetries of the "
-        "lattice, momentum=(0, 2), say, over its translations with the phases of that "
-        "momentum, irrep='A2', 'B1' or 'B2' with the signs of that representation of "
-        "its point group; symmetric=True gives the symmetries to the weights of an "
-        "rbm.",
+        note=AVERAGES,
+    ),
+]
+BosonAnsatz = Annotated[PartOption, listed(RBM, FFNN, note=AVERAGES)]
+FermionAnsatz = Annotated[
+    PartOption,
+    listed(
+        Choice("slater", "LatticeSlater", {"flip_symmetric": "...", "t": None}),
+        note="hidden=() leaves out the network.",
     ),
 ]
 ClassicalAnsatz = Annotated[
@@ -139,6 +151,7 @@ BoxSampler = Annotated[PartOption, listed(LANGEVIN, METROPOLIS, note=MOVES)]
 LatticeSampler = Annotated[
     PartOption, listed(SITES, DIRECT, note="direct requires a gru.")
 ]
+ParticleSampler = Annotated[PartOption, listed(SITES)]
 ClassicalSampler = Annotated[
     PartOption,
     listed(

@@ -11,6 +11,7 @@ from experiments.command_line.choices import (
     LatticeAnsatz,
     LatticeSampler,
     OptimizerOption,
+    ParticleSampler,
 )
 from experiments.command_line.notation import Part
 from experiments.command_line.options import Options, StatesOptions
@@ -75,6 +76,17 @@ class LatticeOptions(Options):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class QuantumLatticeOptions(LatticeOptions, StatesOptions):
     """Options of every quantum model on a lattice."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ParticleOptions(QuantumLatticeOptions):
+    """Options of particles on a lattice, whose number is conserved."""
+
+    sampler: ParticleSampler = Part("metropolis")
+
+    def samplers(self) -> dict[str, Callable[..., Any]]:
+        """Builders of the samplers, by name."""
+        return {"metropolis": super().samplers()["metropolis"]}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ from nqs.ansatze.complex_parameters import ComplexParameters, ComplexSites, Shif
 from nqs.ansatze.conv import LatticeConv
 from nqs.ansatze.ffnn import DeepSets, FeedForward
 from nqs.ansatze.jastrow import GaussianJastrow, PadeJastrow, PowerJastrow, Product
+from nqs.ansatze.lattice_slater import LatticeSlater
 from nqs.ansatze.layers import Envelope
 from nqs.ansatze.plane_waves import PlaneWaveSlater
 from nqs.ansatze.rbm import GaussianBinaryRBM
@@ -20,7 +21,8 @@ from nqs.ansatze.transformer import LatticeTransformer
 
 __all__ = ["Backflow", "BinaryRBM", "Boltzmann", "ComplexParameters", "ComplexSites",
            "DeepSets", "Envelope", "FeedForward", "GaussianBinaryRBM",
-           "GaussianJastrow", "LatticeConv", "LatticeTransformer", "MessagePassing",
-           "PadeJastrow", "PlaneWaveSlater", "PowerJastrow", "Product",
-           "RecurrentGRU", "Shifted", "SingletBackflow", "Slater", "SlaterJastrow",
-           "SpinExplicit", "SpinJastrow", "Symmetrized"]  # fmt: skip
+           "GaussianJastrow", "LatticeConv", "LatticeSlater", "LatticeTransformer",
+           "MessagePassing", "PadeJastrow", "PlaneWaveSlater", "PowerJastrow",
+           "Product", "RecurrentGRU", "Shifted", "SingletBackflow", "Slater",
+           "SlaterJastrow", "SpinExplicit", "SpinJastrow",
+           "Symmetrized"]  # fmt: skip

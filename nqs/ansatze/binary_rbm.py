@@ -1,7 +1,7 @@
 """The restricted Boltzmann machine of lattice sites."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from nqs.ansatze.cosh import exponential, large_and_small, log_product_of_cosh
 from nqs.ansatze.layers import check_integers, log_psi
 from nqs.ansatze.log_derivatives import of_layer, of_parameter
 from nqs.ansatze.site_features import (
@@ -59,7 +60,9 @@ class BinaryRBM(nn.Module):
     """psi(x) = exp(sum_i a_i v_i) prod_j 2 cosh(b_j + sum_i w_ij v_i).
 
     The visible units v are the spins sigma^z of two levels; with more levels each site
-    has one unit a level, 1 for the level of the site and else 0.
+    has one unit a level, 1 for the level of the site and else 0. Numbers of bosons have
+    the units n, log n! and 1 for n = 0, which also give rare large numbers a sensible
+    psi.
 
     A change of one site adds a step to theta that depends on the site alone. Ratios of
     psi take a table of exp(2 step), or where that could overflow theta itself.
@@ -72,6 +75,8 @@ class BinaryRBM(nn.Module):
         translation, with shifted weights. None for free weights.
       point_group: also one for every rotation and reflection.
       stddev: of the random initial weights and hidden biases.
+      bosons: levels are numbers of bosons; without weights psi starts as free bosons in
+        one uniform orbital, prod_i 1 / sqrt(n_i!).
 
     Raises:
       ValueError: if alpha < 1, levels < 2, or for a point group without a lattice.
@@ -85,6 +90,7 @@ class BinaryRBM(nn.Module):
     lattice: Lattice | None = None
     point_group: bool = False
     stddev: float = 0.02
+    bosons: bool = False
 
     def __post_init__(self):
         super().__post_init__()
@@ -96,15 +102,16 @@ class BinaryRBM(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> LogPsi:
         """Log psi of levels x (s,)."""
-        dtype, f = jnp.result_type(float), n_features(self.levels)
-        normal, zeros = nn.initializers.normal(self.stddev), nn.initializers.zeros
+        dtype, f = jnp.result_type(float), n_features(self.levels, self.bosons)
+        normal = nn.initializers.normal(self.stddev)
+        bias = condensate if self.bosons else nn.initializers.zeros
         pair = (2,) if self.complex else ()
         s = sites = x.shape[0]
         units = self.alpha * s
         if self.lattice is not None:
             s, sites, units = self.lattice.n, 1, self.alpha
         params = {
-            "visible_bias": self.param("visible_bias", zeros, (*pair, sites, f), dtype),
+            "visible_bias": self.param("visible_bias", bias, (*pair, sites, f), dtype),
             "hidden_bias": self.param("hidden_bias", normal, (*pair, units), dtype),
             "weights": self.param("weights", normal, (*pair, s, f, units), dtype),
         }
@@ -117,7 +124,7 @@ class BinaryRBM(nn.Module):
     def site_tables(self, params: Params) -> Tables:
         """Steps of the visible bias and of theta for every change of one site."""
         machine = self._machine(params["params"])
-        levels = site_features(jnp.arange(self.levels), self.levels)  # (q, f)
+        levels = self._features(jnp.arange(self.levels))  # (q, f)
         levels = levels.astype(machine.weights.dtype)
         a = machine.visible @ levels.T
         w = jnp.einsum("sfm,qf->sqm", machine.weights, levels)
@@ -158,7 +165,7 @@ class BinaryRBM(nn.Module):
     def log_derivatives(self, params: Params, x: Array) -> tuple[OuterProducts, ...]:
         """Of the weights with the hidden biases, and of the visible biases."""
         machine = self._machine(params["params"])
-        v, t = site_features(x, self.levels), jnp.tanh(self._theta(machine, x))
+        v, t = self._features(x), jnp.tanh(self._theta(machine, x))
         if self.lattice is None:
             visible = v.reshape(1, -1)
             signals = self._by_pairs(t[None])
@@ -188,14 +195,17 @@ class BinaryRBM(nn.Module):
         return jnp.concatenate(columns, axis=1)
 
     def _log_psi(self, machine: Machine, x: Array) -> LogPsi:
-        visible = jnp.sum(machine.visible * site_features(x, self.levels))
+        visible = jnp.sum(machine.visible * self._features(x))
         log = visible + log_product_of_cosh(self._theta(machine, x))
         if not self.complex:
             return LogPsi(jnp.ones_like(log), log)
         return log_psi(jnp.stack([log.real, log.imag]))
 
+    def _features(self, x: Array) -> Array:
+        return site_features(x, self.levels, self.bosons)
+
     def _theta(self, machine: Machine, x: Array) -> Array:
-        features = site_features(x, self.levels).astype(machine.weights.dtype)
+        features = self._features(x).astype(machine.weights.dtype)
         return machine.hidden + jnp.tensordot(features, machine.weights, axes=2)
 
     def _machine(self, leaves: Params) -> Machine:
@@ -212,6 +222,14 @@ class BinaryRBM(nn.Module):
         s, f = spread.shape[:2]
         hidden = jnp.tile(b, len(back))
         return Machine(jnp.broadcast_to(a, (s, f)), hidden, spread.reshape(s, f, -1))
+
+
+def condensate(key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
+    """Biases (..., sites, 3) of free bosons, -1/2 of the real part for log n!."""
+    bias = jnp.zeros(shape, dtype)
+    real = bias if len(shape) == 2 else bias[0]
+    real = real.at[:, 1].set(-0.5)
+    return real if len(shape) == 2 else bias.at[0].set(real)
 
 
 def quick_move(
@@ -251,34 +269,3 @@ def block(units: Array) -> int:
     """Units in one product, a power of two: 8 in double, 1 in single precision."""
     fits = largest_log(units) / (2 * (2 * QUICK + math.log(2)))
     return 2 ** max(0, math.floor(math.log2(fits)))
-
-
-@jax.custom_jvp
-def log_product_of_cosh(theta: Array) -> Array:
-    """The log () of prod_j 2 cosh(theta_j), up to multiples of 2 pi i."""
-    large, small = large_and_small(theta)
-    return jnp.sum(large) + jnp.sum(jnp.log(products(small, 32)))  # |small| <= 2
-
-
-@log_product_of_cosh.defjvp
-def _(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    (theta,), (step,) = primals, tangents
-    _, small = large_and_small(theta)
-    tanh = jnp.where(jnp.real(theta) < 0, -1, 1) * (2 * reciprocal(small) - 1)
-    tanh = jax.lax.optimization_barrier(tanh)  # else evaluated again at each use
-    return log_product_of_cosh(theta), jnp.sum(tanh * step)
-
-
-def large_and_small(theta: Array) -> tuple[Array, Array]:
-    """log(large) and small with 2 cosh(theta) = large small."""
-    large = jnp.where(jnp.real(theta) < 0, -theta, theta)
-    return large, 1 + exponential(-2 * large)
-
-
-def exponential(z: Array) -> Array:
-    """exp(z), whose real parts XLA vectorizes if they are arrays of their own."""
-    if not jnp.iscomplexobj(z):
-        return jnp.exp(z)
-    parts = jnp.exp(z.real), jnp.cos(z.imag), jnp.sin(z.imag)
-    size, cos, sin = jax.lax.optimization_barrier(parts)
-    return jax.lax.complex(size * cos, size * sin)

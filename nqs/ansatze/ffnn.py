@@ -26,6 +26,8 @@ class FeedForward(LayerwiseDerivatives, nn.Module):
       omega: trap frequency of the envelope, one number or one per axis, hartree.
       phase: a second output is the phase of psi, which is then complex.
       levels: q of the sites of a lattice.
+      bosons: levels are numbers of bosons, with the units and the first psi of
+        `BinaryRBM`.
 
     Raises:
       ValueError: unless widths are positive integers and names are known.
@@ -38,6 +40,7 @@ class FeedForward(LayerwiseDerivatives, nn.Module):
     omega: float | tuple[float, ...] = 1.0
     phase: bool = False
     levels: int = 2
+    bosons: bool = False
 
     def __post_init__(self):
         super().__post_init__()
@@ -48,8 +51,9 @@ class FeedForward(LayerwiseDerivatives, nn.Module):
         """Log psi of x, positions (n, d) or levels (s,)."""
         perceptron = layers.network(self, (*self.hidden, 1 + self.phase), True)
         if jnp.issubdtype(x.dtype, jnp.integer):
-            features = site_features(x, self.levels)
-            return layers.log_psi(perceptron(features.reshape(-1)))
+            features = site_features(x, self.levels, self.bosons)
+            log_free = -jnp.sum(features[:, 1]) / 2 if self.bosons else 0.0
+            return layers.log_psi(perceptron(features.reshape(-1)), log_free)
         q = layers.oscillator_lengths(x, self.omega)
         outputs = perceptron(q.reshape(-1))
         return layers.log_psi(outputs, layers.Envelope(self.omega)(x))

@@ -8,13 +8,22 @@ from jax import Array
 from nqs.space.lattice import Lattice, spins
 
 
-def n_features(levels: int) -> int:
-    """Features of one site: 1 for two levels, else one per level."""
+def n_features(levels: int, bosons: bool = False) -> int:
+    """Features of one site: 3 for bosons, 1 for two levels, else one per level."""
+    if bosons:
+        return 3
     return 1 if levels == 2 else levels
 
 
-def site_features(x: Array, levels: int) -> Array:
-    """Features (s, f) of levels x (s,): sigma^z, or 1 for its own level and else 0."""
+def site_features(x: Array, levels: int, bosons: bool = False) -> Array:
+    """Features (s, f) of levels x (s,).
+
+    They are sigma^z of two levels, or 1 for its own level and else 0. For numbers n of
+    bosons they are n, log n! and 1 for n = 0.
+    """
+    if bosons:
+        n = x.astype(jnp.result_type(float))
+        return jnp.stack([n, jax.lax.lgamma(n + 1), jnp.where(x == 0, 1.0, 0.0)], 1)
     if levels == 2:
         return spins(x)[:, None]
     return jax.nn.one_hot(x, levels, dtype=jnp.result_type(float))

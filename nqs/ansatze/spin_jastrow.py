@@ -53,18 +53,16 @@ class SpinJastrow(RatiosOfMoves, nn.Module):
         field = self.param("field", zeros, (s, f), dtype)
         pairs = self.param("pairs", normal, (s * (s - 1) // 2, f, f), dtype)
         v = site_features(x, self.levels)
-        logabs = jnp.sum(field * v) + jnp.sum(pairs * _pair_features(v))
+        sums = jnp.tensordot(_upper(pairs, s), v, axes=([2, 3], [0, 1]))
+        logabs = jnp.sum((field + sums) * v)
         return LogPsi(jnp.ones_like(logabs), logabs)
 
     def site_tables(self, params: Params) -> Tables:
         """The pair weights as a symmetric matrix."""
         field, pairs = params["params"]["field"], params["params"]["pairs"]
-        s, f = field.shape
-        i, j = jnp.triu_indices(s, 1)
-        matrix = jnp.zeros((s, s, f, f), pairs.dtype).at[i, j].set(pairs)
-        matrix = matrix.at[j, i].set(jnp.swapaxes(pairs, 1, 2))
+        upper = _upper(pairs, len(field))
         features = site_features(jnp.arange(self.levels), self.levels)
-        return Tables(features, field, jnp.swapaxes(matrix, 1, 2))
+        return Tables(features, field, upper + jnp.transpose(upper, (2, 3, 0, 1)))
 
     def site_cache(self, tables: Tables, x: Array) -> Array:
         """The field on each feature, field + sum_j w_ij v_j (s, f)."""
@@ -89,6 +87,16 @@ class SpinJastrow(RatiosOfMoves, nn.Module):
         """The features and their products."""
         v = site_features(x, self.levels)
         return of_parameter(v[None]), of_parameter(_pair_features(v)[None])
+
+
+def _upper(pairs: Array, s: int) -> Array:
+    """Weights (s, f, s, f) of every two sites (p, f, f), once each.
+
+    Their products with many v are faster than those of the features of pairs.
+    """
+    i, j = jnp.triu_indices(s, 1)
+    matrix = jnp.zeros((s, s, *pairs.shape[1:]), pairs.dtype).at[i, j].set(pairs)
+    return jnp.swapaxes(matrix, 1, 2)
 
 
 def _pair_features(v: Array) -> Array:

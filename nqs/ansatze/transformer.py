@@ -7,7 +7,7 @@ import numpy as np
 from jax import Array
 
 from nqs.ansatze import layers
-from nqs.ansatze.binary_rbm import log_product_of_cosh
+from nqs.ansatze.cosh import log_product_of_cosh
 from nqs.ansatze.site_features import site_features
 from nqs.space.lattice import Lattice
 from nqs.types import LogPsi

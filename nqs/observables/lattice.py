@@ -51,13 +51,19 @@ class SiteStructureFactor:
 
     Its sum over all k is s. A ferromagnet has S(0) = s, the Neel state S(pi) = s.
 
+    With `density` the levels are numbers of particles, and their deviations n_j - <n>
+    from the mean of the sites replace the roots of unity.
+
     Attributes:
       lattice: positions of the sites.
       levels: q, at least 2.
+      density: of numbers of particles; those of several copies of the lattice, one
+        after the other, are added.
     """
 
     lattice: Lattice
     levels: int = 2
+    density: bool = False
 
     name = "structure_factor"
     label = "structure factor S(k)"
@@ -82,8 +88,13 @@ class SiteStructureFactor:
 
     def __call__(self, ansatz: Ansatz, params: Params, x: Array) -> Array:
         """Values on the grid for levels x (s,)."""
-        phases = roots(x, self.levels).reshape(self.lattice.extent)
-        square = jnp.abs(jnp.fft.fftn(phases)) ** 2 / self.lattice.n
+        if self.density:
+            n = x.astype(jnp.result_type(float)).reshape(-1, self.lattice.n).sum(axis=0)
+            values = n - jnp.mean(n)
+        else:
+            values = roots(x, self.levels)
+        waves = jnp.fft.fftn(values.reshape(self.lattice.extent))
+        square = jnp.abs(waves) ** 2 / self.lattice.n
         opposite = jnp.roll(jnp.flip(square), 1, tuple(range(square.ndim)))
         mean = (square + opposite) / 2
         if square.ndim == 1:

@@ -9,12 +9,13 @@ from experiments.command_line.lattices import (
     LatticeOptions,
     QuantumLatticeOptions,
 )
-from hamiltonians import LatticeModel
+from hamiltonians import LatticeFermions, LatticeModel
 from nqs.ansatze import (
     BinaryRBM,
     Boltzmann,
     FeedForward,
     LatticeConv,
+    LatticeSlater,
     LatticeTransformer,
     RecurrentGRU,
     SpinJastrow,
@@ -33,11 +34,49 @@ def quantum(
     down = model.total
     fixed = None if down is None else (model.n - down, down)
     known = lattice_ansatze(options.sites, options.q, fixed=fixed)
+    seen = lattice_observables(options, down is None)
+    return _lowest_states(name, model, options, known, seen)
+
+
+def bosons(
+    name: str, model: LatticeModel, options: QuantumLatticeOptions
+) -> Experiment:
+    """The lowest states of bosons, of which a site can have several."""
+    known = lattice_ansatze(options.sites, model.levels)
+    shown = {
+        name: partial(known[name], bosons=True)
+        for name in ("rbm", "ffnn")  # with units that are functions of the number
+    }
+    return _lowest_states(name, model, options, shown, _density(options))
+
+
+def fermions(
+    name: str, model: LatticeFermions, options: QuantumLatticeOptions
+) -> Experiment:
+    """The lowest states of fermions, even under a flip of as many up as down."""
+    lattice, totals = options.sites, model.totals
+    even = len(totals) == 2 and totals[0] == totals[1]
+    build = partial(LatticeSlater, lattice, totals, flip_symmetric=even, t=model.t)
+    known = {"slater": build}
+    return _lowest_states(name, model, options, known, _density(options))
+
+
+def _density(options: QuantumLatticeOptions) -> tuple[Observable, ...]:
+    return (SiteStructureFactor(options.sites, density=True),)
+
+
+def _lowest_states(
+    name: str,
+    model: LatticeModel,
+    options: QuantumLatticeOptions,
+    known: dict[str, Callable[..., Any]],
+    observables: tuple[Observable, ...],
+) -> Experiment:
     ground_state = Experiment(
         name=name,
         hamiltonian=model,
         ansatz=options.ansatz.build("ansatz", known),
-        observables=lattice_observables(options, down is None),
+        observables=observables,
         **options.settings(),
     )
     return options.lowest_states(ground_state)
