@@ -185,7 +185,7 @@ def test_all_ansatze_are_in_the_table():
     modules = [m for m in ansatze.__all__ if isinstance(getattr(ansatze, m), type)]
     no_log_psi = {"Envelope", "MessagePassing"}
     elsewhere = {"Backflow", "PlaneWaveSlater", "BinaryRBM", "Boltzmann", "LatticeConv"}
-    elsewhere |= {"LatticeTransformer"}
+    elsewhere |= {"LatticeSlater", "LatticeTransformer"}
     elsewhere |= {"RecurrentGRU", "SpinJastrow", "Symmetrized"}
     elsewhere |= {"SingletBackflow", "SpinExplicit"}
     elsewhere |= {"ComplexParameters", "ComplexSites", "Shifted"}

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -80,7 +81,7 @@ def finished(count, directory, *more):
 def training(directory, steps):
     """Wait until a run has taken so many training steps."""
     path = directory / "metrics.jsonl"
-    for _ in range(600):
+    for _ in range(1800):
         if path.exists() and len(path.read_bytes().splitlines()) >= steps:
             return
         time.sleep(0.1)
@@ -130,7 +131,7 @@ def test_a_killed_process_ends_the_others_and_the_run_continues(whole, tmp_path)
         other.kill()
         output = one.communicate(timeout=LOST)[0]
     assert one.returncode == 1
-    assert "error: process 1 of 2 ended or was lost" in output
+    assert re.search("error: .*process.* ended or was lost", output)
     assert len(metrics(directory)) < 60
     codes, outputs = finished(2, directory, "--resume")
     assert codes == [0, 0] and "the same bit for bit" in outputs[0]

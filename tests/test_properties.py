@@ -39,6 +39,7 @@ REQUIRED = {
     "factors": lambda: (),
     "hidden": lambda: 4,
     "kappa": lambda: 0.5,
+    "totals": lambda: (2, 2),
     "lattice": lambda: LATTICE,
     "model": lambda: importlib.import_module("hamiltonians").ClassicalIsing(LATTICE),
     "n": lambda: 2,

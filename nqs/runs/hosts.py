@@ -111,12 +111,20 @@ def gathered(tree: Any) -> Any:
 
 @contextlib.contextmanager
 def own(directory: Path) -> Iterator[Path]:
-    """The run directory in the first process, a temporary one in the others."""
-    if first():
-        yield directory
-        return
-    with tempfile.TemporaryDirectory(prefix="nqs-") as folder:
-        yield Path(folder)
+    """The run directory in the first process, a temporary one in the others.
+
+    This process ends with a sentence if the numbers of another one do not come.
+    """
+    try:
+        if first():
+            yield directory
+        else:
+            with tempfile.TemporaryDirectory(prefix="nqs-") as folder:
+                yield Path(folder)
+    except jax.errors.JaxRuntimeError as error:
+        if not several():
+            raise
+        _end(f"another process ended or was lost ({str(error).splitlines()[0]})")
 
 
 def _shared(value: Any) -> Any:
@@ -155,10 +163,15 @@ def _watch_others() -> None:
                 seen[i] = value, now
         lost = [i for i, (_, since) in seen.items() if now - since > SILENCE]
         if lost:
-            print(
-                f"error: process {lost[0]} of {count} ended or was lost; the run "
-                "stops, and its last checkpoint continues it with --resume",
-                file=sys.stderr,
-                flush=True,
-            )
-            os._exit(1)
+            _end(f"process {lost[0]} of {count} ended or was lost")
+
+
+def _end(reason: str) -> None:
+    """End at once, because the end of a process otherwise waits for the others."""
+    print(
+        f"error: {reason}; the run stops, and its last checkpoint continues it with "
+        "--resume",
+        file=sys.stderr,
+        flush=True,
+    )
+    os._exit(1)

@@ -67,11 +67,24 @@ def heisenberg(n_chains):
     return natural_gradient(energy, sampler, alpha=2)
 
 
-def natural_gradient(energy, sampler, alpha):
-    """MinSR of an RBM with 1024 samples."""
+def bose_hubbard(n_chains):
+    """Eight bosons on a ring of eight sites, U = t; how many chains."""
+    graph = nk.graph.Chain(8, pbc=True)
+    space = nk.hilbert.Fock(n_max=8, N=8, n_particles=8)
+    energy = nk.operator.BoseHubbard(space, graph, U=1.0, J=1.0)
+    # an exchange of two occupations would keep the set of them
+    sampler = nk.sampler.MetropolisHamiltonian(
+        space, hamiltonian=energy, n_chains=n_chains
+    )
+    symmetric = nk.models.RBMSymm(symmetries=graph.automorphisms(), alpha=4)
+    return natural_gradient(energy, sampler, model=symmetric)
+
+
+def natural_gradient(energy, sampler, alpha=1, model=None):
+    """MinSR of an RBM, or of another model, with 1024 samples."""
     state = nk.vqs.MCState(
         sampler,
-        nk.models.RBM(alpha=alpha),
+        model or nk.models.RBM(alpha=alpha),
         n_samples=1024,
         n_discard_per_chain=0,
         seed=0,
@@ -120,6 +133,7 @@ def main(system, setting):
         "bosons_10": bosons,
         "ising_40": ising,
         "heisenberg_20": heisenberg,
+        "bose_hubbard_8": bose_hubbard,
         "real_time_20": RealTime,
     }
     driver = drivers[system](setting)

@@ -25,6 +25,7 @@ SETTINGS = {
     "bosons_10": (0, 16, 128),
     "ising_40": (16, 1024),
     "heisenberg_20": (16, 1024),
+    "bose_hubbard_8": (16, 1024),
     "real_time_20": (1, 2),
 }
 

@@ -5,6 +5,7 @@ import dataclasses
 import jax
 from jax.flatten_util import ravel_pytree
 
+from experiments.bose_hubbard import BoseHubbardOptions
 from experiments.command_line.notation import Part
 from experiments.electron_gas import ElectronGasOptions
 from experiments.heisenberg import HeisenbergOptions
@@ -45,6 +46,7 @@ SYSTEMS = {
     "heisenberg_20": HeisenbergOptions(
         length=(20,), ansatz=Part("rbm", (("alpha", 2),))
     ).experiment(),
+    "bose_hubbard_8": BoseHubbardOptions().experiment(),
     "j1j2_4x4": HeisenbergOptions(
         lattice="square",
         length=(4,),
