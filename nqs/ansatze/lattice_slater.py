@@ -12,7 +12,7 @@ from jax import Array
 from nqs.ansatze import layers
 from nqs.ansatze.log_derivatives import LayerwiseDerivatives
 from nqs.ansatze.spin_jastrow import SpinJastrow
-from nqs.checks import positive, whole
+from nqs.checks import finite, positive, whole
 from nqs.space.lattice import Sites, spins, sublattices
 from nqs.types import LogPsi
 
@@ -43,7 +43,7 @@ class LatticeSlater(LayerwiseDerivatives, nn.Module):
       t: hopping amplitude of the first orbitals.
 
     Raises:
-      ValueError: if widths or totals are not fitting integers.
+      ValueError: if widths or totals are not fitting integers, or t is not finite.
 
     Reference: D. Luo and B. K. Clark, Phys. Rev. Lett. 122, 226401 (2019).
     """
@@ -64,6 +64,7 @@ class LatticeSlater(LayerwiseDerivatives, nn.Module):
         super().__post_init__()
         layers.check_network(self)
         positive("stddev", self.stddev, zero=True)
+        finite("t", self.t)
         for total in self.totals:
             whole("totals", total, 0, self.lattice.n)
         if self.flip_symmetric and (len(self.totals), len({*self.totals})) != (2, 1):
