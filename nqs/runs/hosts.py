@@ -51,7 +51,7 @@ def join(
             index,
             initialization_timeout=JOINING,
             heartbeat_timeout_seconds=3 * int(SILENCE),
-            shutdown_timeout_seconds=int(SILENCE),
+            shutdown_timeout_seconds=3 * int(SILENCE),
         )
     except (RuntimeError, ValueError) as error:
         raise RunError(
@@ -121,8 +121,9 @@ def own(directory: Path) -> Iterator[Path]:
         else:
             with tempfile.TemporaryDirectory(prefix="nqs-") as folder:
                 yield Path(folder)
-    except jax.errors.JaxRuntimeError as error:
-        if not several():
+    except (jax.errors.JaxRuntimeError, ValueError) as error:
+        lost = isinstance(error, jax.errors.JaxRuntimeError) or "Gloo" in str(error)
+        if not (several() and lost):
             raise
         _end(f"another process ended or was lost ({str(error).splitlines()[0]})")
 
