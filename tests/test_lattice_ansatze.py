@@ -24,6 +24,7 @@ from nqs.ansatze import (
 )
 from nqs.ansatze.recurrent import gated
 from nqs.ansatze.site_features import product, products, reciprocal
+from nqs.ansatze.symmetrized import representatives
 from nqs.ansatze.transformer import patches
 from nqs.capabilities import LogDerivatives, SiteRatios
 from nqs.gradient import energy_gradient
@@ -67,6 +68,9 @@ CASES = {
     "shifted jastrow": Symmetrized(SpinJastrow(3), RING, point_group=False),
     "momentum": Symmetrized(BinaryRBM(1, complex=True), RING, False, (1,)),
     "momentum of a real ansatz": Symmetrized(SpinJastrow(), LADDER, False, (1, 1)),
+    "momentum of complex parameters": ComplexSites(
+        Symmetrized(BinaryRBM(1), RING, False, (1,))
+    ),
 }
 PHASES = {
     "feed-forward of three levels",
@@ -244,6 +248,23 @@ def test_average_leaves_out_the_symmetries_of_its_base(base, lattice, left):
     mean = [np.mean(values(every(y[lattice.symmetries]))) for y in x]
     psi = jax.jit(jax.vmap(ansatz.apply, (None, 0)))(params, x)
     np.testing.assert_allclose(values(psi), mean, rtol=1e-10)
+
+
+def test_representatives_give_the_mean_over_a_group():
+    """Also where the subgroup is not normal, here one reflection of a ring."""
+    group = np.random.default_rng(1).permutation(RING.symmetries)
+    own = RING.point_group
+    x, table = np.random.default_rng(2).random(6), np.random.default_rng(3).random(6)
+
+    def invariant(y):  # under the reflection
+        return sum(np.exp(y[h] @ table) for h in own)
+
+    means = [
+        np.mean([invariant(x[g]) for g in elements])
+        for elements in (group, representatives(group, own))
+    ]
+    assert len(group) == 2 * len(representatives(group, own))
+    np.testing.assert_allclose(means[0], means[1], rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["momentum", "momentum of a real ansatz"])
