@@ -3,9 +3,7 @@
 import dataclasses
 from typing import TYPE_CHECKING
 
-from experiments.command_line.choices import FermionAnsatz
-from experiments.command_line.lattices import ParticleOptions
-from experiments.command_line.notation import Part
+from experiments.command_line.lattices import FermionOptions
 from experiments.command_line.options import main
 
 if TYPE_CHECKING:
@@ -14,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class HubbardOptions(ParticleOptions):
+class HubbardOptions(FermionOptions):
     """-t sum (c^+ c + h.c.) + U sum n_up n_down, at fixed numbers of both spins."""
 
     length: tuple[int, ...] = (8,)
@@ -25,18 +23,11 @@ class HubbardOptions(ParticleOptions):
     """Fermions with spin down; None for half of the sites."""
     u: float = 4.0
     """Repulsion U of opposite spins on one site."""
-    t: float = 1.0
-    """Hopping amplitude."""
-    ansatz: FermionAnsatz = Part("slater")
-    iterations: int = 600
-    """Training steps."""
-    evaluation_steps: int = 200
-    """Sampler steps with frozen parameters, which give the result."""
 
     @property
-    def learning_rate(self) -> float:
-        """A tenth of the inverse of t or U/3."""
-        return 0.1 / max(abs(self.t), abs(self.u) / 3, 1e-3)
+    def repulsion(self) -> float:
+        """U."""
+        return self.u
 
     def move(self) -> "Exchange":
         """Exchange of neighbors of one spin."""

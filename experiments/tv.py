@@ -3,9 +3,7 @@
 import dataclasses
 from typing import TYPE_CHECKING, Literal
 
-from experiments.command_line.choices import FermionAnsatz
-from experiments.command_line.lattices import ParticleOptions
-from experiments.command_line.notation import Part
+from experiments.command_line.lattices import FermionOptions
 from experiments.command_line.options import main
 
 if TYPE_CHECKING:
@@ -14,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TVOptions(ParticleOptions):
+class TVOptions(FermionOptions):
     """-t sum (c^+ c + h.c.) + V sum n n over neighbors, at a fixed number."""
 
     length: tuple[int, ...] = (4,)
@@ -25,18 +23,11 @@ class TVOptions(ParticleOptions):
     """Number of fermions; None for half of the sites."""
     v: float = 1.0
     """Repulsion V of two fermions on neighbors."""
-    t: float = 1.0
-    """Hopping amplitude."""
-    ansatz: FermionAnsatz = Part("slater")
-    iterations: int = 600
-    """Training steps."""
-    evaluation_steps: int = 200
-    """Sampler steps with frozen parameters, which give the result."""
 
     @property
-    def learning_rate(self) -> float:
-        """A tenth of the inverse of t or V/3."""
-        return 0.1 / max(abs(self.t), abs(self.v) / 3, 1e-3)
+    def repulsion(self) -> float:
+        """V."""
+        return self.v
 
     def move(self) -> "Exchange":
         """Exchange of neighbors."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from experiments.command_line.choices import (
     ClassicalAnsatz,
     ClassicalSampler,
+    FermionAnsatz,
     LatticeAnsatz,
     LatticeSampler,
     OptimizerOption,
@@ -87,6 +88,29 @@ class ParticleOptions(QuantumLatticeOptions):
     def samplers(self) -> dict[str, Callable[..., Any]]:
         """Builders of the samplers, by name."""
         return {"metropolis": super().samplers()["metropolis"]}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FermionOptions(ParticleOptions):
+    """Options of fermions that hop on a lattice."""
+
+    t: float = 1.0
+    """Hopping amplitude."""
+    ansatz: FermionAnsatz = Part("slater")
+    iterations: int = 600
+    """Training steps."""
+    evaluation_steps: int = 200
+    """Sampler steps with frozen parameters, which give the result."""
+
+    @property
+    @abc.abstractmethod
+    def repulsion(self) -> float:
+        """Energy of two fermions that repel each other."""
+
+    @property
+    def learning_rate(self) -> float:
+        """A tenth of the inverse of t or of a third of the repulsion."""
+        return 0.1 / max(abs(self.t), abs(self.repulsion) / 3, 1e-3)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

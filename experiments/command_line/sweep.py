@@ -46,11 +46,6 @@ class SweepOptions(Jobs):
     directory: str | None = None
     """Directory of the sweep."""
 
-    def jobs(self) -> Jobs:
-        """Where the workers run."""
-        names = [field.name for field in dataclasses.fields(Jobs)]
-        return Jobs(**{name: getattr(self, name) for name in names})
-
 
 def plan_of(
     experiment: str,

@@ -21,7 +21,7 @@ USAGE = """usage: nqs tune NAME [OPTIONS] --search NAME=VALUES [--search ...]
 
   --search NAME=VALUES   optimizer.learning_rate=log(0.01,0.3), ansatz.layers=int(1,4),
                          clip=(2,10) or ansatz.width=16|32|64
-  --trials N             runs, of which the first has the default settings
+  --trials N             runs; the first has the default settings
   --no-prune             let bad trials end
   --directory DIR        of the search; a fresh one under runs/ without it
   --cluster, --workers, --cores, --gpus, --partition, --time   as for nqs sweep
@@ -40,11 +40,6 @@ class TuneOptions(Jobs):
     trials: int = 40
     prune: bool = True
     directory: str | None = None
-
-    def jobs(self) -> Jobs:
-        """Where the workers run."""
-        names = [field.name for field in dataclasses.fields(Jobs)]
-        return Jobs(**{name: getattr(self, name) for name in names})
 
 
 def main(arguments: list[str], options_of: Callable[[str], type[Options]]) -> None:

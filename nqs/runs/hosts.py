@@ -74,7 +74,7 @@ def first() -> bool:
 
 
 def by_first[T](f: Callable[[], T]) -> T:
-    """What f returns or raises in the first process, in all of them."""
+    """The value or the exception of f in the first process, in all of them."""
     if not several():
         return f()
     answer: Any = None

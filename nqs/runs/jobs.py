@@ -63,6 +63,11 @@ class Jobs:
         if self.cluster == "local" and self.gpus and self.workers is None:
             raise ValueError("gpus on this machine requires workers, got None")
 
+    def jobs(self) -> "Jobs":
+        """These settings alone, without those of a subclass."""
+        names = [field.name for field in dataclasses.fields(Jobs)]
+        return Jobs(**{name: getattr(self, name) for name in names})
+
     def check(self) -> None:
         """Check that there are cores or a cluster for these jobs, and submitit.
 
@@ -95,7 +100,7 @@ class Jobs:
 
 
 class Tasks(Protocol):
-    """What workers do; it is pickled."""
+    """The work of all workers; it is pickled."""
 
     @property
     def folder(self) -> Path:

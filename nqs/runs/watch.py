@@ -73,7 +73,7 @@ class Watch:
         return step.number
 
     def _asked(self, step: Step) -> Stop | None:
-        """What the callbacks answer, which the first process calls."""
+        """The stop of the callbacks, which are called in the first process."""
         if self.callbacks is None or not self.callbacks.callbacks:
             return None
         called = self.callbacks

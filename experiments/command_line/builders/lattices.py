@@ -41,7 +41,7 @@ def quantum(
 def bosons(
     name: str, model: LatticeModel, options: QuantumLatticeOptions
 ) -> Experiment:
-    """The lowest states of bosons, of which a site can have several."""
+    """The lowest states of bosons, with any number on a site."""
     known = lattice_ansatze(options.sites, model.levels)
     shown = {
         name: partial(known[name], bosons=True)
