@@ -2,14 +2,36 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
+import tyro
 
 import nqs
-from nqs.runs import reading, run
+from experiments.command_line.main import names, options_of
+from nqs.runs import page, reading, run
 from nqs.runs.directory import RunError, alone
 from tests.tiny import experiment
+
+OLD = Path(__file__).parent / "data" / "version_0_1"  # commit 359e4eb
+FEW = "--n-walkers 8 --iterations 2 --burn-in 1 --evaluation-steps 100"
+EXPERIMENTS = {
+    "bose_hubbard": "--length 4 --optimizer adam",
+    "classical_ising": "--length 3 3",
+    "classical_potts": "--length 3 3",
+    "electron_gas": "--n-up 1 --n-down 1 --ansatz slater_jastrow --optimizer adam",
+    "fermi_gas": "--n 2 --ansatz pairing(width=4,layers=1) --optimizer adam",
+    "harmonic_oscillator": "--n 2",
+    "heisenberg": "--length 4 --optimizer adam",
+    "hubbard": "--length 4 --ansatz slater(hidden=(4,)) --optimizer adam",
+    "ising": "--length 4 --optimizer adam",
+    "neutron_matter": "--n 2 --ansatz pairing(width=4,layers=1) --optimizer adam",
+    "potts": "--length 4 --optimizer adam",
+    "quantum_dot": "--n 2 --ansatz slater_jastrow --optimizer adam",
+    "tv": "--length 4 --optimizer adam",
+    "xxz": "--length 4 --optimizer adam",
+}
 
 pytestmark = pytest.mark.usefixtures("without_figures")
 
@@ -109,20 +131,40 @@ def test_unfinished_and_broken_runs_name_what_is_missing(finished, tmp_path):
         assert found.status == "running"
 
 
-def test_runs_of_other_versions_are_read_except_for_their_psi(finished, tmp_path):
-    """Config of version 0.1: modules with other names, and another checkpoint."""
+def test_runs_of_the_first_version_are_read_except_for_their_psi(tmp_path):
     copy = tmp_path / "old"
-    shutil.copytree(finished, copy)
-    shutil.rmtree(copy / "checkpoints")
-    (copy / "checkpoints" / "12" / "state").mkdir(parents=True)
-    config = json.loads((copy / "config.json").read_text())
-    config["hamiltonian"] = {"part": "nqs.systems.trap:HarmonicTrap", "n_up": 1}
-    (copy / "config.json").write_text(json.dumps(config))
+    shutil.copytree(OLD, copy)
     found = nqs.read(copy)
-    assert found.result["energy"] and len(found.columns["energy"]) == 5
-    assert found.missing == [f"{copy / 'checkpoints'} holds no undamaged checkpoint"]
-    with pytest.raises(ValueError, match=r"nqs\.systems\.trap:HarmonicTrap cannot be"):
+    assert found.result["energy"] == 1.0365067048752805
+    assert found.columns["step"].tolist() == [1, 2, 3, 4, 5]
+    assert found.profiles == ["density", "density_map", "pair_correlation"]
+    assert found.config["hamiltonian"]["n_up"] is None
+    older = f"{copy / 'checkpoints'} holds checkpoints of Orbax, written by an older"
+    assert found.missing == [f"{older} version"]
+    with pytest.raises(RunError, match="of another version: .*argument 'n_up'"):
         nqs.load(copy)
+    written = page.write_page((copy,), None).read_text()
+    assert "1.0365(54) hartree" in written and older in written
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_runs_of_every_experiment_are_read(name, tmp_path):
+    directory = str(tmp_path / "run")
+    arguments = [*EXPERIMENTS[name].split(), *FEW.split(), "--directory", directory]
+    tyro.cli(options_of(name), args=arguments).start()()
+    found = nqs.read(directory)
+    assert found.missing == []
+    assert np.mean(found.local_energy) == pytest.approx(found.result["energy"])
+    assert found.local_energy.shape == (8, 100)
+    assert set(found.result["observables"]) <= set(found.observables)
+    walkers = found.walkers
+    leaves = walkers.values() if isinstance(walkers, dict) else [walkers]
+    assert all(leaf.shape[:2] == (1, 8) for leaf in leaves)
+
+
+def test_every_experiment_is_in_the_table():
+    assert EXPERIMENTS.keys() == set(names())
 
 
 def test_runs_of_a_series_are_members(finished, tmp_path):

@@ -12,6 +12,7 @@ import pytest
 from nqs.runs import checkpoint, load, run
 from nqs.runs.devices import walker_mesh
 from nqs.runs.directory import RunError, read_json
+from nqs.runs.experiment import Experiment
 from nqs.runs.loading import last_checkpoint
 from nqs.runs.state import expected, identity, shapes
 from nqs.vmc import VMC
@@ -240,6 +241,49 @@ def test_extended_run_equals_longer_run(finished, tmp_path, longer):
     one, other = (outcome(tmp_path / k, experiment(**longer)) for k in "ab")
     assert_equal(one, other)
     assert read_json(tmp_path / "a" / "config.json") == experiment(**longer).config()
+
+
+def older(field):
+    """`Experiment.config` of a version that had no such field."""
+    current = Experiment.config
+
+    def config(self):
+        settings = inner = current(self)
+        for name in field[:-1]:
+            inner = inner[name]
+        del inner[field[-1]]
+        return settings
+
+    return config
+
+
+FIELDS = [("clip",), ("options", "n"), ("hamiltonian", "omega")]
+
+
+@pytest.mark.parametrize("field", FIELDS, ids=str)
+def test_runs_resume_with_the_defaults_of_newer_fields(tmp_path, monkeypatch, field):
+    directory, options = str(tmp_path / "a"), {"n": 1, "iterations": 5}
+    with monkeypatch.context() as patch:
+        patch.setattr(Experiment, "config", older(field))
+        run(experiment(directory=directory, options=options))
+    longer = {"evaluation_steps": 7, "options": options}
+    for _ in range(2):  # the second finds what the first has written
+        run(experiment(directory=directory, resume=True, **longer))
+    run(experiment(directory=str(tmp_path / "b"), **longer))
+    texts = [(tmp_path / name / "metrics.jsonl").read_text() for name in "ab"]
+    results = [read_json(tmp_path / name / "result.json") for name in "ab"]
+    assert texts[0] == texts[1] and results[0]["energy"] == results[1]["energy"]
+    assert load(directory).params == load(tmp_path / "b").params
+
+
+def test_runs_do_not_resume_with_other_values_of_newer_fields(tmp_path, monkeypatch):
+    directory = str(tmp_path / "a")
+    with monkeypatch.context() as patch:
+        patch.setattr(Experiment, "config", older(("hamiltonian", "omega")))
+        run(experiment(directory=directory))
+    stiff = Well(omega=2.0)
+    with pytest.raises(RunError, match="omega cannot change on resume: .* got 2.0"):
+        run(experiment(directory=directory, resume=True, hamiltonian=stiff))
 
 
 def test_run_resumes_on_another_number_of_devices_and_prints_the_number(

@@ -99,7 +99,7 @@ def restore(
         else:
             return step, _unpacked(content, like, identity, directory)
     if not damages:
-        raise CheckpointError(f"no checkpoint in {directory}")
+        raise CheckpointError(_absent(directory))
     damages = "; ".join(damages)
     raise CheckpointError(f"every checkpoint in {directory} is damaged: {damages}")
 
@@ -112,7 +112,7 @@ def leaves(directory: Path) -> dict[str, np.ndarray]:
     """
     step = _newest_intact(directory, _steps(directory))
     if step is None:
-        raise CheckpointError(f"{directory} holds no undamaged checkpoint")
+        raise CheckpointError(_absent(directory))
     with np.load(io.BytesIO(_verified(_path(directory, step)))) as file:
         described = json.loads(str(file["about"]))["leaves"]
         return {
@@ -142,6 +142,13 @@ def _newest_intact(directory: Path, steps: list[int]) -> int | None:
             _verified(_path(directory, step))
             return step
     return None
+
+
+def _absent(directory: Path) -> str:
+    """A sentence about a directory without a checkpoint that can be read."""
+    if not _steps(directory) and any(directory.glob("*/_CHECKPOINT_METADATA")):
+        return f"{directory} holds checkpoints of Orbax, written by an older version"
+    return f"{directory} holds no undamaged checkpoint"
 
 
 def _delete_all_but(directory: Path, steps: list[int | None] | list[int]) -> None:

@@ -65,6 +65,25 @@ def from_json(value: Any) -> Any:
     return float(value["number"]) if "number" in value else fields
 
 
+def completed(old: Any, new: Any) -> Any:
+    """Settings of an older version with the fields it lacks, where `new` has defaults.
+
+    A field without a default, or with another value in `new`, remains absent.
+    """
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        return [completed(a, b) for a, b in zip(old, new, strict=True)]
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return old
+    done = {name: completed(value, new.get(name)) for name, value in old.items()}
+    newer = new.keys() - old.keys()
+    if newer and new.get("part", "") == old.get("part"):
+        for field in dataclasses.fields(_import(new["part"])):
+            plain = field.name in newer and field.default is not dataclasses.MISSING
+            if plain and to_json(field.default) == new[field.name]:
+                done[field.name] = new[field.name]
+    return done
+
+
 def differences(old: Any, new: Any, path: str = "") -> list[tuple[str, Any, Any]]:
     """Differences of two JSON values: (dotted path, old, new)."""
     inner = []

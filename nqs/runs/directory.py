@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from nqs.runs.config import differences
+from nqs.runs.config import completed, differences
 
 # Settings that --resume may raise; all others must stay as they were.
 EXTENDABLE = ("iterations", "evaluation_steps")
@@ -64,8 +64,11 @@ def check_directory(directory: str | None, config: dict[str, Any], resume: bool)
 
 
 def _check_same(old: dict[str, Any], new: dict[str, Any], path: Path) -> None:
-    """Raise RunError if anything but a raised number of steps has changed."""
-    for field, before, now in differences(old, new):
+    """Raise RunError if anything but a raised number of steps has changed.
+
+    Settings that an older version had not are those of today's defaults.
+    """
+    for field, before, now in differences(_of_today(old, new), new):
         name = field.removeprefix("options.")
         if name in EXTENDABLE and isinstance(before, int) and isinstance(now, int):
             if now > before:
@@ -76,6 +79,24 @@ def _check_same(old: dict[str, Any], new: dict[str, Any], path: Path) -> None:
         raise RunError(
             f"{field} cannot change on resume: {path} has {before!r}, got {now!r}"
         )
+
+
+def _of_today(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """The configuration of a run with the settings that are newer than it."""
+    experiment = {"part": "nqs.runs.experiment:Experiment"}
+    done = completed(old | experiment, new | experiment)
+    del done["part"]
+    # options take effect by the parts alone, which are compared themselves
+    return done | {"options": new.get("options", {}) | old.get("options", {})}
+
+
+def extend(directory: Path, new: dict[str, Any]) -> None:
+    """Write the numbers of steps of a configuration into that of a run."""
+    path = directory / "config.json"
+    config = read_json(path)
+    for old, raised in ((config, new), (config["options"], new["options"])):
+        old.update({name: raised[name] for name in EXTENDABLE if name in raised})
+    write_json(path, config)
 
 
 def new_directory(name: str) -> Path:

@@ -22,6 +22,7 @@ from nqs.runs.directory import (
     RunError,
     alone,
     check_directory,
+    extend,
     open_directory,
     write_json,
 )
@@ -193,7 +194,7 @@ def _all_phases(
     experiment = start.experiment
     if experiment.resume:
         state = _resumed(watch)
-        write_json(directory / "config.json", experiment.config())
+        by_first(lambda: extend(directory, experiment.config()))
     totals = {
         "burn_in": experiment.burn_in,
         "train": watch.stopped.get("train", experiment.iterations),

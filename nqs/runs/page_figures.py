@@ -102,12 +102,12 @@ def draw_picture(paths: Sequence[Path], picture: Picture) -> None:
 
 
 def summary_rows(result: dict[str, Any]) -> list[tuple[str, str]]:
-    """The main numbers of a result as texts."""
-    unit, n = result["energy_unit"], result["n"]
+    """The main numbers of a result as texts; older versions lack some fields."""
+    unit, n = result["energy_unit"], result.get("n", "the particles")
     rows = [("energy", f"{uncertain(result['energy'], result['energy_error'])} {unit}")]
     each = result["energy_per_particle"], result["energy_per_particle_error"]
     rows.append((f"energy of each of {n}", f"{uncertain(*each)} {unit}"))
-    if (known := result["comparison"]) is not None:
+    if (known := result.get("comparison")) is not None:
         value = uncertain(known["value"], known["error"])
         kind = known["kind"].replace("_", " ")
         rows.append((f"reference, {kind}", f"{value} {unit}; {known['source']}"))

@@ -35,7 +35,11 @@ class Watch:
         resume = self.start.experiment.resume
         self.stopped = by_first(self._stops) if resume else {}
         self.saved_at = time.monotonic()
-        self.identity = identity(self.start.experiment.config())
+        self.identity = by_first(self._identity) if self.saving else ""
+
+    def _identity(self) -> str:
+        """That of the saved configuration, which may be of an older version."""
+        return identity(read_json(self.directory / "config.json"))
 
     def save(self, run: RunState) -> None:
         """Write a checkpoint."""
