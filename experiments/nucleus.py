@@ -28,6 +28,8 @@ class NucleusOptions(Options):
     """The repulsion of three nucleons."""
     r3: float = 1.0
     """Its range, 1.0, 1.1, 1.5 or 2.0 fm."""
+    point_protons: bool = False
+    """Protons repel as points, instead of with their form factor."""
     ansatz: NucleonAnsatz = Part("correlated")
     sampler: NucleonSampler = Part("metropolis")
     optimizer: OptimizerOption = Part("spring")
@@ -40,8 +42,11 @@ class NucleusOptions(Options):
 
     @property
     def learning_rate(self) -> float:
-        """1/MeV."""
-        return 0.02
+        """A tenth of 1 / binding energy per nucleon, 1/MeV."""
+        from hamiltonians.references.nuclei import hyperspherical
+
+        known = hyperspherical(self.a, self.z, self.three_body)
+        return 0.1 * self.a / abs(known.value)
 
     def samplers(self) -> dict[str, Callable[..., Any]]:
         """Metropolis with moves of nucleons."""
@@ -52,8 +57,10 @@ class NucleusOptions(Options):
     def experiment(self) -> "Experiment":
         """The nucleus, its ansatz and its observables."""
         from experiments.command_line.builders.nuclei import nucleus
+        from hamiltonians import Nucleus
 
-        return nucleus(self, self.a, self.z, self.three_body, self.r3)
+        system = Nucleus(self.a, self.z, self.three_body, self.r3, self.point_protons)
+        return nucleus(self, system)
 
 
 if __name__ == "__main__":

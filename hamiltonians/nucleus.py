@@ -1,9 +1,14 @@
 """Light nuclei with forces of pionless effective field theory.
 
     H = -(hbar^2 / 2 m) sum_i nabla_i^2 + sum_{i<j} v_ij + sum_{i<j<k} v_ijk
-        + sum_{protons i<j} e^2 / r_ij
+        + sum_{protons i<j} e^2 F(r_ij) / r_ij
 
-with the forces of `hamiltonians.forces.pionless`, in MeV and fm. psi depends on
+with the forces of `hamiltonians.forces.pionless`, in MeV and fm. F = 1 for points. For
+protons with a dipole form factor, as published energies have them, with x = b r
+
+    F(r) = 1 - (1 + 11 x / 16 + 3 x^2 / 16 + x^3 / 48) exp(-x),
+
+R. B. Wiringa, V. G. J. Stoks and R. Schiavilla, Phys. Rev. C 51, 38 (1995). psi depends on
 positions relative to the center of mass, whose motion then has no energy; walkers have
 theirs at the origin, and the move `NucleonMove` keeps it there.
 """
@@ -33,6 +38,7 @@ from nqs.types import Ansatz, Function, Hamiltonian, Params, Reference
 
 HBAR_SQUARED_OVER_M = 41.47104  # MeV fm^2
 E_SQUARED = 1.43996  # MeV fm
+DIPOLE = 4.27  # b of the form factor of the proton, 1/fm
 # Nucleons with spin up of the bound nuclei (a, z): spin 1, 1/2, 1/2 and 0
 BOUND = {(2, 1): 2, (3, 1): 2, (3, 2): 2, (4, 2): 2}
 RADIUS = 1.5  # of the first walkers, fm along each axis
@@ -49,6 +55,7 @@ class Nucleus(Hamiltonian):
       z: protons.
       three_body: whether to include the repulsion of three nucleons.
       r3: its range R3, fm, a key of `THREE_BODY`.
+      point_protons: whether protons repel as points.
 
     Raises:
       ValueError: if a or z is out of range, the nucleus is not bound, or r3 has no
@@ -59,10 +66,12 @@ class Nucleus(Hamiltonian):
     z: int
     three_body: bool = True
     r3: float = 1.0
+    point_protons: bool = False
 
     energy_unit = "MeV"
     length_unit = "fm"
     translation_invariant = True
+    extent = 6.0  # fm, of figures
 
     def __post_init__(self):
         simplify(self, "a", "z", "r3")
@@ -90,7 +99,6 @@ class Nucleus(Hamiltonian):
         """Kinetic, two-body, Coulomb and three-body energy (), MeV, at x."""
         i, j = np.triu_indices(self.a, 1)
         r = jnp.linalg.norm(x.positions[i] - x.positions[j], axis=-1)
-        protons = (1 - x.isospins[i]) * (1 - x.isospins[j])
         moving = Function(
             lambda params, y: ansatz.apply(params, x._replace(positions=y))
         )
@@ -100,11 +108,20 @@ class Nucleus(Hamiltonian):
             "two_body": self._two_body(ansatz, params, x, r),
         }
         if self.z > 1:
-            terms["coulomb"] = jnp.sum(protons.astype(r.dtype) * (E_SQUARED / r))
+            protons = (1 - x.isospins[i]) * (1 - x.isospins[j])
+            terms["coulomb"] = jnp.sum(protons.astype(r.dtype) * self.coulomb(r))
         if self.three_body and self.a > 2:
             factors = three_body_factor(self.r3)(r)
             terms["three_body"] = three_body_energy(factors, self.a)
         return terms
+
+    def coulomb(self, r: Array) -> Array:
+        """The repulsion (...) of two protons at distances r (...), MeV."""
+        if self.point_protons:
+            return E_SQUARED / r
+        x = DIPOLE * r
+        inside = (1 + 11 / 16 * x + 3 / 16 * x**2 + x**3 / 48) * jnp.exp(-x)
+        return E_SQUARED * (1 - inside) / r
 
     def _two_body(self, ansatz: Ansatz, params: Params, x: Nucleons, r: Array) -> Array:
         """The sum () over pairs at distances r, by exchanges of spins and isospins."""
@@ -141,6 +158,7 @@ class Nucleus(Hamiltonian):
         known: tuple[Any, ...] = ()
         if self.a == 2:
             known = (radial_deuteron(TRIPLET, HBAR_SQUARED_OVER_M),)
-        if self.r3 == 1.0 or not self.three_body or self.a == 2:
+        published = self.r3 == 1.0 or not self.three_body or self.a == 2
+        if published and not (self.point_protons and self.z > 1):
             known += (hyperspherical(self.a, self.z, self.three_body),)
         return known

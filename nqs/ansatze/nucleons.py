@@ -1,14 +1,15 @@
-"""Wave functions of light nuclei, with operators that exchange spins.
+"""Wave functions of light nuclei, with operators on pairs of spin 0.
 
-    psi = exp(J) (1 + sum_{i<j} u_ij P_ij) Phi,
+    psi = exp(J) (1 + sum_{i<j} u_ij Q_ij) Phi,    Q_ij = (1 - P_ij) / 2,
 
 where Phi is the antisymmetric state of spins and isospins of up to four nucleons in
-different states, and P_ij exchanges two spins. J and u_ij are functions of all
-distances, which message passing makes symmetric and equivariant. So psi is
-antisymmetric, and has the total spin and isospin of Phi, no orbital angular momentum
-and even parity, as the ground states of central forces. P_ij mixes the spatial
-symmetries: without it, the spins would be as independent of positions as in a Slater
-determinant with a Jastrow factor.
+different states, P_ij exchanges two spins and Q_ij projects on spin 0. J and u_ij are
+functions of all distances, which message passing makes symmetric and equivariant. So
+psi is antisymmetric, and has the total spin and isospin of Phi, no orbital angular
+momentum and even parity, as the ground states of central forces. Q_ij mixes the spatial
+symmetries: without it, spins would be independent of positions, as in a Slater
+determinant with a Jastrow factor. Without Coulomb forces only a part of psi that is
+antisymmetric in the positions of three nucleons is missing, which is negligible.
 
 Operators between nucleons: R. B. Wiringa, Phys. Rev. C 43, 1585 (1991); message
 passing: G. Pescia et al., Phys. Rev. B 110, 035108 (2024).
@@ -76,8 +77,8 @@ class CorrelatedNucleons(LayerwiseDerivatives, nn.Module):
         logabs = jnp.sum(zero_dense(1, r)(h))
         each = jnp.asarray(once(n), r.dtype)
         logabs = logabs + total(each * (factor - self.decay * pairs[..., 0]))
-        here, swapped = spin_isospin_state(x)
-        amplitude = here + total(each * mixing * swapped)
+        state, exchanged = spin_isospin_state(x)
+        amplitude = state + total(each * mixing * (state - exchanged) / 2)
         return LogPsi(jnp.sign(amplitude), logabs + jnp.log(jnp.abs(amplitude)))
 
     def _of_pairs(self, h: Array, hidden: Array) -> Array:

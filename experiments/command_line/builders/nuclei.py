@@ -8,19 +8,22 @@ from experiments.command_line.options import Options
 from hamiltonians import Nucleus
 from nqs.ansatze import CorrelatedNucleons
 from nqs.checks import one_of
+from nqs.observables import NucleonDensity, PointRadius
 from nqs.runs import Experiment
 from samplers import Metropolis, NucleonMove
 
 
-def nucleus(
-    options: Options, a: int, z: int, three_body: bool, r3: float
-) -> Experiment:
+def nucleus(options: Options, system: Nucleus) -> Experiment:
     """The experiment with a nucleus."""
-    system = Nucleus(a, z, three_body, r3)
     return Experiment(
         name="nucleus",
         hamiltonian=system,
         ansatz=options.ansatz.build("ansatz", {"correlated": CorrelatedNucleons}),
+        observables=(
+            NucleonDensity(system.extent),
+            PointRadius("proton"),
+            PointRadius("neutron"),
+        ),
         **options.settings(),
     )
 
