@@ -33,11 +33,11 @@ class NucleusOptions(Options):
     ansatz: NucleonAnsatz = Part("correlated")
     sampler: NucleonSampler = Part("metropolis")
     optimizer: OptimizerOption = Part("spring")
-    iterations: int = 500
+    iterations: int = 400
     """Training steps."""
-    n_walkers: int = 512
+    n_walkers: int = 256
     """Markov chains."""
-    evaluation_steps: int = 1000
+    evaluation_steps: int = 500
     """Sampler steps with frozen parameters, which give the result."""
 
     @property

@@ -8,9 +8,9 @@ protons with a dipole form factor, as published energies have them, with x = b r
 
     F(r) = 1 - (1 + 11 x / 16 + 3 x^2 / 16 + x^3 / 48) exp(-x),
 
-R. B. Wiringa, V. G. J. Stoks and R. Schiavilla, Phys. Rev. C 51, 38 (1995). psi depends on
-positions relative to the center of mass, whose motion then has no energy; walkers have
-theirs at the origin, and the move `NucleonMove` keeps it there.
+R. B. Wiringa, V. G. J. Stoks and R. Schiavilla, Phys. Rev. C 51, 38 (1995). psi depends
+on positions relative to the center of mass, whose motion then has no energy; walkers
+have theirs at the origin, and the move `NucleonMove` keeps it there.
 """
 
 import dataclasses

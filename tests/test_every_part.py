@@ -27,6 +27,7 @@ from hamiltonians import (
     Hubbard,
     InverseSquare,
     NeutronMatter,
+    Nucleus,
     Potts,
     TransverseFieldIsing,
 )
@@ -36,6 +37,7 @@ from nqs.ansatze import (
     Boltzmann,
     ComplexParameters,
     ComplexSites,
+    CorrelatedNucleons,
     DeepSets,
     FeedForward,
     GaussianBinaryRBM,
@@ -63,9 +65,11 @@ from nqs.observables import (
     Magnetization,
     MeanSquareRadius,
     MomentumDistribution,
+    NucleonDensity,
     OneBodyDensity,
     PairCorrelation,
     PairDistribution,
+    PointRadius,
     RadialDensity,
     SiteStructureFactor,
     SpinPairDistribution,
@@ -85,6 +89,7 @@ from samplers import (
     Hop,
     Langevin,
     Metropolis,
+    NucleonMove,
     OneParticle,
     Periodic,
     Recolor,
@@ -112,6 +117,7 @@ GELU = DeepSets((4,), (3,), "gelu", phase=True)
 SINGLET = SingletBackflow(PAIR.spins, PAIR.box, **SMALL, channels=2)
 PAIRS = SingletBackflow(MATTER.spins, MATTER.box, True, **SMALL, channels=2)
 EXPLICIT_PAIRS = SingletBackflow(EXPLICIT.spins, EXPLICIT.box, True, 1, 4, 2)
+TRITON = Nucleus(3, 1)
 GRU = RecurrentGRU(RING.n, window=3, hidden=3)
 
 # An ansatz by name, with a system for it.
@@ -140,6 +146,7 @@ ANSATZE = {
     "singlets": (SINGLET, PAIR),
     "pairs": (PAIRS, MATTER),
     "explicit spins": (SpinExplicit(EXPLICIT_PAIRS), EXPLICIT),
+    "nucleons": (CorrelatedNucleons(1, 4, 2), TRITON),
     "binary rbm": (BinaryRBM(), ISING),
     "spin jastrow": (SpinJastrow(), CHAIN),
     "convolution": (LatticeConv(RING), ISING),
@@ -174,6 +181,7 @@ SAMPLERS = {
     "periodic": (Periodic(Langevin(2), TWISTED.box), "twisted waves"),
     "gibbs": (Gibbs(2), "rbm"),
     "explicit spins": (Metropolis(2, move=SpinsAndPositions()), "explicit spins"),
+    "nucleons": (Metropolis(2, move=NucleonMove()), "nucleons"),
     "flip": (SiteMetropolis(Flip()), "binary rbm"),
     "exchange": (SiteMetropolis(Exchange(RING)), "spin jastrow"),
     "hop": (SiteMetropolis(Hop(RING, 7)), "lattice bosons"),
@@ -209,6 +217,8 @@ OBSERVABLES = {
         "twisted waves",
     ),
     "spin pairs": (SpinPairDistribution(TWISTED.box, THREE, 5), "twisted waves"),
+    "density of nucleons": (NucleonDensity(4.0, 5), "nucleons"),
+    "radius of protons": (PointRadius(), "nucleons"),
     "magnetization": (Magnetization(), "binary rbm"),
     "sites": (SiteStructureFactor(RING), "binary rbm"),
     "density of sites": (

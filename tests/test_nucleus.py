@@ -112,9 +112,8 @@ def test_deuteron_feels_the_triplet_and_two_neutrons_the_singlet():
     neutrons = x._replace(spins=jnp.array([0, 1]), isospins=jnp.ones(2, int))
     found = nucleus.terms(Function(even), {}, neutrons)["two_body"]
     pair = NeutronMatter(Spins(1, 1), 1e-5).pair
-    np.testing.assert_allclose(
-        found, pair(x.positions[0] - x.positions[1]), rtol=1e-12
-    )
+    expected = pair(x.positions[0] - x.positions[1])
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("a", [3, 4])
@@ -229,7 +228,8 @@ def test_psi_has_the_spin_and_isospin_of_the_nucleus(a, z):
             dot(psi, first + i, first + j) / 2
             for i, j in itertools.combinations(range(a), 2)
         )
-        np.testing.assert_allclose(total, s * (s + 1) * psi, atol=1e-12 * abs(psi).max())
+        rounding = 1e-12 * np.max(np.abs(psi))
+        np.testing.assert_allclose(total, s * (s + 1) * psi, atol=rounding)
 
 
 def test_contract_refuses_a_psi_that_depends_on_the_center_of_mass():
@@ -270,7 +270,8 @@ def test_labels_and_positions_are_sampled_from_psi_squared():
     every = np.array([s + t for s in spins for t in isospins])
     s, t = 1.0 - 2.0 * every[:, :3], 1.0 - 2.0 * every[:, 3:]
     logs = 0.6 * s[:, 0] * t[:, 0] + 0.4 * s[:, 1] * s[:, 2] - 0.5 * t[:, 1] * s[:, 2]
-    weights, samples = np.exp(logs), np.concatenate([walkers.spins, walkers.isospins], 1)
+    samples = np.concatenate([walkers.spins, walkers.isospins], axis=1)
+    weights = np.exp(logs)
     assert p_value(samples, every, weights / weights.sum()) > 1e-4
     wrong = weights**1.2
     assert p_value(samples, every, wrong / wrong.sum()) < 1e-4

@@ -21,9 +21,9 @@ from nqs.ansatze.symmetrized import Symmetrized
 from nqs.ansatze.transformer import LatticeTransformer
 
 __all__ = ["Backflow", "BinaryRBM", "Boltzmann", "ComplexParameters", "ComplexSites",
-           "CorrelatedNucleons", "DeepSets", "Envelope", "FeedForward", "GaussianBinaryRBM",
-           "GaussianJastrow", "LatticeConv", "LatticeSlater", "LatticeTransformer",
-           "MessagePassing", "PadeJastrow", "PlaneWaveSlater", "PowerJastrow",
-           "Product", "RecurrentGRU", "Shifted", "SingletBackflow", "Slater",
-           "SlaterJastrow", "SpinExplicit", "SpinJastrow",
+           "CorrelatedNucleons", "DeepSets", "Envelope", "FeedForward",
+           "GaussianBinaryRBM", "GaussianJastrow", "LatticeConv", "LatticeSlater",
+           "LatticeTransformer", "MessagePassing", "PadeJastrow", "PlaneWaveSlater",
+           "PowerJastrow", "Product", "RecurrentGRU", "Shifted", "SingletBackflow",
+           "Slater", "SlaterJastrow", "SpinExplicit", "SpinJastrow",
            "Symmetrized"]  # fmt: skip
