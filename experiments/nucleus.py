@@ -33,11 +33,11 @@ class NucleusOptions(Options):
     ansatz: NucleonAnsatz = Part("correlated")
     sampler: NucleonSampler = Part("metropolis")
     optimizer: OptimizerOption = Part("spring")
-    iterations: int = 400
+    iterations: int = 300
     """Training steps."""
-    n_walkers: int = 256
+    n_walkers: int = 512
     """Markov chains."""
-    evaluation_steps: int = 500
+    evaluation_steps: int = 400
     """Sampler steps with frozen parameters, which give the result."""
 
     @property

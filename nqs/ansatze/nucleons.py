@@ -52,8 +52,8 @@ class CorrelatedNucleons(LayerwiseDerivatives, nn.Module):
     """
 
     layers: int = 2
-    width: int = 16
-    channels: int = 4
+    width: int = 24
+    channels: int = 8
     ranges: tuple[float, ...] = (1.0, 1.6, 2.4, 4.0)
     decay: float = 0.25
     activation: str | Callable = "silu"
