@@ -330,9 +330,11 @@ def test_psi_has_the_symmetries_of_its_system(name):
 
 
 # Their loop of Hessian-vector products takes long to compile. At given spins, psi of
-# "explicit spins" is that of "pairs"; tests/test_spins.py compares the energies.
+# "explicit spins" is that of "pairs"; tests/test_spins.py compares the energies, and
+# tests/test_nucleus.py the Laplacians of "nucleons".
 MESSAGES = ["backflow", "twisted backflow", "singlets", "pairs"]
-FAST = [name for name in CONTINUOUS if name not in [*MESSAGES, "explicit spins"]]
+LABELED = ["explicit spins", "nucleons"]
+FAST = [name for name in CONTINUOUS if name not in [*MESSAGES, *LABELED]]
 ELLIPSE = HarmonicTrap(3, 2, (1.0, 2.5), Coulomb(), THREE)
 ONE_SPIN = PadeJastrow(Spins(3, 0), 0.5)  # the cusp of equal spins alone
 VARIANTS = {
@@ -461,7 +463,8 @@ def test_an_update_is_finite_and_downhill(name):
 def test_an_observable_has_the_shape_of_its_grid(name):
     observable, ansatz = OBSERVABLES[name]
     ansatz, _, params, walkers = start(ansatz)
-    value = jax.jit(lambda x: observable(ansatz, params, x))(walkers[0])
+    x = jax.tree.map(lambda leaf: leaf[0], walkers)
+    value = jax.jit(lambda x: observable(ansatz, params, x))(x)
     curves = getattr(observable, "curves", ())
     points = () if observable.grid is None else observable.grid.shape
     if len(points) == 3:

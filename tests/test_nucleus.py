@@ -1,6 +1,7 @@
 """Light nuclei: forces on spins and isospins, symmetries of psi, sampling."""
 
 import dataclasses
+import functools
 import itertools
 import math
 
@@ -18,6 +19,7 @@ from hamiltonians.forces import pionless
 from hamiltonians.nucleus import E_SQUARED, HBAR_SQUARED_OVER_M
 from nqs.ansatze import CorrelatedNucleons
 from nqs.contracts import check_symmetry
+from nqs.laplacian.kinetic import kinetic_energy
 from nqs.observables import NucleonDensity, PointRadius
 from nqs.space.nucleons import Nucleons
 from nqs.space.spins import Spins
@@ -38,6 +40,12 @@ def start(a, z, n_walkers=4):
     params = jax.jit(SMALL.init)(jax.random.key(1), x)
     params = jax.tree.map(lambda p: p + 0.2 * rng.normal(size=p.shape), params)
     return nucleus, params, walkers
+
+
+@functools.cache
+def terms_of(nucleus):
+    """Compiled terms of the small ansatz."""
+    return jax.jit(lambda params, x: nucleus.terms(SMALL, params, x))
 
 
 def amplitudes(psi, positions):
@@ -86,14 +94,15 @@ def pauli_two_body(psi, positions):
 @pytest.mark.parametrize("a, z", ALL)
 def test_two_body_energy_matches_pauli_matrices(a, z):
     nucleus, params, walkers = start(a, z)
-    energies = jax.jit(jax.vmap(lambda x: nucleus.terms(SMALL, params, x)))(walkers)
     for w in range(2):
-        x = jax.tree.map(lambda leaf, w=w: np.asarray(leaf[w]), walkers)
-        psi = amplitudes(lambda x: SMALL.apply(params, x), x.positions)
+        x = jax.tree.map(lambda leaf, w=w: leaf[w], walkers)
+        found = terms_of(nucleus)(params, x)["two_body"]
+        psi = amplitudes(lambda x: SMALL.apply(params, x), np.asarray(x.positions))
         assert np.std(psi[psi != 0]) > 1e-3 * np.max(np.abs(psi))
-        labels = tuple(x.spins) + tuple(x.isospins)
-        expected = pauli_two_body(psi, x.positions)[labels] / psi[labels]
-        np.testing.assert_allclose(energies["two_body"][w], expected, rtol=1e-9)
+        labels = (*x.spins.tolist(), *x.isospins.tolist())
+        potential = pauli_two_body(psi, np.asarray(x.positions))
+        expected = potential[labels] / psi[labels]
+        np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
 def test_deuteron_feels_the_triplet_and_two_neutrons_the_singlet():
@@ -128,7 +137,7 @@ def test_three_body_energy_is_the_sum_over_triples(a):
     )
     nucleus, params, walkers = start(a, 2)
     one = jax.tree.map(lambda leaf: leaf[0], walkers)._replace(positions=jnp.asarray(x))
-    terms = jax.jit(lambda x: nucleus.terms(SMALL, params, x))(one)
+    terms = terms_of(nucleus)(params, one)
     assert float(terms["three_body"]) == pytest.approx(expected, rel=1e-10)
     without = dataclasses.replace(nucleus, three_body=False)
     assert "three_body" not in jax.eval_shape(
@@ -190,6 +199,21 @@ def test_deuteron_reference_matches_a_shooting_solution():
     assert published.value == pytest.approx(energy, abs=5e-4)
 
 
+def test_kinetic_energy_is_that_of_the_nucleon_mass():
+    """By Hessian-vector products, in place of the forward Laplacian."""
+    nucleus, params, walkers = start(3, 2)
+    x = jax.tree.map(lambda leaf: leaf[0], walkers)
+    moving = Function(lambda params, y: SMALL.apply(params, x._replace(positions=y)))
+
+    @jax.jit
+    def both(x):
+        loop = kinetic_energy(moving, params, x.positions, laplacian="loop")
+        return nucleus.terms(SMALL, params, x)["kinetic"], loop
+
+    found, loop = both(x)
+    np.testing.assert_allclose(found, 41.47104 * loop, rtol=1e-9)
+
+
 @pytest.mark.parametrize("a, z", ALL)
 def test_psi_has_the_symmetries_of_the_nucleus(a, z):
     nucleus, params, walkers = start(a, z)
@@ -230,6 +254,17 @@ def test_psi_has_the_spin_and_isospin_of_the_nucleus(a, z):
         )
         rounding = 1e-12 * np.max(np.abs(psi))
         np.testing.assert_allclose(total, s * (s + 1) * psi, atol=rounding)
+
+
+def test_pairs_of_the_deuteron_have_no_spin_zero():
+    """So psi is independent of u, and positive in space."""
+    for a, z in ((2, 1), (3, 1)):
+        _, params, walkers = start(a, z)
+        x = jax.tree.map(lambda leaf: leaf[0], walkers)
+        slopes = jax.jit(jax.grad(lambda p, x: SMALL.apply(p, x).logabs))(params, x)
+        of_mixing = slopes["params"]["Dense_4"]["kernel"]
+        assert of_mixing.shape[1] == SMALL.channels
+        assert np.all(of_mixing == 0) == (a == 2)
 
 
 def test_contract_refuses_a_psi_that_depends_on_the_center_of_mass():
