@@ -33,11 +33,11 @@ class NucleusOptions(Options):
     ansatz: NucleonAnsatz = Part("correlated")
     sampler: NucleonSampler = Part("metropolis")
     optimizer: OptimizerOption = Part("spring")
-    iterations: int = 300
+    iterations: int = 250
     """Training steps."""
     n_walkers: int = 512
     """Markov chains."""
-    evaluation_steps: int = 400
+    evaluation_steps: int = 300
     """Sampler steps with frozen parameters, which give the result."""
 
     @property

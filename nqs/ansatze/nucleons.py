@@ -44,7 +44,8 @@ class CorrelatedNucleons(LayerwiseDerivatives, nn.Module):
       width: of particle features and messages.
       channels: functions of a pair in J and u.
       ranges: of Gaussians among the features of a pair, fm.
-      decay: of psi with the distance of a pair, at first, 1/fm.
+      decay: of psi with the distance of a pair, at first, 1/fm; positive throughout, so
+        that psi is bound.
       activation: name of a smooth function of `jax.nn`, or a callable.
 
     Raises:
@@ -74,12 +75,19 @@ class CorrelatedNucleons(LayerwiseDerivatives, nn.Module):
         hidden = named_activation(self.activation)(hidden)
         hidden = jnp.concatenate([hidden, pairs], axis=-1)
         factor, mixing = (self._of_pairs(h, hidden) for _ in range(2))
-        logabs = jnp.sum(zero_dense(1, r)(h))
         each = jnp.asarray(once(n), r.dtype)
-        logabs = logabs + total(each * (factor - self.decay * pairs[..., 0]))
+        logabs = jnp.sum(zero_dense(1, r)(h)) + total(each * (factor + self._tail(r)))
         state, exchanged = spin_isospin_state(x)
         amplitude = state + total(each * mixing * (state - exchanged) / 2)
         return LogPsi(jnp.sign(amplitude), logabs + jnp.log(jnp.abs(amplitude)))
+
+    def _tail(self, r: Array) -> Array:
+        """-decay sqrt(1 + r^2) + power log(1 + r^2) (n, n) of all distances r."""
+        start = nn.initializers.constant(np.log(self.decay))
+        log_decay = self.param("log_decay", start, (), r.dtype)
+        power = self.param("power", nn.initializers.zeros, (), r.dtype)
+        root, log = jnp.moveaxis(_far(r), -1, 0)
+        return power * log - jnp.exp(log_decay) * root
 
     def _of_pairs(self, h: Array, hidden: Array) -> Array:
         """A symmetric function (n, n) of pairs, initially zero."""
@@ -107,15 +115,24 @@ def spin_isospin_state(x: Nucleons) -> tuple[Array, Array]:
 
 @functools.cache
 def distance_features(ranges: tuple[float, ...]) -> Callable[[Array], Array]:
-    """Smooth features (n, n, m) of the distances of positions (n, 3).
+    """Bounded features (n, n, m) of the distances of positions (n, 3).
 
-    sqrt(1 + r^2) - 1, log(1 + r^2) and exp(-r^2 / range^2).
+    exp(-r^2 / range^2) and 1 / (1 + r^2 / 4 range^2), so that psi decays far away as
+    its tail does.
     """
 
     def of_pairs(one: Array, other: Array) -> Array:
         square = squared_length(one - other)[..., None]
         near = [jnp.exp(-square / length**2) for length in ranges]
-        far = [jnp.sqrt(1 + square) - 1, jnp.log(1 + square)]
-        return jnp.concatenate([*far, *near], axis=-1)
+        middle = [1 / (1 + square / (4 * length**2)) for length in ranges]
+        return jnp.concatenate([*near, *middle], axis=-1)
 
     return relative_features(of_pairs)
+
+
+def _far_of_pairs(one: Array, other: Array) -> Array:
+    square = 1 + squared_length(one - other)[..., None]
+    return jnp.concatenate([jnp.sqrt(square), jnp.log(square)], axis=-1)
+
+
+_far = relative_features(_far_of_pairs)
