@@ -42,11 +42,11 @@ class NucleusOptions(Options):
 
     @property
     def learning_rate(self) -> float:
-        """A tenth of 1 / binding energy per nucleon, 1/MeV."""
+        """A tenth of 1 / binding energy per nucleon, at most 0.03, 1/MeV."""
         from hamiltonians.references.nuclei import hyperspherical
 
         known = hyperspherical(self.a, self.z, self.three_body)
-        return 0.1 * self.a / abs(known.value)
+        return min(0.03, 0.1 * self.a / abs(known.value))
 
     def samplers(self) -> dict[str, Callable[..., Any]]:
         """Metropolis with moves of nucleons."""
