@@ -16,6 +16,7 @@ from hamiltonians.ising import TransverseFieldIsing
 from hamiltonians.lattice_fermions import LatticeFermions
 from hamiltonians.lattice_model import Connected, LatticeModel
 from hamiltonians.neutron_matter import NeutronMatter
+from hamiltonians.nucleus import Nucleus
 from hamiltonians.potts import Potts
 from hamiltonians.trap import HarmonicTrap
 from hamiltonians.tv import TV
@@ -43,6 +44,7 @@ __all__ = [
     "LatticeFermions",
     "LatticeModel",
     "NeutronMatter",
+    "Nucleus",
     "Potts",
     "TransverseFieldIsing",
     "kinetic_energy",

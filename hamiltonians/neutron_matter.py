@@ -29,22 +29,24 @@ import numpy as np
 from jax import Array
 
 from hamiltonians.forces.image_sums import PeriodicGaussian
+from hamiltonians.forces.pionless import (
+    SINGLET,
+    THREE_BODY,
+    three_body_energy,
+    three_body_factor,
+)
 from hamiltonians.periodic_fermions import PeriodicFermions
 from hamiltonians.references.neutrons import coupled_cluster, four_neutrons
 from hamiltonians.references.two_in_a_cube import LARGEST, SOURCE, energy_of_two
 from nqs.checks import one_of, positive, require, simplify
 from nqs.laplacian.kinetic import kinetic_energy
-from nqs.ratios.exchange import exchange_ratios
+from nqs.ratios.exchange import exchange_ratios, label_ratios
 from nqs.space.box import Box
 from nqs.space.spins import SpinPositions, Spins, sorted_by_spin
 from nqs.types import Ansatz, Function, Params, Reference
 
-HBAR_C = 197.32697  # MeV fm
 HBAR_SQUARED_OVER_M = 41.442483  # MeV fm^2, of the neutron
-PION_DECAY = 92.4  # f_pi, MeV
-CUTOFF = 1000.0  # Lambda, MeV
-C01, RANGE = -5.27518671, 1.83039397  # fm^2 and fm, of two neutrons in a singlet
-THREE_BODY = {1.0: 1.0786, 1.1: 1.2945, 1.5: 2.7676, 2.0: 6.95356}  # c_E by R3, fm
+RANGE = SINGLET.range
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,15 +92,13 @@ class NeutronMatter(PeriodicFermions):
     @cached_property
     def pair(self) -> PeriodicGaussian:
         """C of two neutrons in a singlet, MeV."""
-        height = HBAR_C * C01 / (math.pi**1.5 * RANGE**3)
-        return PeriodicGaussian(height, RANGE, self.length_scale)
+        return PeriodicGaussian(SINGLET.height, RANGE, self.length_scale)
 
     @cached_property
     def triple(self) -> PeriodicGaussian:
         """One factor t of the force of three neutrons, MeV^(1/2)."""
-        strength = THREE_BODY[self.r3] / (PION_DECAY**4 * CUTOFF)
-        height = strength * HBAR_C**6 / (math.pi**3 * self.r3**6)
-        return PeriodicGaussian(math.sqrt(height), self.r3, self.length_scale)
+        height = three_body_factor(self.r3).height
+        return PeriodicGaussian(height, self.r3, self.length_scale)
 
     def terms(self, ansatz: Ansatz, params: Params, x: Any) -> dict[str, Array]:
         """Kinetic, two- and three-body energy (), MeV, at x (n, 3) or `SpinPositions`.
@@ -128,15 +128,8 @@ class NeutronMatter(PeriodicFermions):
         self, ansatz: Ansatz, params: Params, x: SpinPositions
     ) -> Array:
         """The two-body energy (), sum_{i<j} C (1 - P) / 2, by exchanges of spins."""
-        here = ansatz.apply(params, x)
         i, j = np.triu_indices(self.n, 1)
-
-        def exchanged(i, j):  # P psi / psi
-            both = jnp.stack([i, j])
-            spins = x.spins.at[both].set(x.spins[both[::-1]])
-            return ansatz.apply(params, SpinPositions(x.positions, spins)).over(here)
-
-        ratios = jax.vmap(exchanged)(jnp.asarray(i), jnp.asarray(j))
+        ratios = label_ratios(ansatz, params, x, ("spins",))
         forces = self.pair(x.positions[i] - x.positions[j])
         return jnp.sum(forces * (1 - ratios)) / 2
 
@@ -148,16 +141,9 @@ class NeutronMatter(PeriodicFermions):
         )
 
     def three_body_energy(self, x: Array) -> Array:
-        """The repulsion of three neutrons (), MeV, at x (n, 3).
-
-        Over i the products of t_ij and t_ik are half of (sum_j t_ij)^2 - sum_j t_ij^2.
-        """
+        """The repulsion of three neutrons (), MeV, at x (n, 3)."""
         i, j = np.triu_indices(self.n, 1)
-        t = jnp.zeros((self.n, self.n), x.dtype)
-        t = t.at[i, j].set(self.triple(x[i] - x[j]))
-        t = t + t.T
-        sums = jnp.sum(t, axis=1)
-        return (jnp.sum(sums * sums) - jnp.sum(t * t)) / 2
+        return three_body_energy(self.triple(x[i] - x[j]), self.n)
 
     def initial_walkers(self, key: Array, n_walkers: int) -> Any:
         """Separated positions (w, n, 3), fm; explicit spins are shuffled."""

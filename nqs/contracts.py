@@ -3,7 +3,8 @@
 By field: where both have `spins`, `omega`, `box`, `twist`, `levels` or `totals`, they
 are equal. Numerically, on a few random configurations: psi is finite; an exchange of
 two fermions of equal spin changes its sign; a translation of one particle by the
-lattice vector a multiplies it by exp(2 pi i twist_a). Symmetry is not required of
+lattice vector a multiplies it by exp(2 pi i twist_a); a translation of all leaves psi
+unchanged where the Hamiltonian is `translation_invariant`. Symmetry is not required of
 bosons, whose ground state is the lowest of all functions, unless they are in several
 states.
 """
@@ -226,6 +227,13 @@ def _images(hamiltonian: Any, walkers: Any) -> Iterator[tuple[str, Any, complex]
         order[[i, j]] = j, i
         swapped = jax.tree.map(lambda leaf, order=order: leaf[:, order], walkers)
         yield f"an exchange of the equal particles {i} and {j}", swapped, -1.0
+    if getattr(hamiltonian, "translation_invariant", False):
+
+        def shifted(leaf):
+            return leaf + hamiltonian.length_scale if _is_real(leaf) else leaf
+
+        image = jax.tree.map(shifted, walkers)
+        yield "a translation of all particles", image, 1.0
     box, twist = getattr(hamiltonian, "box", None), getattr(hamiltonian, "twist", None)
     if box is None:
         return

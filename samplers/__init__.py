@@ -4,6 +4,7 @@ from samplers.direct import Direct
 from samplers.gibbs import Gibbs
 from samplers.langevin import Langevin
 from samplers.metropolis import AllParticles, Metropolis, Move, OneParticle
+from samplers.nucleons import NucleonMove
 from samplers.periodic import Periodic
 from samplers.sites import Exchange, Flip, Hop, Recolor, SiteMetropolis, SiteMove
 from samplers.spins import SpinsAndPositions
@@ -19,6 +20,7 @@ __all__ = [
     "Langevin",
     "Metropolis",
     "Move",
+    "NucleonMove",
     "OneParticle",
     "Periodic",
     "Recolor",

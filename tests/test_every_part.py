@@ -27,6 +27,7 @@ from hamiltonians import (
     Hubbard,
     InverseSquare,
     NeutronMatter,
+    Nucleus,
     Potts,
     TransverseFieldIsing,
 )
@@ -36,6 +37,7 @@ from nqs.ansatze import (
     Boltzmann,
     ComplexParameters,
     ComplexSites,
+    CorrelatedNucleons,
     DeepSets,
     FeedForward,
     GaussianBinaryRBM,
@@ -63,9 +65,11 @@ from nqs.observables import (
     Magnetization,
     MeanSquareRadius,
     MomentumDistribution,
+    NucleonDensity,
     OneBodyDensity,
     PairCorrelation,
     PairDistribution,
+    PointRadius,
     RadialDensity,
     SiteStructureFactor,
     SpinPairDistribution,
@@ -85,6 +89,7 @@ from samplers import (
     Hop,
     Langevin,
     Metropolis,
+    NucleonMove,
     OneParticle,
     Periodic,
     Recolor,
@@ -112,6 +117,7 @@ GELU = DeepSets((4,), (3,), "gelu", phase=True)
 SINGLET = SingletBackflow(PAIR.spins, PAIR.box, **SMALL, channels=2)
 PAIRS = SingletBackflow(MATTER.spins, MATTER.box, True, **SMALL, channels=2)
 EXPLICIT_PAIRS = SingletBackflow(EXPLICIT.spins, EXPLICIT.box, True, 1, 4, 2)
+TRITON = Nucleus(3, 1)
 GRU = RecurrentGRU(RING.n, window=3, hidden=3)
 
 # An ansatz by name, with a system for it.
@@ -140,6 +146,7 @@ ANSATZE = {
     "singlets": (SINGLET, PAIR),
     "pairs": (PAIRS, MATTER),
     "explicit spins": (SpinExplicit(EXPLICIT_PAIRS), EXPLICIT),
+    "nucleons": (CorrelatedNucleons(1, 4, 2), TRITON),
     "binary rbm": (BinaryRBM(), ISING),
     "spin jastrow": (SpinJastrow(), CHAIN),
     "convolution": (LatticeConv(RING), ISING),
@@ -174,6 +181,7 @@ SAMPLERS = {
     "periodic": (Periodic(Langevin(2), TWISTED.box), "twisted waves"),
     "gibbs": (Gibbs(2), "rbm"),
     "explicit spins": (Metropolis(2, move=SpinsAndPositions()), "explicit spins"),
+    "nucleons": (Metropolis(2, move=NucleonMove()), "nucleons"),
     "flip": (SiteMetropolis(Flip()), "binary rbm"),
     "exchange": (SiteMetropolis(Exchange(RING)), "spin jastrow"),
     "hop": (SiteMetropolis(Hop(RING, 7)), "lattice bosons"),
@@ -209,6 +217,8 @@ OBSERVABLES = {
         "twisted waves",
     ),
     "spin pairs": (SpinPairDistribution(TWISTED.box, THREE, 5), "twisted waves"),
+    "density of nucleons": (NucleonDensity(4.0, 5), "nucleons"),
+    "radius of protons": (PointRadius(), "nucleons"),
     "magnetization": (Magnetization(), "binary rbm"),
     "sites": (SiteStructureFactor(RING), "binary rbm"),
     "density of sites": (
@@ -320,9 +330,11 @@ def test_psi_has_the_symmetries_of_its_system(name):
 
 
 # Their loop of Hessian-vector products takes long to compile. At given spins, psi of
-# "explicit spins" is that of "pairs"; tests/test_spins.py compares the energies.
+# "explicit spins" is that of "pairs"; tests/test_spins.py compares the energies, and
+# tests/test_nucleus.py the Laplacians of "nucleons".
 MESSAGES = ["backflow", "twisted backflow", "singlets", "pairs"]
-FAST = [name for name in CONTINUOUS if name not in [*MESSAGES, "explicit spins"]]
+LABELED = ["explicit spins", "nucleons"]
+FAST = [name for name in CONTINUOUS if name not in [*MESSAGES, *LABELED]]
 ELLIPSE = HarmonicTrap(3, 2, (1.0, 2.5), Coulomb(), THREE)
 ONE_SPIN = PadeJastrow(Spins(3, 0), 0.5)  # the cusp of equal spins alone
 VARIANTS = {
@@ -451,7 +463,8 @@ def test_an_update_is_finite_and_downhill(name):
 def test_an_observable_has_the_shape_of_its_grid(name):
     observable, ansatz = OBSERVABLES[name]
     ansatz, _, params, walkers = start(ansatz)
-    value = jax.jit(lambda x: observable(ansatz, params, x))(walkers[0])
+    x = jax.tree.map(lambda leaf: leaf[0], walkers)
+    value = jax.jit(lambda x: observable(ansatz, params, x))(x)
     curves = getattr(observable, "curves", ())
     points = () if observable.grid is None else observable.grid.shape
     if len(points) == 3:

@@ -27,6 +27,7 @@ quickly = hypothesis.settings(max_examples=30, deadline=None, derandomize=True)
 # Arguments of the parts that have fields without defaults.
 LATTICE, SPINS, CUBE = Lattice((4,)), Spins(1, 1), Box.shaped("cubic", 10.0, 3)
 REQUIRED = {
+    "a": lambda: 3,
     "base": lambda: importlib.import_module("nqs.ansatze").BinaryRBM(),
     "ansatz": lambda: importlib.import_module("nqs.ansatze").SingletBackflow(
         SPINS, CUBE
@@ -52,6 +53,7 @@ REQUIRED = {
     "strength": lambda: 1.0,
     "temperature": lambda: 2.0,
     "width": lambda: 0.5,
+    "z": lambda: 1,
 }
 PUBLIC = {
     name: getattr(room, name)

@@ -21,6 +21,7 @@ from hamiltonians import (
     Hubbard,
     InverseSquare,
     NeutronMatter,
+    Nucleus,
     Potts,
     TransverseFieldIsing,
 )
@@ -75,6 +76,11 @@ CASES = {
         NeutronMatter(Spins(7, 7), 0.04),
         {"spins": Spins(1, 1), "density": 0.02, "three_body": False, "r3": 1.5},
         {"spin_explicit"},
+    ),
+    "helium 3": (
+        Nucleus(3, 2),
+        {"a": 4, "z": 1, "three_body": False, "r3": 1.5, "point_protons": True},
+        set(),
     ),
     "fermi gas": (
         FermiGas(Spins(1, 1)),

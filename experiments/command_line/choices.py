@@ -94,6 +94,9 @@ SingletAnsatz = Annotated[
         "shell; the others take closed shells.",
     ),
 ]
+NucleonAnsatz = Annotated[
+    PartOption, listed(Choice("correlated", "CorrelatedNucleons"))
+]
 GRU = Choice("gru", "RecurrentGRU", {"window": "...", "cyclic": "..."})
 RBM = Choice("rbm", "BinaryRBM", {"symmetric": "False"})
 FFNN = Choice("ffnn", "FeedForward")
@@ -148,6 +151,7 @@ TrapSampler = Annotated[
     ),
 ]
 BoxSampler = Annotated[PartOption, listed(LANGEVIN, METROPOLIS, note=MOVES)]
+NucleonSampler = Annotated[PartOption, listed(METROPOLIS, note=MOVES)]
 LatticeSampler = Annotated[
     PartOption, listed(SITES, DIRECT, note="direct requires a gru.")
 ]

@@ -40,9 +40,9 @@ def two_body_energy(
       singular or too short-ranged for the basis.
     """
     radius = _extent(potential, omega)
-    coarse = _relative_energies(potential, d, omega, ell, SIZES[0], radius)[level]
+    coarse = relative_energies(potential, d, omega, ell, SIZES[0], radius)[level]
     wider = 1.2 * radius
-    fine = _relative_energies(potential, d, omega, ell, SIZES[1], wider)[level]
+    fine = relative_energies(potential, d, omega, ell, SIZES[1], wider)[level]
     # a potential in jax.numpy has the precision of the run
     rounding = np.finfo(np.result_type(np.asarray(potential(radius)), 0.0)).eps
     tolerance = max(AGREEMENT, 10 * rounding) * max(omega, abs(fine))
@@ -96,7 +96,7 @@ def _degeneracy(d: int, ell: int) -> int:
     return 2 if d == 2 and ell else 1
 
 
-def _relative_energies(
+def relative_energies(
     potential: Callable, d: int, omega: float, ell: int, size: int, radius: float
 ) -> np.ndarray:
     """Eigenvalues of the relative motion in `size` polynomials, or NaN."""

@@ -9,6 +9,7 @@ from nqs.ansatze.ffnn import DeepSets, FeedForward
 from nqs.ansatze.jastrow import GaussianJastrow, PadeJastrow, PowerJastrow, Product
 from nqs.ansatze.lattice_slater import LatticeSlater
 from nqs.ansatze.layers import Envelope
+from nqs.ansatze.nucleons import CorrelatedNucleons
 from nqs.ansatze.plane_waves import PlaneWaveSlater
 from nqs.ansatze.rbm import GaussianBinaryRBM
 from nqs.ansatze.recurrent import RecurrentGRU
@@ -20,9 +21,9 @@ from nqs.ansatze.symmetrized import Symmetrized
 from nqs.ansatze.transformer import LatticeTransformer
 
 __all__ = ["Backflow", "BinaryRBM", "Boltzmann", "ComplexParameters", "ComplexSites",
-           "DeepSets", "Envelope", "FeedForward", "GaussianBinaryRBM",
-           "GaussianJastrow", "LatticeConv", "LatticeSlater", "LatticeTransformer",
-           "MessagePassing", "PadeJastrow", "PlaneWaveSlater", "PowerJastrow",
-           "Product", "RecurrentGRU", "Shifted", "SingletBackflow", "Slater",
-           "SlaterJastrow", "SpinExplicit", "SpinJastrow",
+           "CorrelatedNucleons", "DeepSets", "Envelope", "FeedForward",
+           "GaussianBinaryRBM", "GaussianJastrow", "LatticeConv", "LatticeSlater",
+           "LatticeTransformer", "MessagePassing", "PadeJastrow", "PlaneWaveSlater",
+           "PowerJastrow", "Product", "RecurrentGRU", "Shifted", "SingletBackflow",
+           "Slater", "SlaterJastrow", "SpinExplicit", "SpinJastrow",
            "Symmetrized"]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from nqs.observables.lattice import Magnetization, SiteStructureFactor
 from nqs.observables.momentum import MomentumDistribution
+from nqs.observables.nucleons import NucleonDensity, PointRadius
 from nqs.observables.periodic import (
     OneBodyDensity,
     PairDistribution,
@@ -23,10 +24,12 @@ __all__ = [
     "Magnetization",
     "MeanSquareRadius",
     "MomentumDistribution",
+    "NucleonDensity",
     "Observable",
     "OneBodyDensity",
     "PairCorrelation",
     "PairDistribution",
+    "PointRadius",
     "RadialDensity",
     "SiteStructureFactor",
     "SpinPairDistribution",

@@ -5,8 +5,11 @@ antisymmetric and whose first particles have spin up, that is minus psi with the
 two positions exchanged.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from nqs.capabilities import ExchangeRatios
@@ -26,15 +29,39 @@ def exchange_ratios(ansatz: Ansatz, params: Params, x: Array, spins: Spins) -> A
     here = ansatz.apply(params, x)
 
     def ratio(i, j):
-        both = jnp.stack([i, j])
-        there = ansatz.apply(params, x.at[both].set(x[both[::-1]]))
-        size = jnp.exp(there.logabs - here.logabs)
-        return there.sign * jnp.conj(here.sign) * size
+        return ansatz.apply(params, exchanged(x, i, j)).over(here)
 
     if min(spins.up, spins.down) == 0:
         return jnp.zeros((spins.up, spins.down), here.sign.dtype)
     i, j = jnp.arange(spins.up), jnp.arange(spins.up, spins.n)
     return jax.lax.map(lambda i: jax.vmap(lambda j: ratio(i, j))(j), i)
+
+
+def label_ratios(
+    ansatz: Ansatz, params: Params, x: Any, names: tuple[str, ...]
+) -> Array:
+    """psi(x') / psi(x) of all pairs i < j, (n (n - 1) / 2,), labels exchanged in x'.
+
+    Args:
+      ansatz: of configurations that are named tuples with `positions`.
+      params: its parameters.
+      x: one configuration of n particles.
+      names: fields (n,) whose values at i and j are exchanged, such as "spins".
+    """
+    here = ansatz.apply(params, x)
+
+    def ratio(i, j):
+        there = {name: exchanged(getattr(x, name), i, j) for name in names}
+        return ansatz.apply(params, x._replace(**there)).over(here)
+
+    i, j = np.triu_indices(len(x.positions), 1)
+    return jax.vmap(ratio)(jnp.asarray(i), jnp.asarray(j))
+
+
+def exchanged(values: Array, i: Array, j: Array) -> Array:
+    """Values (n, ...) with those at i and j exchanged."""
+    both = jnp.stack([i, j])
+    return values.at[both].set(values[both[::-1]])
 
 
 def total_spin(ratios: Array) -> Array:
