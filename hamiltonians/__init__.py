@@ -15,6 +15,7 @@ from hamiltonians.hubbard import Hubbard
 from hamiltonians.ising import TransverseFieldIsing
 from hamiltonians.lattice_fermions import LatticeFermions
 from hamiltonians.lattice_model import Connected, LatticeModel
+from hamiltonians.molecule import Molecule
 from hamiltonians.neutron_matter import NeutronMatter
 from hamiltonians.potts import Potts
 from hamiltonians.trap import HarmonicTrap
@@ -42,6 +43,7 @@ __all__ = [
     "InverseSquare",
     "LatticeFermions",
     "LatticeModel",
+    "Molecule",
     "NeutronMatter",
     "Potts",
     "TransverseFieldIsing",

@@ -4,12 +4,14 @@ from samplers.direct import Direct
 from samplers.gibbs import Gibbs
 from samplers.langevin import Langevin
 from samplers.metropolis import AllParticles, Metropolis, Move, OneParticle
+from samplers.nuclei import AboutNuclei
 from samplers.periodic import Periodic
 from samplers.sites import Exchange, Flip, Hop, Recolor, SiteMetropolis, SiteMove
 from samplers.spins import SpinsAndPositions
 from samplers.wolff import Wolff
 
 __all__ = [
+    "AboutNuclei",
     "AllParticles",
     "Direct",
     "Exchange",

@@ -9,6 +9,7 @@ from nqs.ansatze.ffnn import DeepSets, FeedForward
 from nqs.ansatze.jastrow import GaussianJastrow, PadeJastrow, PowerJastrow, Product
 from nqs.ansatze.lattice_slater import LatticeSlater
 from nqs.ansatze.layers import Envelope
+from nqs.ansatze.molecular import MolecularBackflow
 from nqs.ansatze.plane_waves import PlaneWaveSlater
 from nqs.ansatze.rbm import GaussianBinaryRBM
 from nqs.ansatze.recurrent import RecurrentGRU
@@ -22,7 +23,7 @@ from nqs.ansatze.transformer import LatticeTransformer
 __all__ = ["Backflow", "BinaryRBM", "Boltzmann", "ComplexParameters", "ComplexSites",
            "DeepSets", "Envelope", "FeedForward", "GaussianBinaryRBM",
            "GaussianJastrow", "LatticeConv", "LatticeSlater", "LatticeTransformer",
-           "MessagePassing", "PadeJastrow", "PlaneWaveSlater", "PowerJastrow",
-           "Product", "RecurrentGRU", "Shifted", "SingletBackflow", "Slater",
-           "SlaterJastrow", "SpinExplicit", "SpinJastrow",
+           "MessagePassing", "MolecularBackflow", "PadeJastrow", "PlaneWaveSlater",
+           "PowerJastrow", "Product", "RecurrentGRU", "Shifted", "SingletBackflow",
+           "Slater", "SlaterJastrow", "SpinExplicit", "SpinJastrow",
            "Symmetrized"]  # fmt: skip
