@@ -99,28 +99,21 @@ class Molecule(Hamiltonian):
         In neutral molecules every nucleus has Z_I electrons, of both spins in turn; in
         ions the electrons are distributed anew for every walker.
         """
-        nuclei, spins = self.nuclei, self.spins
-        atoms = [(i, 1 / a) for i, row in enumerate(nuclei.exponents) for a in row]
-        key_up, key_down, key_cloud = jax.random.split(key, 3)
-        places = []  # (w, n) in the list of atoms, of each spin
-        for key_spin, first, count in (
-            (key_up, 0, spins.up),
-            (key_down, 1, spins.down),
-        ):
-            own = (
-                np.arange(len(atoms))[first::2] if len(atoms) > 1 else np.zeros(1, int)
-            )
-            own = jnp.asarray(np.resize(own, max(count, len(own))))
-            keys = jax.random.split(key_spin, whole("n_walkers", n_walkers))
-            order = jax.vmap(lambda key, own=own: jax.random.permutation(key, own))(
-                keys
-            )
-            places.append(order[:, :count])
-        place = jnp.concatenate(places, axis=1)
-        centers = jnp.asarray(np.array([nuclei.positions[i] for i, _ in atoms]))
-        scales = jnp.asarray(np.array([[scale] for _, scale in atoms]))
-        noise = jax.random.normal(key_cloud, (n_walkers, self.n, 3))
-        return centers[place] + scales[place] * noise
+        w = whole("n_walkers", n_walkers)
+        nuclei, counts = self.nuclei, (self.spins.up, self.spins.down)
+        shells = [(i, 1 / a) for i, row in enumerate(nuclei.exponents) for a in row]
+        *keys, key_cloud = jax.random.split(key, 3)
+        drawn = []
+        for key_spin, first, count in zip(keys, (0, 1), counts, strict=True):
+            own = np.arange(len(shells))[first % len(shells) :: 2]
+            own = jnp.asarray(np.resize(own, (w, max(count, len(own)))))
+            order = jax.random.permutation(key_spin, own, axis=1, independent=True)
+            drawn.append(order[:, :count])
+        shell = jnp.concatenate(drawn, axis=1)  # (w, n)
+        centers = jnp.asarray(np.array([nuclei.positions[i] for i, _ in shells]))
+        scales = jnp.asarray(np.array([[scale] for _, scale in shells]))
+        noise = jax.random.normal(key_cloud, (w, self.n, 3))
+        return centers[shell] + scales[shell] * noise
 
     def references(self) -> tuple[Reference, ...]:
         """The exact energy of the ground state, if known."""

@@ -187,7 +187,7 @@ def test_all_ansatze_are_in_the_table():
     elsewhere = {"Backflow", "PlaneWaveSlater", "BinaryRBM", "Boltzmann", "LatticeConv"}
     elsewhere |= {"LatticeSlater", "LatticeTransformer"}
     elsewhere |= {"RecurrentGRU", "SpinJastrow", "Symmetrized"}
-    elsewhere |= {"SingletBackflow", "SpinExplicit"}
+    elsewhere |= {"SingletBackflow", "SpinExplicit", "MolecularBackflow"}
     elsewhere |= {"ComplexParameters", "ComplexSites", "Shifted"}
     assert {
         m for m in modules if not re.search(rf"\b{m}\(", shown)

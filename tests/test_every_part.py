@@ -26,6 +26,7 @@ from hamiltonians import (
     Heisenberg,
     Hubbard,
     InverseSquare,
+    Molecule,
     NeutronMatter,
     Potts,
     TransverseFieldIsing,
@@ -43,6 +44,7 @@ from nqs.ansatze import (
     LatticeConv,
     LatticeSlater,
     LatticeTransformer,
+    MolecularBackflow,
     PadeJastrow,
     PlaneWaveSlater,
     PowerJastrow,
@@ -78,6 +80,7 @@ from nqs.space.lattice import Lattice, side_by_side
 from nqs.space.spins import Spins
 from nqs.types import Function, Hamiltonian, LogPsi
 from samplers import (
+    AboutNuclei,
     Direct,
     Exchange,
     Flip,
@@ -112,6 +115,8 @@ GELU = DeepSets((4,), (3,), "gelu", phase=True)
 SINGLET = SingletBackflow(PAIR.spins, PAIR.box, **SMALL, channels=2)
 PAIRS = SingletBackflow(MATTER.spins, MATTER.box, True, **SMALL, channels=2)
 EXPLICIT_PAIRS = SingletBackflow(EXPLICIT.spins, EXPLICIT.box, True, 1, 4, 2)
+WATER = Molecule.of("O 0 0 0; H 1.43 1.11 0; H -1.43 1.11 0", charge=7)
+MOLECULAR = MolecularBackflow(WATER.nuclei, WATER.spins, **SMALL, determinants=2)
 GRU = RecurrentGRU(RING.n, window=3, hidden=3)
 
 # An ansatz by name, with a system for it.
@@ -140,6 +145,7 @@ ANSATZE = {
     "singlets": (SINGLET, PAIR),
     "pairs": (PAIRS, MATTER),
     "explicit spins": (SpinExplicit(EXPLICIT_PAIRS), EXPLICIT),
+    "molecule": (Product((MOLECULAR, PadeJastrow(WATER.spins))), WATER),
     "binary rbm": (BinaryRBM(), ISING),
     "spin jastrow": (SpinJastrow(), CHAIN),
     "convolution": (LatticeConv(RING), ISING),
@@ -171,6 +177,7 @@ SAMPLERS = {
     "metropolis": (Metropolis(2), "slater"),
     "one particle": (Metropolis(2, move=OneParticle()), "feed-forward"),
     "langevin": (Langevin(2), "backflow"),
+    "about nuclei": (Metropolis(2, move=AboutNuclei(WATER.nuclei)), "molecule"),
     "periodic": (Periodic(Langevin(2), TWISTED.box), "twisted waves"),
     "gibbs": (Gibbs(2), "rbm"),
     "explicit spins": (Metropolis(2, move=SpinsAndPositions()), "explicit spins"),
@@ -321,7 +328,7 @@ def test_psi_has_the_symmetries_of_its_system(name):
 
 # Their loop of Hessian-vector products takes long to compile. At given spins, psi of
 # "explicit spins" is that of "pairs"; tests/test_spins.py compares the energies.
-MESSAGES = ["backflow", "twisted backflow", "singlets", "pairs"]
+MESSAGES = ["backflow", "twisted backflow", "singlets", "pairs", "molecule"]
 FAST = [name for name in CONTINUOUS if name not in [*MESSAGES, "explicit spins"]]
 ELLIPSE = HarmonicTrap(3, 2, (1.0, 2.5), Coulomb(), THREE)
 ONE_SPIN = PadeJastrow(Spins(3, 0), 0.5)  # the cusp of equal spins alone

@@ -2,6 +2,7 @@
 
 import math
 
+from hamiltonians.references.two_centers import SOURCE, energy_of_one
 from nqs.space.nuclei import Nuclei
 from nqs.space.spins import Spins
 from nqs.types import Reference
@@ -23,17 +24,26 @@ EXACT = (
 
 def molecule_references(nuclei: Nuclei, spins: Spins) -> tuple[Reference, ...]:
     """The exact energy of the lowest state with these spins, if known."""
-    charges = tuple(sorted(nuclei.charges))
-    if len(charges) > 2:
+    if len(nuclei.charges) > 2:
         return ()
-    distance = math.dist(nuclei.positions[0], nuclei.positions[-1])
-    if spins.n == 1 and len(charges) == 1:
-        source = "hydrogen-like atom"
-        return (Reference(-(charges[0] ** 2) / 2, 0.0, "exact", source),)
     counts = max(spins.up, spins.down), min(spins.up, spins.down)
+    charges = tuple(sorted(nuclei.charges))
+    distance = math.dist(nuclei.positions[0], nuclei.positions[-1])
+    if spins.n == 1:
+        return (_one_electron(charges, distance, nuclei.repulsion),)
     return tuple(
         Reference(energy, error, "exact", source)
         for known, apart, electrons, energy, error, source in EXACT
         if (known, electrons) == (charges, counts)
         and math.isclose(apart, distance, abs_tol=1e-12)
     )
+
+
+def _one_electron(
+    charges: tuple[int, ...], distance: float, repulsion: float
+) -> Reference:
+    """The lowest state of one electron about one or two nuclei."""
+    if len(charges) == 1:
+        return Reference(-(charges[0] ** 2) / 2, 0.0, "exact", "hydrogen-like atom")
+    energy = energy_of_one(*charges, distance) + repulsion
+    return Reference(energy, 0.0, "exact", SOURCE)

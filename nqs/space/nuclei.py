@@ -39,9 +39,6 @@ class Nuclei:
                 "charges and positions must be as many, one or more, got "
                 f"{self.charges!r} and {self.positions!r}"
             )
-        most = len(ELEMENTS)
-        charges = tuple(whole("charges", z, most=most) for z in self.charges)
-        settle(self, charges=charges)
         for position in self.positions:
             if len(position) != 3:
                 raise ValueError(
@@ -49,6 +46,9 @@ class Nuclei:
                 )
         settle(
             self,
+            charges=tuple(
+                whole("charges", z, most=len(ELEMENTS)) for z in self.charges
+            ),
             positions=tuple(
                 tuple(float(finite("positions", a)) for a in p) for p in self.positions
             ),
