@@ -29,12 +29,17 @@ class MoleculeOptions(Options):
     ansatz: MoleculeAnsatz = Part("backflow")
     sampler: MoleculeSampler = Part("metropolis")
     optimizer: OptimizerOption = Part("spring")
-    iterations: int = 500
+    iterations: int = 800
     """Training steps."""
     n_walkers: int = 256
     """Markov chains."""
-    evaluation_steps: int = 400
+    evaluation_steps: int = 800
     """Sampler steps with frozen parameters, which give the result."""
+
+    @property
+    def learning_rate(self) -> float:
+        """Of atoms from He to Be, of energies of a few hartree."""
+        return 0.1
 
     def experiment(self) -> "Experiment":
         """The molecule, its ansatz and the observables of electrons."""
