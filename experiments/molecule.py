@@ -28,7 +28,7 @@ class MoleculeOptions(Options):
     """Electrons with spin up; None for (n + 1) // 2."""
     ansatz: MoleculeAnsatz = Part("backflow")
     sampler: MoleculeSampler = Part("metropolis")
-    optimizer: OptimizerOption = Part("spring")
+    optimizer: OptimizerOption = Part("spring", (("noise", 0.3),))
     iterations: int = 800
     """Training steps."""
     n_walkers: int = 256
@@ -38,7 +38,7 @@ class MoleculeOptions(Options):
 
     @property
     def learning_rate(self) -> float:
-        """Of atoms from He to Be, of energies of a few hartree."""
+        """Robust for two to four electrons, whose energies are a few hartree."""
         return 0.1
 
     def experiment(self) -> "Experiment":

@@ -10,7 +10,7 @@ from nqs.types import Reference
 # (charges, distance, electrons up and down in either order, energy, error, source)
 EXACT = (
     ((2,), 0.0, (1, 1), -2.903724377034, 0.0,
-     "C. L. Pekeris, Phys. Rev. 115, 1216 (1959); G. W. F. Drake (1996)"),
+     "C. L. Pekeris, Phys. Rev. 115, 1216 (1959); digits of G. W. F. Drake"),
     ((1, 1), 1.4, (1, 1), -1.174476, 0.0,
      "W. Kolos and L. Wolniewicz, J. Chem. Phys. 49, 404 (1968)"),
     ((3,), 0.0, (2, 1), -7.47806, 1e-5,
@@ -18,7 +18,7 @@ EXACT = (
     ((4,), 0.0, (2, 2), -14.667356, 0.0,
      "S. J. Chakravorty et al., Phys. Rev. A 47, 3649 (1993)"),
     ((1, 3), 3.015, (2, 2), -8.070548, 0.0,
-     "W. Cencek and J. Rychlewski (explicitly correlated Gaussians)"),
+     "W. Cencek and J. Rychlewski, Chem. Phys. Lett. 320, 549 (2000)"),
 )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """Message-passing neural backflow about nuclei, with both Coulomb cusps.
 
     psi = exp(sum_{iI} Z_I (s_iI - r_iI) + sum_i J(h_i)) sum_k prod_spin det[phi_k],
-    phi_kl(i) = sum_I (1 + F_klI(h_i)) exp(-a_klI s_iI),    s = sqrt(r^2 + 1 / Z_I^2),
+    phi_kl(i) = sum_I F_klI(h_i) exp(-a_klI s_iI),    s = sqrt(r^2 + 1 / Z_I^2),
 
 where r_iI is the distance of electron i from nucleus I. The features h_i and the s_iI
 are smooth where an electron meets a nucleus, and exp(-Z_I r) has the exact cusp there.
@@ -75,7 +75,8 @@ class MolecularBackflow(LayerwiseDerivatives, nn.Module):
         if not self.flip_symmetric:
             spin = jnp.asarray(np.array(signs)[:, None], x.dtype)
             particles = jnp.concatenate([particles, spin], axis=-1)
-        h = message_passing(self)(particles, electron_pairs(signs)(x))
+        pairs = electron_pairs(signs, 1 / max(self.nuclei.charges))(x)
+        h = message_passing(self)(particles, pairs)
         logabs = cusps + jnp.sum(zero_dense(1, x)(h))
         orbitals = self.orbitals(h, smooth)
         return log_determinants(lambda _, own: own, x, self.spins, logabs, orbitals)
@@ -123,13 +124,16 @@ def soft_features(v: Array, smooth: Array) -> Array:
 
 
 @functools.cache
-def electron_pairs(signs: tuple[int, ...]) -> Callable[[Array], Array]:
-    """Features of pairs (n, n, 5) of x (n, 3): `soft_features` and product of spins."""
+def electron_pairs(signs: tuple[int, ...], core: float) -> Callable[[Array], Array]:
+    """Features of pairs (n, n, 5) of x (n, 3): `soft_features` and product of spins.
+
+    `core` is the radius of the smallest shell, bohr, where s = sqrt(r^2 + core^2).
+    """
     product = np.outer(signs, signs)[:, :, None]
 
     def of_pairs(one: Array, other: Array) -> Array:
         v = one - other
-        smooth = jnp.sqrt(1 + squared_length(v))
+        smooth = jnp.sqrt(core**2 + squared_length(v))
         by_spin = jnp.asarray(product, one.dtype)
         return jnp.concatenate([soft_features(v, smooth), by_spin], axis=-1)
 

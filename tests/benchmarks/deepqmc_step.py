@@ -9,7 +9,6 @@ import logging
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 import deepqmc.train
 from deepqmc.conf.custom_resolvers import process_idx_suffix  # noqa: F401, registers

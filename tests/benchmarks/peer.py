@@ -1,4 +1,4 @@
-"""CPU time of a training step against NetKet 3.23 or DeepQMC 1.3, alternating in one run.
+"""CPU time of a training step against NetKet or DeepQMC, alternating in one run.
 
     python -m tests.benchmarks.peer bosons_10
     python -m tests.benchmarks.peer beryllium
