@@ -293,8 +293,13 @@ def test_move_samples_the_density_of_a_hydrogen_like_atom(optimized):
 def test_short_run_reaches_helium_from_above(tmp_path, without_figures):
     from nqs.runs import run
 
-    few = {"iterations": 40, "burn_in": 30, "n_walkers": 128, "evaluation_steps": 100}
-    options = MoleculeOptions(**few, directory=str(tmp_path / "a"))
+    options = MoleculeOptions(
+        iterations=40,
+        burn_in=30,
+        n_walkers=128,
+        evaluation_steps=100,
+        directory=str(tmp_path / "a"),
+    )
     result = run(options.experiment())
     excess = result["energy"] - result["references"][0]["value"]
     assert -3 * result["energy_error"] < excess < 0.01

@@ -79,7 +79,7 @@ class MolecularBackflow(LayerwiseDerivatives, nn.Module):
         h = message_passing(self)(particles, pairs)
         logabs = cusps + jnp.sum(zero_dense(1, x)(h))
         orbitals = self.orbitals(h, smooth)
-        return log_determinants(lambda _, own: own, x, self.spins, logabs, orbitals)
+        return log_determinants(_matrices, x, self.spins, logabs, orbitals)
 
     def orbitals(self, h: Array, smooth: Array) -> Array:
         """Orbitals (n, k, orbitals) of features h (n, width), and s (n, nuclei)."""
@@ -96,6 +96,12 @@ class MolecularBackflow(LayerwiseDerivatives, nn.Module):
         log_a = self.param("log_exponents", lambda key: jnp.asarray(start, h.dtype))
         envelopes = jnp.exp(-jnp.exp(log_a)[None] * smooth[:, None, None, :])
         return jnp.sum(factors * envelopes, axis=-1)
+
+
+def _matrices(x: Array, own: Array | None) -> Array:
+    """The orbitals themselves (k, m, m), which depend on more than x (m, 3)."""
+    assert own is not None
+    return own
 
 
 def shells(nuclei: Nuclei, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from experiments.command_line.builders.samplers import MOVES, in_a_box, moving
 from experiments.command_line.notation import Part
@@ -30,7 +31,7 @@ def molecular(molecule: Molecule, options: Options) -> Experiment:
     )
 
 
-def molecular_ansatz(part: Part, molecule: Molecule) -> MolecularBackflow | Product:
+def molecular_ansatz(part: Part, molecule: Molecule) -> Any:
     """Build the ansatz that was named, with a Jastrow factor for two electrons or more.
 
     Raises:
