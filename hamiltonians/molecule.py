@@ -70,6 +70,11 @@ class Molecule(Hamiltonian):
         return self.spins.n
 
     @property
+    def length_scale(self) -> float:
+        """Radius of the smallest shell, 1/Z of the heaviest nucleus, bohr."""
+        return 1 / max(self.nuclei.charges)
+
+    @property
     def extent(self) -> float:
         """Radius about the origin that contains nearly all electrons, bohr."""
         decay = min(row[-1] for row in self.nuclei.exponents)
