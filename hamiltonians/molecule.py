@@ -41,6 +41,7 @@ class Molecule(Hamiltonian):
     energy_unit = "hartree"
     length_unit = "bohr"
     diffusion = 0.5
+    d = 3
 
     def __post_init__(self):
         if not isinstance(self.nuclei, Nuclei):

@@ -28,7 +28,7 @@ SETTINGS = {
     "heisenberg_20": (16, 1024),
     "bose_hubbard_8": (16, 1024),
     "real_time_20": (1, 2),
-    "beryllium": ("psiformer", "ferminet", "default"),
+    "beryllium": ("psiformer", "ferminet"),
 }
 
 
