@@ -38,7 +38,7 @@ class MoleculeOptions(Options):
 
     @property
     def learning_rate(self) -> float:
-        """Robust for two to four electrons, whose energies are a few hartree."""
+        """Twice that of lattices, 1/hartree; lithium converges slowly with it."""
         return 0.1
 
     def experiment(self) -> "Experiment":
