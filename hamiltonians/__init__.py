@@ -15,6 +15,7 @@ from hamiltonians.hubbard import Hubbard
 from hamiltonians.ising import TransverseFieldIsing
 from hamiltonians.lattice_fermions import LatticeFermions
 from hamiltonians.lattice_model import Connected, LatticeModel
+from hamiltonians.molecule import Molecule
 from hamiltonians.neutron_matter import NeutronMatter
 from hamiltonians.nucleus import Nucleus
 from hamiltonians.potts import Potts
@@ -43,6 +44,7 @@ __all__ = [
     "InverseSquare",
     "LatticeFermions",
     "LatticeModel",
+    "Molecule",
     "NeutronMatter",
     "Nucleus",
     "Potts",

@@ -1,12 +1,12 @@
 """Checks of a wave function against its Hamiltonian, before anything compiles.
 
-By field: where both have `spins`, `omega`, `box`, `twist`, `levels` or `totals`, they
-are equal. Numerically, on a few random configurations: psi is finite; an exchange of
-two fermions of equal spin changes its sign; a translation of one particle by the
-lattice vector a multiplies it by exp(2 pi i twist_a); a translation of all leaves psi
-unchanged where the Hamiltonian is `translation_invariant`. Symmetry is not required of
-bosons, whose ground state is the lowest of all functions, unless they are in several
-states.
+By field: where both have `spins`, `omega`, `box`, `twist`, `levels`, `totals` or
+`nuclei`, they are equal. Numerically, on a few random configurations: psi is finite; an
+exchange of two fermions of equal spin changes its sign; a translation of one particle
+by the lattice vector a multiplies it by exp(2 pi i twist_a); a translation of all
+leaves psi unchanged where the Hamiltonian is `translation_invariant`. Symmetry is not
+required of bosons, whose ground state is the lowest of all functions, unless they are
+in several states.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ from jax.core import Tracer
 from nqs.capabilities import implemented_by
 from nqs.types import Ansatz, Hamiltonian, LogPsi, Params, Sampler, Walkers
 
-FIELDS = ("spins", "omega", "box", "twist", "levels", "totals")
+FIELDS = ("spins", "omega", "box", "twist", "levels", "totals", "nuclei")
 CONFIGURATIONS = 3
 
 

@@ -1,5 +1,6 @@
 """Monte Carlo samplers of |psi|^2, one kernel a file."""
 
+from samplers.about_nuclei import AboutNuclei
 from samplers.direct import Direct
 from samplers.gibbs import Gibbs
 from samplers.langevin import Langevin
@@ -11,6 +12,7 @@ from samplers.spins import SpinsAndPositions
 from samplers.wolff import Wolff
 
 __all__ = [
+    "AboutNuclei",
     "AllParticles",
     "Direct",
     "Exchange",

@@ -188,6 +188,7 @@ def test_all_ansatze_are_in_the_table():
     elsewhere |= {"LatticeSlater", "LatticeTransformer"}
     elsewhere |= {"RecurrentGRU", "SpinJastrow", "Symmetrized"}
     elsewhere |= {"CorrelatedNucleons", "SingletBackflow", "SpinExplicit"}
+    elsewhere |= {"MolecularBackflow"}
     elsewhere |= {"ComplexParameters", "ComplexSites", "Shifted"}
     assert {
         m for m in modules if not re.search(rf"\b{m}\(", shown)

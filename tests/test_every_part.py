@@ -26,6 +26,7 @@ from hamiltonians import (
     Heisenberg,
     Hubbard,
     InverseSquare,
+    Molecule,
     NeutronMatter,
     Nucleus,
     Potts,
@@ -45,6 +46,7 @@ from nqs.ansatze import (
     LatticeConv,
     LatticeSlater,
     LatticeTransformer,
+    MolecularBackflow,
     PadeJastrow,
     PlaneWaveSlater,
     PowerJastrow,
@@ -82,6 +84,7 @@ from nqs.space.lattice import Lattice, side_by_side
 from nqs.space.spins import Spins
 from nqs.types import Function, Hamiltonian, LogPsi
 from samplers import (
+    AboutNuclei,
     Direct,
     Exchange,
     Flip,
@@ -118,6 +121,8 @@ SINGLET = SingletBackflow(PAIR.spins, PAIR.box, **SMALL, channels=2)
 PAIRS = SingletBackflow(MATTER.spins, MATTER.box, True, **SMALL, channels=2)
 EXPLICIT_PAIRS = SingletBackflow(EXPLICIT.spins, EXPLICIT.box, True, 1, 4, 2)
 TRITON = Nucleus(3, 1)
+WATER = Molecule.of("O 0 0 0; H 1.43 1.11 0; H -1.43 1.11 0", charge=7)
+MOLECULAR = MolecularBackflow(WATER.nuclei, WATER.spins, **SMALL, determinants=2)
 GRU = RecurrentGRU(RING.n, window=3, hidden=3)
 
 # An ansatz by name, with a system for it.
@@ -147,6 +152,7 @@ ANSATZE = {
     "pairs": (PAIRS, MATTER),
     "explicit spins": (SpinExplicit(EXPLICIT_PAIRS), EXPLICIT),
     "nucleons": (CorrelatedNucleons(1, 4, 2), TRITON),
+    "molecule": (Product((MOLECULAR, PadeJastrow(WATER.spins))), WATER),
     "binary rbm": (BinaryRBM(), ISING),
     "spin jastrow": (SpinJastrow(), CHAIN),
     "convolution": (LatticeConv(RING), ISING),
@@ -178,6 +184,7 @@ SAMPLERS = {
     "metropolis": (Metropolis(2), "slater"),
     "one particle": (Metropolis(2, move=OneParticle()), "feed-forward"),
     "langevin": (Langevin(2), "backflow"),
+    "about nuclei": (Metropolis(2, move=AboutNuclei(WATER.nuclei)), "molecule"),
     "periodic": (Periodic(Langevin(2), TWISTED.box), "twisted waves"),
     "gibbs": (Gibbs(2), "rbm"),
     "explicit spins": (Metropolis(2, move=SpinsAndPositions()), "explicit spins"),
@@ -332,7 +339,7 @@ def test_psi_has_the_symmetries_of_its_system(name):
 # Their loop of Hessian-vector products takes long to compile. At given spins, psi of
 # "explicit spins" is that of "pairs"; tests/test_spins.py compares the energies, and
 # tests/test_nucleus.py the Laplacians of "nucleons".
-MESSAGES = ["backflow", "twisted backflow", "singlets", "pairs"]
+MESSAGES = ["backflow", "twisted backflow", "singlets", "pairs", "molecule"]
 LABELED = ["explicit spins", "nucleons"]
 FAST = [name for name in CONTINUOUS if name not in [*MESSAGES, *LABELED]]
 ELLIPSE = HarmonicTrap(3, 2, (1.0, 2.5), Coulomb(), THREE)

@@ -20,6 +20,7 @@ from hamiltonians import (
     Heisenberg,
     Hubbard,
     InverseSquare,
+    Molecule,
     NeutronMatter,
     Nucleus,
     Potts,
@@ -27,6 +28,7 @@ from hamiltonians import (
 )
 from hamiltonians.references.lanczos import ground_state
 from nqs.space.lattice import Graph, Lattice
+from nqs.space.nuclei import Nuclei
 from nqs.space.spins import Spins
 
 RING, SQUARE = Lattice((6,)), Lattice((6, 6), "square")
@@ -85,6 +87,16 @@ CASES = {
     "fermi gas": (
         FermiGas(Spins(1, 1)),
         {"spins": Spins(2, 2), "kf_re": 0.3},
+        set(),
+    ),
+    "lithium hydride": (
+        Molecule.of("Li 0 0 0; H 0 0 3.015"),
+        {"nuclei": Nuclei((3, 1), ((0, 0, 0), (0, 0, 3.0))), "spins": Spins(3, 1)},
+        set(),
+    ),
+    "one electron": (
+        Molecule.of("He 0 0 0; H 0 0 1.5", 2),
+        {"nuclei": Nuclei((3, 1), ((0, 0, 0), (0, 0, 1.5))), "spins": Spins(1, 1)},
         set(),
     ),
     "6x6 Heisenberg": (

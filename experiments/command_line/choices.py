@@ -12,8 +12,9 @@ from experiments.command_line.notation import Part
 from experiments.command_line.parts import constant, find
 
 # Set by the experiment.
-FIXED = ("bosons", "box", "fixed", "lattice", "levels", "method", "model", "n", "omega",
-         "options", "pairing", "point_group", "spins", "totals", "twist")  # fmt: skip
+FIXED = ("bosons", "box", "fixed", "lattice", "levels", "method", "model", "n",
+         "nuclei", "omega", "options", "pairing", "point_group", "spins", "totals",
+         "twist")  # fmt: skip
 
 
 class Choice(NamedTuple):
@@ -84,6 +85,13 @@ GasAnsatz = Annotated[
         note="All but slater have a Jastrow factor; lengths are in units of rs.",
     ),
 ]
+MoleculeAnsatz = Annotated[
+    PartOption,
+    listed(
+        Choice("backflow", "MolecularBackflow"),
+        note="It has a Jastrow factor for two electrons or more.",
+    ),
+]
 SingletAnsatz = Annotated[
     PartOption,
     listed(
@@ -152,6 +160,14 @@ TrapSampler = Annotated[
 ]
 BoxSampler = Annotated[PartOption, listed(LANGEVIN, METROPOLIS, note=MOVES)]
 NucleonSampler = Annotated[PartOption, listed(METROPOLIS, note=MOVES)]
+MoleculeSampler = Annotated[
+    PartOption,
+    listed(
+        Choice("metropolis", "Metropolis", {"move": "'about_nuclei'"}),
+        LANGEVIN,
+        note="The move is about_nuclei, all_particles or one_particle.",
+    ),
+]
 LatticeSampler = Annotated[
     PartOption, listed(SITES, DIRECT, note="direct requires a gru.")
 ]

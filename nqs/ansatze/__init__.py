@@ -9,6 +9,7 @@ from nqs.ansatze.ffnn import DeepSets, FeedForward
 from nqs.ansatze.jastrow import GaussianJastrow, PadeJastrow, PowerJastrow, Product
 from nqs.ansatze.lattice_slater import LatticeSlater
 from nqs.ansatze.layers import Envelope
+from nqs.ansatze.molecular import MolecularBackflow
 from nqs.ansatze.nucleons import CorrelatedNucleons
 from nqs.ansatze.plane_waves import PlaneWaveSlater
 from nqs.ansatze.rbm import GaussianBinaryRBM
@@ -23,7 +24,8 @@ from nqs.ansatze.transformer import LatticeTransformer
 __all__ = ["Backflow", "BinaryRBM", "Boltzmann", "ComplexParameters", "ComplexSites",
            "CorrelatedNucleons", "DeepSets", "Envelope", "FeedForward",
            "GaussianBinaryRBM", "GaussianJastrow", "LatticeConv", "LatticeSlater",
-           "LatticeTransformer", "MessagePassing", "PadeJastrow", "PlaneWaveSlater",
+           "LatticeTransformer", "MessagePassing", "MolecularBackflow",
+           "PadeJastrow", "PlaneWaveSlater",
            "PowerJastrow", "Product", "RecurrentGRU", "Shifted", "SingletBackflow",
            "Slater", "SlaterJastrow", "SpinExplicit", "SpinJastrow",
            "Symmetrized"]  # fmt: skip

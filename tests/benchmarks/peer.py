@@ -1,8 +1,9 @@
-"""One step, ours against NetKet 3.23, alternating in one run.
+"""CPU time of a training step against NetKet or DeepQMC, alternating in one run.
 
     python -m tests.benchmarks.peer bosons_10
+    python -m tests.benchmarks.peer beryllium
 
-makes an environment for NetKet in `.venv-netket` first. Both processes have the same
+makes an environment for the peer in `.venv-NAME` first. All processes have the same
 single core and one thread; the medians of CPU time are compared.
 """
 
@@ -16,28 +17,36 @@ import numpy as np
 
 from tests.tiny import ROOT
 
-ENVIRONMENT = ROOT / ".venv-netket"
+VERSIONS = {"netket": "3.23.*", "deepqmc": "1.3.*"}
 ROUNDS = 15
 
-# Settings of NetKet to try, its default first: walkers at a time for particles (0 for
-# all of them), chains for 1024 samples of a lattice, a solver in real time.
+# Settings of the peer to try, its default first: walkers at a time for particles (0 for
+# all of them), chains for 1024 samples of a lattice, a solver in real time, an ansatz.
 SETTINGS = {
     "bosons_10": (0, 16, 128),
     "ising_40": (16, 1024),
     "heisenberg_20": (16, 1024),
     "bose_hubbard_8": (16, 1024),
     "real_time_20": (1, 2),
+    "beryllium": ("psiformer", "ferminet"),
 }
 
 
-def environment() -> str:
-    """The Python of an environment with NetKet."""
-    python = ENVIRONMENT / "bin" / "python"
-    if not (ENVIRONMENT / "installed").exists():
-        venv.create(ENVIRONMENT, with_pip=True)
-        install = [python, "-m", "pip", "install", "--quiet", "netket==3.23.*"]
+def peer_of(system: str) -> str:
+    """The library that has the system."""
+    return "deepqmc" if system == "beryllium" else "netket"
+
+
+def environment(peer: str) -> str:
+    """The Python of an environment with the peer."""
+    folder = ROOT / f".venv-{peer}"
+    python = folder / "bin" / "python"
+    if not (folder / "installed").exists():
+        venv.create(folder, with_pip=True)
+        package = f"{peer}=={VERSIONS[peer]}"
+        install = [python, "-m", "pip", "install", "--quiet", package]
         subprocess.run(install, check=True)
-        (ENVIRONMENT / "installed").touch()
+        (folder / "installed").touch()
     return str(python)
 
 
@@ -66,13 +75,14 @@ def seconds(process: subprocess.Popen) -> float:
 
 
 def main(system: str) -> dict[str, float]:
-    python, settings = environment(), SETTINGS[system]
-    script = str(ROOT / "tests" / "benchmarks" / "netket_step.py")
+    peer, settings = peer_of(system), SETTINGS[system]
+    python = environment(peer)
+    script = str(ROOT / "tests" / "benchmarks" / f"{peer}_step.py")
     ways = {
         "ours": start(sys.executable, "-m", "tests.benchmarks.speed", "serve", system)
     }
     for setting in settings:
-        ways[f"netket_{setting or 'all'}"] = start(python, script, system, str(setting))
+        ways[f"{peer}_{setting or 'all'}"] = start(python, script, system, str(setting))
     taken = {name: [] for name in ways}
     for _ in range(ROUNDS):
         for name, process in ways.items():
@@ -82,7 +92,7 @@ def main(system: str) -> dict[str, float]:
         process.wait()
     median = {name: float(np.median(t)) for name, t in taken.items()}
     best = min(time for name, time in median.items() if name != "ours")
-    default = median[f"netket_{settings[0] or 'all'}"]
+    default = median[f"{peer}_{settings[0] or 'all'}"]
     return {
         "benchmark": f"peer_{system}",
         **{f"{name}_cpu_ms": 1e3 * time for name, time in median.items()},

@@ -10,6 +10,7 @@ from experiments.command_line.notation import Part
 from experiments.electron_gas import ElectronGasOptions
 from experiments.heisenberg import HeisenbergOptions
 from experiments.ising import IsingOptions
+from experiments.molecule import MoleculeOptions
 from experiments.neutron_matter import NeutronMatterOptions
 from experiments.quantum_dot import QuantumDotOptions
 from hamiltonians import HarmonicTrap
@@ -42,6 +43,7 @@ SYSTEMS = {
     ).experiment(),
     "neutrons_14": NeutronMatterOptions(ansatz=Part("singlet")).experiment(),
     "neutrons_14_pairing": NeutronMatterOptions().experiment(),
+    "beryllium": MoleculeOptions(atoms="Be 0 0 0").experiment(),
     "ising_40": IsingOptions(length=(40,)).experiment(),
     "heisenberg_20": HeisenbergOptions(
         length=(20,), ansatz=Part("rbm", (("alpha", 2),))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from experiments.command_line.notation import Part
+from nqs.checks import one_of
 from nqs.types import Sampler
 from samplers import (
     AllParticles,
@@ -12,6 +13,7 @@ from samplers import (
     Gibbs,
     Langevin,
     Metropolis,
+    Move,
     OneParticle,
     SiteMetropolis,
     SiteMove,
@@ -37,9 +39,16 @@ def sampler(part: Part, known: Mapping[str, Callable], sweeps: int | None) -> Sa
 
 def metropolis(move="all_particles", **settings) -> Metropolis:
     """Metropolis with its move by name."""
-    if move not in MOVES:
-        raise ValueError(f"move must be one of {', '.join(MOVES)}, got {move!r}")
-    return Metropolis(move=MOVES[move], **settings)
+    return moving(MOVES, move, settings)
+
+
+def moving(moves: Mapping[str, Move], move: str, settings: dict) -> Metropolis:
+    """Metropolis with one of these moves.
+
+    Raises:
+      ValueError: for an unknown move.
+    """
+    return Metropolis(move=moves[one_of("move", move, moves)], **settings)
 
 
 def in_a_trap() -> dict[str, Callable]:
