@@ -100,7 +100,8 @@ def build(experiment: Experiment, mesh: Mesh, key: Array, state: VMCState) -> Bu
     split = NamedSharding(mesh, PartitionSpec("walkers"))
     where = shardings(state, mesh, experiment.n_walkers)
     params, sampler, walkers = state.params, state.sampler, state.sampler.walkers
-    pool, programs = ThreadPoolExecutor(usable_cores()), {}
+    # one core traces; a program more at a time would take 140 MB and save no time
+    pool, programs = ThreadPoolExecutor(max(1, usable_cores() - 1)), {}
 
     def add(name, function, out, *arguments, donate=()):
         jitted = jax.jit(function, out_shardings=out, donate_argnums=donate)
