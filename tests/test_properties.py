@@ -46,6 +46,9 @@ REQUIRED = {
     "n": lambda: 2,
     "n_hidden": lambda: 3,
     "n_sites": lambda: 4,
+    "nuclei": lambda: importlib.import_module("nqs.space.nuclei").Nuclei.parse(
+        "H 0 0 0"
+    ),
     "r_max": lambda: 3.0,
     "rs": lambda: 1.0,
     "sampler": lambda: importlib.import_module("samplers").Metropolis(),

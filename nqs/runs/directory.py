@@ -86,8 +86,10 @@ def _of_today(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     experiment = {"part": "nqs.runs.experiment:Experiment"}
     done = completed(old | experiment, new | experiment)
     del done["part"]
-    # options take effect by the parts alone, which are compared themselves
-    return done | {"options": new.get("options", {}) | old.get("options", {})}
+    if isinstance(options := done.get("options"), dict):
+        # they take effect by the parts alone, which are compared themselves
+        done["options"] = new.get("options", {}) | options
+    return done
 
 
 def extend(directory: Path, new: dict[str, Any]) -> None:

@@ -22,7 +22,6 @@ from nqs.runs.directory import (
     RunError,
     alone,
     check_directory,
-    extend,
     open_directory,
     write_json,
 )
@@ -194,7 +193,7 @@ def _all_phases(
     experiment = start.experiment
     if experiment.resume:
         state = _resumed(watch)
-        by_first(lambda: extend(directory, experiment.config()))
+        watch.raise_totals()
     totals = {
         "burn_in": experiment.burn_in,
         "train": watch.stopped.get("train", experiment.iterations),

@@ -13,7 +13,7 @@ import numpy as np
 
 from nqs.runs import checkpoint
 from nqs.runs.callbacks import Callbacks, Step, Stop
-from nqs.runs.directory import RunError, read_json, write_json
+from nqs.runs.directory import RunError, extend, read_json, write_json
 from nqs.runs.hosts import by_first, first, gathered, together
 from nqs.runs.interrupts import Interrupted, in_notebook, resume_command
 from nqs.runs.start import Start
@@ -38,8 +38,12 @@ class Watch:
         self.identity = by_first(self._identity) if self.saving else ""
 
     def _identity(self) -> str:
-        """That of the saved configuration, which may be of an older version."""
+        """Fingerprint of the saved settings, which may be of an older version."""
         return identity(read_json(self.directory / "config.json"))
+
+    def raise_totals(self) -> None:
+        """Write the numbers of steps of a resumed run into its settings."""
+        by_first(lambda: extend(self.directory, self.start.experiment.config()))
 
     def save(self, run: RunState) -> None:
         """Write a checkpoint."""
