@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from hamiltonians import NeutronMatter
-from hamiltonians.neutron_matter import HBAR_C, PeriodicGaussian
+from hamiltonians.forces.image_sums import PeriodicGaussian
+from hamiltonians.forces.pionless import HBAR_C
 from nqs.ansatze import PlaneWaveSlater
 from nqs.ratios.exchange import exchange_ratios, total_spin
 from nqs.space.spins import Spins

@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,9 @@ class Watch:
         resume = self.start.experiment.resume
         self.stopped = by_first(self._stops) if resume else {}
         self.saved_at = time.monotonic()
-        self.identity = by_first(self._identity) if self.saving else ""
 
-    def _identity(self) -> str:
+    @cached_property
+    def identity(self) -> str:
         """Fingerprint of the saved settings, which may be of an older version."""
         return identity(read_json(self.directory / "config.json"))
 
