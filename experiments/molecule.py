@@ -28,7 +28,7 @@ class MoleculeOptions(Options):
     """Electrons with spin up; None for (n + 1) // 2."""
     ansatz: MoleculeAnsatz = Part("backflow")
     sampler: MoleculeSampler = Part("metropolis")
-    optimizer: OptimizerOption = Part("spring", (("noise", 0.3),))
+    optimizer: OptimizerOption = Part("spring", (("noise", 0.3), ("steps", 400)))
     iterations: int = 800
     """Training steps."""
     n_walkers: int = 256
@@ -38,7 +38,7 @@ class MoleculeOptions(Options):
 
     @property
     def learning_rate(self) -> float:
-        """Twice that of lattices, 1/hartree; lithium converges slowly with it."""
+        """Twice that of lattices, 1/hartree, with a slow decay for outer electrons."""
         return 0.1
 
     def experiment(self) -> "Experiment":
