@@ -8,8 +8,8 @@ functions of all distances, which message passing makes symmetric and equivarian
 psi is antisymmetric, and has the total spin and isospin of Phi, no orbital angular
 momentum and even parity, as the ground states of central forces. Q_ij mixes the spatial
 symmetries: without it, spins would be independent of positions, as in a Slater
-determinant with a Jastrow factor. Without Coulomb forces only a part of psi that is
-antisymmetric in the positions of three nucleons is missing, which is negligible.
+determinant with a Jastrow factor. Parts of psi that are antisymmetric in the positions
+of three nucleons, or that mix isospins as Coulomb forces do, are left out.
 
 Operators between nucleons: R. B. Wiringa, Phys. Rev. C 43, 1585 (1991); message
 passing: G. Pescia et al., Phys. Rev. B 110, 035108 (2024).

@@ -3,14 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
-from experiments.command_line.builders.samplers import MOVES
+from experiments.command_line.builders.samplers import MOVES, moving
 from experiments.command_line.options import Options
 from hamiltonians import Nucleus
 from nqs.ansatze import CorrelatedNucleons
-from nqs.checks import one_of
 from nqs.observables import NucleonDensity, PointRadius
 from nqs.runs import Experiment
-from samplers import Metropolis, NucleonMove
+from samplers import NucleonMove
 
 
 def nucleus(options: Options, system: Nucleus) -> Experiment:
@@ -30,9 +29,9 @@ def nucleus(options: Options, system: Nucleus) -> Experiment:
 
 def samplers() -> dict[str, Callable[..., Any]]:
     """Metropolis by name; each move of positions comes with exchanges of labels."""
+    moves = {name: NucleonMove(move) for name, move in MOVES.items()}
 
     def metropolis(move="all_particles", **settings):
-        one_of("move", move, MOVES)
-        return Metropolis(move=NucleonMove(MOVES[move]), **settings)
+        return moving(moves, move, settings)
 
     return {"metropolis": metropolis}
