@@ -10,6 +10,7 @@ import pytest
 
 from nqs.ansatze import Backflow, backflow
 from nqs.ansatze.layers import silu
+from nqs.laplacian import kinetic as room
 from nqs.laplacian import messages, pairs, products, sums
 from nqs.laplacian.kinetic import LAPLACIANS, kinetic_energy
 from nqs.laplacian.messages import message_sum
@@ -20,6 +21,13 @@ from nqs.laplacian.sums import total
 from nqs.laplacian.waves import forward, sin_and_cos
 from nqs.space.box import Box
 from nqs.types import Function, LogPsi
+
+
+@pytest.fixture(autouse=True)
+def six_coordinates_stay_sparse(monkeypatch):
+    """As those of larger systems; a pair depends on four of them."""
+    monkeypatch.setattr(room, "SPARSITY_THRESHOLD", 5)
+
 
 WAVE_VECTORS = np.array([[0.3, -1.2], [2.0, 0.7], [-0.4, 0.1]])
 
@@ -120,6 +128,22 @@ def test_unknown_laplacian_is_refused():
         kinetic_energy(
             Function(standing_wave), {}, jnp.ones((3, 2)), laplacian="spectral"
         )
+
+
+@pytest.mark.parametrize(("threshold", "used"), [(6, 0), (5, 5)])
+def test_few_coordinates_have_dense_jacobians(threshold, used, walkers, monkeypatch):
+    monkeypatch.setattr(room, "SPARSITY_THRESHOLD", threshold)
+    thresholds, forward_laplacian = [], folx.forward_laplacian
+
+    def watched(f, sparsity_threshold, **settings):
+        thresholds.append(sparsity_threshold)
+        return forward_laplacian(f, sparsity_threshold, **settings)
+
+    monkeypatch.setattr(folx, "forward_laplacian", watched)
+    forward = kinetic(correlated, walkers[:2])
+    assert thresholds == [used]
+    loop = kinetic(correlated, walkers[:2], "loop")
+    np.testing.assert_allclose(forward, loop, rtol=1e-11)
 
 
 def pair_and_particle_features(x):
