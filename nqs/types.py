@@ -221,7 +221,11 @@ class Observable(Protocol):
 
 @runtime_checkable
 class DerivedObservable(Protocol):
-    """A profile with further results, functions of its mean."""
+    """An observable with further results, functions of its samples.
+
+    Without a grid its value may be an array, which is kept for every walker, instead
+    of a scalar. Then only the further results are reported.
+    """
 
     @property
     def name(self) -> str: ...  # noqa: D102
@@ -230,7 +234,7 @@ class DerivedObservable(Protocol):
         """Samples (steps, groups) of each function, to first order in deviations.
 
         Args:
-          values: samples (steps, groups, ...) of the profile.
+          values: samples (steps, groups, ...) of a profile, or (steps, walkers, ...).
         """
         ...
 

@@ -20,7 +20,15 @@ from hamiltonians import (
 )
 from nqs.ansatze import Backflow, BinaryRBM, FeedForward, PadeJastrow, Product
 from nqs.contracts import check_symmetry
-from nqs.excited import SideBySide, StateMatrices, States, levels, systems
+from nqs.excited import (
+    SideBySide,
+    StateMatrices,
+    StateOverlaps,
+    States,
+    levels,
+    overlaps,
+    systems,
+)
 from nqs.observables import Dipole, MeanSquareRadius
 from nqs.optimizers import Spring
 from nqs.ratios.sites import EvaluatedRatios
@@ -66,6 +74,16 @@ def test_matrix_of_exact_states_is_constant_with_the_levels_as_eigenvalues():
     np.testing.assert_allclose(found, found[:1] + jnp.zeros_like(found), atol=1e-7)
     energies = np.sort(np.linalg.eigvals(found[0]).real)
     np.testing.assert_allclose(energies, [0.5, 1.5, 2.5], rtol=1e-9)
+
+
+def test_values_of_the_first_system_are_a_row_of_the_matrix():
+    params, walkers = exact_walkers()
+    x = walkers[0]
+    found = StateOverlaps()(EXACT, params, x)
+    expected = jax.vmap(lambda p: EXACT.ansatz.apply(p, x[:1]).sign)(params)
+    logabs = jax.vmap(lambda p: EXACT.ansatz.apply(p, x[:1]).logabs)(params)
+    expected = expected * jnp.exp(logabs - jnp.max(logabs))
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
 def test_dipole_transitions_of_the_oscillator():
@@ -120,6 +138,50 @@ def test_only_a_psi_with_spin_features_changes_under_a_flip_of_all_spins():
         params = jax.tree.map(lambda leaf: leaf + 0.1, params)
         change = psi.apply(params, x[::-1]).logabs - psi.apply(params, x).logabs
         assert (abs(change) < 1e-12) == flip_symmetric
+
+
+def drawn_values(coefficients, n, rng):
+    """Values (n, K) of states c h of one particle on a line, from their determinant.
+
+    The positions are the eigenvalues of a random Hermitian matrix (M. L. Mehta, Random
+    Matrices, 2004), in random order.
+    """
+    real, imaginary = rng.normal(scale=0.5**0.5, size=(2, n, K, K))
+    matrix = real + 1j * imaginary
+    positions = np.linalg.eigvalsh((matrix + matrix.conj().swapaxes(1, 2)) / 2)
+    q = positions[np.arange(n), rng.integers(K, size=n)]
+    hermite = np.stack([np.ones_like(q), 2**0.5 * q, (2 * q**2 - 1) / 2**0.5], axis=-1)
+    return hermite @ np.transpose(coefficients) * rng.normal(size=(n, 1))
+
+
+@pytest.mark.parametrize("is_complex", [False, True])
+def test_overlaps_and_their_errors(is_complex):
+    rng = np.random.default_rng(0)
+    c = np.array([[1.0, 0.3, -0.5], [0.4, 2.0, 0.0], [0.0, 0.1, 0.3]])
+    c = c + 1j * rng.normal(size=c.shape) if is_complex else c
+    norm = np.linalg.norm(c, axis=1)
+    exact = np.abs(c @ c.conj().T) / np.outer(norm, norm)
+    sigmas, n = [], 400
+    for _ in range(100):
+        found = overlaps(drawn_values(c, n, rng))
+        sigmas.append(
+            [
+                (found[f"overlap_{a}_{b}"].mean() - exact[a, b])
+                / (found[f"overlap_{a}_{b}"].std() / n**0.5)
+                for a, b in itertools.combinations(range(K), 2)
+            ]
+        )
+    assert np.all(np.abs(np.mean(sigmas, axis=0)) < 0.4)  # 0.1, and a bias of 1 / n
+    assert np.all(np.abs(np.std(sigmas, axis=0) - 1) < 0.25)
+
+
+def test_overlap_is_one_for_almost_equal_states_and_unknown_for_broken_samples():
+    c = np.array([[1.0, 0.0, 0.0], [1.0, 1e-3, 0.0], [0.0, 0.0, 1.0]])
+    values = drawn_values(c, 2000, np.random.default_rng(0))
+    assert abs(overlaps(values)["overlap_0_1"].mean() - 1) < 1e-5
+    values[0, 0] = np.nan
+    for few in (values, np.ones((9, K)), values[1:3]):
+        assert np.isnan(overlaps(few)["overlap_1_2"]).all()
 
 
 def test_shared_layers_have_one_set_of_parameters():
@@ -301,7 +363,9 @@ def test_a_run_reports_levels_with_references(tmp_path, capsys):
     found = json.loads((tmp_path / "a" / "result.json").read_text())["levels"]
     assert [level["comparison"]["value"] for level in found] == [0.5, 1.5]
     assert result["references"][0]["value"] == 2.0
-    assert {"r_squared_0", "dipole_x_0_1", "gap_1"} <= set(result["observables"])
+    assert {"r_squared_0", "dipole_x_0_1", "gap_1", "overlap_0_1"} <= set(
+        result["observables"]
+    )
     arrays = np.load(tmp_path / "a" / "observables.npz")
     assert arrays["state_matrices"].shape == (3, 2, 2)
     total = np.trace(arrays["state_matrices"][0])

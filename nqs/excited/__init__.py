@@ -16,7 +16,16 @@ D. Pfau, S. Axelrod, H. Sutterud, I. von Glehn and J. S. Spencer, Science 385, e
 """
 
 from nqs.excited.matrices import StateMatrices, levels
+from nqs.excited.overlaps import StateOverlaps, overlaps
 from nqs.excited.states import States, systems
 from nqs.excited.systems import SideBySide
 
-__all__ = ["SideBySide", "StateMatrices", "States", "levels", "systems"]
+__all__ = [
+    "SideBySide",
+    "StateMatrices",
+    "StateOverlaps",
+    "States",
+    "levels",
+    "overlaps",
+    "systems",
+]

@@ -81,6 +81,11 @@ class States(RatiosOfMoves):
         local = self._of_all(lambda p, x: f(self.ansatz, p, x), params, each)
         return jax.tree.map(lambda values: jnp.linalg.solve(a, values * a), local)
 
+    def values(self, params: Params, x: Configuration) -> Array:
+        """psi_i (K,) of the first system, scaled to a largest entry 1."""
+        first = jax.tree.map(lambda leaf: leaf[:1], systems(x, self.count))
+        return self._matrix(params, first)[0][0]
+
     def site_tables(self, params: Params) -> tuple[Params, Any]:
         """The parameters, and tables of every state."""
         tables = site_ratios_of(self.ansatz).site_tables

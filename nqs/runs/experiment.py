@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any, Self
 
-from nqs.excited import SideBySide, StateMatrices, States
+from nqs.excited import SideBySide, StateMatrices, StateOverlaps, States
 from nqs.observables import Observable
 from nqs.runs.config import to_json
 from nqs.runs.training import UNSAVED, Training
@@ -58,7 +58,7 @@ class Experiment(Training):
             ansatz=States(self.ansatz, count),
             hamiltonian=system,
             sampler=_on_systems(self.sampler, count),
-            observables=(StateMatrices(system, operators),),
+            observables=(StateMatrices(system, operators), StateOverlaps()),
         )
 
     def vmc(self) -> VMC:

@@ -9,8 +9,8 @@ import numpy as np
 from nqs.checks import whole
 from nqs.runs.devices import configure, settings_kept
 from nqs.runs.loading import Loaded
-from nqs.statistics import Evaluation, stack, summary
-from nqs.types import DerivedObservable, Hamiltonian, Observable, Sampler
+from nqs.statistics import Evaluation, derived_series, stack, summary
+from nqs.types import Hamiltonian, Observable, Sampler
 
 
 def evaluate(
@@ -51,12 +51,7 @@ def evaluate(
     with settings_kept():
         configure(_precision(psi))
         measured = _samples(Evaluation(psi[0], *parts), psi[1], psi[2], counts, key)
-    return summary(stack(measured), system.derived, _series(observables))
-
-
-def _series(observables: Sequence[Observable]) -> dict[str, Any]:
-    """Further results of profiles, by name."""
-    return {f.name: f.series for f in observables if isinstance(f, DerivedObservable)}
+    return summary(stack(measured), system.derived, derived_series(observables))
 
 
 def _of_run(psi: Any, name: str) -> Any:

@@ -16,9 +16,16 @@ from nqs.runs.figures import Profile, draw_figures, labeled
 from nqs.runs.metrics import Metrics
 from nqs.runs.start import Start
 from nqs.runs.state import RunState
-from nqs.statistics import Measurements, merged_profile, stack, summary, uncertain
+from nqs.statistics import (
+    Measurements,
+    derived_series,
+    merged_profile,
+    stack,
+    summary,
+    uncertain,
+)
 from nqs.statistics.extrapolation import blocks, extrapolate
-from nqs.types import DerivedObservable, Hamiltonian, Reference, sum_of_terms
+from nqs.types import Hamiltonian, Reference, sum_of_terms
 
 SAMPLING = ("autocorrelation_time", "r_hat", "n_samples", "n_effective", "acceptance")
 SETTINGS = ("iterations", "n_walkers", "seed", "precision")
@@ -39,12 +46,7 @@ def finish(
       metrics: columns of the training history, for the energy at zero variance.
     """
     samples, experiment = stack(state.samples), start.experiment
-    series = {
-        f.name: f.series
-        for f in experiment.observables
-        if isinstance(f, DerivedObservable)
-    }
-    measured = summary(samples, experiment.hamiltonian.derived, series)
+    measured = measurements(experiment, samples)
     training = blocks(metrics)
     line = extrapolate(training)
     result = report(start, measured, state)
@@ -66,6 +68,12 @@ def finish(
     return result
 
 
+def measurements(experiment: Experiment, samples: Measurements) -> dict[str, Any]:
+    """Means and error bars of all samples of an experiment."""
+    series = derived_series(experiment.observables)
+    return summary(samples, experiment.hamiltonian.derived, series)
+
+
 def result_so_far(
     start: Start, text: str, state: RunState, directory: Path
 ) -> dict[str, Any]:
@@ -77,7 +85,7 @@ def result_so_far(
     where = {"interrupted": text, "directory": str(directory)}
     experiment = start.experiment
     if state.samples:
-        measured = summary(stack(state.samples), experiment.hamiltonian.derived)
+        measured = measurements(experiment, stack(state.samples))
         return where | report(start, measured, state)
     columns, done = Metrics(directory / "metrics.jsonl").columns(), state.done["train"]
     found: dict[str, Any] = {"energy": None, "energy_error": None, "variance": None}

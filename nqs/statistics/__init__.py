@@ -3,7 +3,12 @@
 from nqs.statistics.estimates import Estimate, TooFewSamples, estimate, uncertain
 from nqs.statistics.evaluation import Evaluation
 from nqs.statistics.measurements import Measurements, means, stack
-from nqs.statistics.summary import Diagnostics, merged_profile, summary
+from nqs.statistics.summary import (
+    Diagnostics,
+    derived_series,
+    merged_profile,
+    summary,
+)
 
 __all__ = [
     "Diagnostics",
@@ -11,6 +16,7 @@ __all__ = [
     "Evaluation",
     "Measurements",
     "TooFewSamples",
+    "derived_series",
     "estimate",
     "means",
     "merged_profile",

@@ -14,7 +14,7 @@ class Measurements(NamedTuple):
       acceptance: (), of the moves.
       non_finite: (), local energies or wave-function values that are not finite.
       terms: (w,) each, contributions to the local energy.
-      scalars: (w,) each, observables without a grid.
+      scalars: (w,) each, observables without a grid; (w, ...) of derived ones.
       profiles: (groups, ...) each, observables on a grid, means of groups of walkers.
     """
 

@@ -1,7 +1,7 @@
 """Means and error bars of everything that was measured, with diagnostics."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
@@ -10,7 +10,7 @@ import numpy as np
 
 from nqs.statistics.estimates import ROUNDING, Estimate, TooFewSamples, estimate
 from nqs.statistics.measurements import Measurements
-from nqs.types import sum_of_terms
+from nqs.types import DerivedObservable, sum_of_terms
 
 # Fewer samples than this part of all, if they carry half of the variance, are too few.
 # Nodes of psi make tails E^-4 of the density of local energies, which give about 0.03.
@@ -93,13 +93,14 @@ class Diagnostics:
             for name, (function, *factors) in found.items()
         }
 
-    def derived(
-        self, series: Mapping[str, Series] | None, profiles: Mapping[str, Any]
+    def observables(
+        self, samples: Measurements, series: Mapping[str, Series]
     ) -> dict[str, MeanError]:
-        """Mean and error of functions of the means of profiles, by name."""
-        found = {}
-        for name, scalars in (series or {}).items():
-            found |= self.means(scalars(profiles[name]))
+        """Mean and error of scalars and of functions of the samples of others."""
+        scalars = {k: v for k, v in samples.scalars.items() if k not in series}
+        found, values = self.means(scalars), samples.scalars | samples.profiles
+        for name, functions in series.items():
+            found |= self.means(functions(values[name]))
         return found
 
     def profile(self, name: str, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -141,7 +142,7 @@ def summary(
     Args:
       samples: of all steps, from `stack`.
       derived: functions of means, a method of the Hamiltonian.
-      series: of profiles by name, see `nqs.types.DerivedObservable`.
+      series: of observables by name, from `derived_series`.
 
     Returns:
       energy, energy_error, energy_imaginary, variance, relative_variance (Var / E^2 and
@@ -155,9 +156,8 @@ def summary(
     terms = {name: values.T for name, values in samples.terms.items()}
     local_energy = sum_of_terms(terms)  # (chains, steps)
     energy, error = _energy(terms, local_energy, diagnostics)
-    observables = diagnostics.means(samples.scalars)
+    observables = diagnostics.observables(samples, series or {})
     observables |= diagnostics.functions(derived, terms)
-    observables |= diagnostics.derived(series, samples.profiles)
     return {
         "energy": energy.mean,
         "energy_error": error,
@@ -171,6 +171,11 @@ def summary(
         "acceptance": acceptance,
         "warnings": diagnostics.warnings,
     }
+
+
+def derived_series(observables: Iterable[Any]) -> dict[str, Series]:
+    """Functions for the further results of observables, by name."""
+    return {f.name: f.series for f in observables if isinstance(f, DerivedObservable)}
 
 
 def _energy(terms: dict[str, Any], local_energy: Any, diagnostics: Diagnostics):
