@@ -65,7 +65,7 @@ class Row(NamedTuple):
 class Jumper(NamedTuple):
     """A walker on its way through one interval."""
 
-    number: Array  # () of the walker
+    key: Array  # () of its random numbers
     x: Array  # (s,)
     row: Row
     wait: Array  # () until the next jump
@@ -161,19 +161,18 @@ class LatticeProjection:
         w, dtype = len(state.walkers), state.weights.dtype
 
         def start(number, u, x, row):
-            zero = jnp.zeros((), dtype)
+            zero, key = jnp.zeros((), dtype), jax.random.fold_in(key_jump, number)
             wait, left = waiting_time(u, row), state.time_step
-            return Jumper(number, x, row, wait, left, zero, jnp.zeros((), int))
+            return Jumper(key, x, row, wait, left, zero, jnp.zeros((), int))
 
         def jump(walker):
-            number, x, here, wait, left, growth, jumps = walker
-            walker_key = jax.random.fold_in(key_jump, number)
-            u = jax.random.uniform(jax.random.fold_in(walker_key, jumps), (2,), dtype)
+            key, x, here, wait, left, growth, jumps = walker
+            u = jax.random.uniform(jax.random.fold_in(key, jumps), (2,), dtype)
             x = self._changed(x, chosen_jump(u[0], here))
             there = self.row(tables, x)
             growth, left = growth - wait * excess(here), left - wait
             wait = waiting_time(u[1], there)
-            return Jumper(number, x, there, wait, left, growth, jumps + 1)
+            return Jumper(key, x, there, wait, left, growth, jumps + 1)
 
         def excess(row):
             return sum_of_terms(row.terms) - state.trial_energy
