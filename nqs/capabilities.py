@@ -81,6 +81,23 @@ class Invariant(Protocol):
         ...
 
 
+@runtime_checkable
+class Orbits(Protocol):
+    """A psi that is the same up to constant phases in all configurations of an orbit.
+
+    So are the derivatives of its logarithm.
+    """
+
+    @property
+    def n_orbits(self) -> int:
+        """Number of orbits."""
+        ...
+
+    def orbit(self, x: Configuration) -> Array:
+        """The number () of the orbit of a configuration."""
+        ...
+
+
 class Bonds(NamedTuple):
     """Bond data for cluster updates."""
 

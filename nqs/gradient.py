@@ -1,10 +1,11 @@
-"""The energy gradient, and the window on local energies."""
+"""The energy gradient, and what becomes of walkers and local energies before it."""
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
 from nqs.batching import chunked_sum
+from nqs.capabilities import Orbits
 from nqs.checks import positive
 from nqs.types import Ansatz, Params, Walkers
 
@@ -49,6 +50,29 @@ def energy_gradient(
         return jax.grad(surrogate)(params)
 
     return chunked_sum(gradient_of_chunk, (walkers, signal), chunk_size)
+
+
+def by_orbits(
+    ansatz: Ansatz, walkers: Walkers, local_energy: Array
+) -> tuple[Walkers, Array, Array | None]:
+    """Walkers, local energies and weights, one a visited orbit where those are fewer.
+
+    The derivatives of log psi are the same in an orbit, so sums over the walkers are
+    sums over orbits with their mean local energy. An orbit without walkers has weight
+    zero. Without the capability `Orbits`, or with more orbits than walkers, walkers and
+    energies (w,) are as they are, and weights None.
+    """
+    w = local_energy.shape[0]
+    if not isinstance(ansatz, Orbits) or ansatz.n_orbits >= w:
+        return walkers, local_energy, None
+    orbit = jax.vmap(ansatz.orbit)(walkers)
+    member = orbit[None, :] == jnp.arange(ansatz.n_orbits)[:, None]
+    count = jnp.sum(member, axis=1)
+    total = jnp.sum(jnp.where(member, local_energy[None, :], 0), axis=1)
+    first = jnp.argmax(member, axis=1)  # walker 0 of an empty orbit, for a finite row
+    chosen = jax.tree.map(lambda leaf: leaf[first], walkers)
+    weights = count.astype(local_energy.real.dtype) / w
+    return chosen, total / jnp.maximum(count, 1), weights
 
 
 def clip_local_energy(energies: Array, width: float = 5.0) -> Array:

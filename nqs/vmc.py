@@ -22,7 +22,7 @@ from nqs.contracts import (
     check_symmetry,
     name_of,
 )
-from nqs.gradient import clip_local_energy, energy_gradient
+from nqs.gradient import by_orbits, clip_local_energy, energy_gradient
 from nqs.types import (
     Ansatz,
     Hamiltonian,
@@ -163,11 +163,11 @@ class VMC:
             return params, params, state.opt_state
         if self.clip is not None:
             local_energy = clip_local_energy(local_energy, self.clip)
+        walkers, local_energy, weights = by_orbits(ansatz, walkers, local_energy)
         gradient = params  # of the same shapes, for an optimizer that does not use it
         if self._uses_gradient:
-            gradient = energy_gradient(
-                ansatz, params, walkers, local_energy, chunk_size=self.chunk_size
-            )
+            point = ansatz, params, walkers, local_energy, weights
+            gradient = energy_gradient(*point, chunk_size=self.chunk_size)
         updates, opt_state = transformation(self.optimizer).update(
             gradient,
             state.opt_state,
@@ -175,7 +175,7 @@ class VMC:
             ansatz=ansatz,
             walkers=walkers,
             local_energy=local_energy,
-            weights=None,
+            weights=weights,
             chunk_size=self.chunk_size,
         )
         return gradient, updates, opt_state

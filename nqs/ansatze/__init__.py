@@ -19,6 +19,7 @@ from nqs.ansatze.slater import Slater, SlaterJastrow
 from nqs.ansatze.spin_explicit import SpinExplicit
 from nqs.ansatze.spin_jastrow import SpinJastrow
 from nqs.ansatze.symmetrized import Symmetrized
+from nqs.ansatze.symmetrized_orbits import SymmetrizedOrbits, group_average
 from nqs.ansatze.transformer import LatticeTransformer
 
 __all__ = ["Backflow", "BinaryRBM", "Boltzmann", "ComplexParameters", "ComplexSites",
@@ -28,4 +29,4 @@ __all__ = ["Backflow", "BinaryRBM", "Boltzmann", "ComplexParameters", "ComplexSi
            "PadeJastrow", "PlaneWaveSlater",
            "PowerJastrow", "Product", "RecurrentGRU", "Shifted", "SingletBackflow",
            "Slater", "SlaterJastrow", "SpinExplicit", "SpinJastrow",
-           "Symmetrized"]  # fmt: skip
+           "Symmetrized", "SymmetrizedOrbits", "group_average"]  # fmt: skip

@@ -27,7 +27,7 @@ from experiments.quantum_dot import QuantumDotOptions  # noqa: E402
 from hamiltonians import TransverseFieldIsing  # noqa: E402
 from nqs.ansatze import BinaryRBM  # noqa: E402
 from nqs.evolution import Evolution, EvolutionState  # noqa: E402
-from nqs.gradient import energy_gradient  # noqa: E402
+from nqs.gradient import by_orbits, energy_gradient  # noqa: E402
 from nqs.laplacian.kinetic import kinetic_energy  # noqa: E402
 from nqs.optimizers import FirstOrder  # noqa: E402
 from nqs.optimizers.derivatives import CenteredDerivatives  # noqa: E402
@@ -71,8 +71,9 @@ def step(name: str) -> dict[str, float]:
     terms = jax.jit(lambda p, x: local_terms(ansatz, hamiltonian, p, x))(
         params, walkers
     )
-    energies = sum_of_terms(terms)
-    weights = jnp.full(n_walkers, 1 / n_walkers)
+    different, energies, weights = by_orbits(ansatz, walkers, sum_of_terms(terms))
+    if weights is None:
+        weights = jnp.full(n_walkers, 1 / n_walkers)
 
     def derivatives(params, walkers):
         return CenteredDerivatives(ansatz, params, walkers, weights)
@@ -95,15 +96,15 @@ def step(name: str) -> dict[str, float]:
             for name in terms
         },
         "gradient": (
-            lambda p, x, e: energy_gradient(ansatz, p, x, e),
-            (params, walkers, energies),
+            lambda p, x, e: energy_gradient(ansatz, p, x, e, weights),
+            (params, different, energies),
         ),
     }
     if not isinstance(vmc.optimizer, FirstOrder):
-        gram = jax.jit(lambda p, x: derivatives(p, x).gram())(params, walkers)
+        gram = jax.jit(lambda p, x: derivatives(p, x).gram())(params, different)
         ways |= {
-            "gram": (lambda p, x: derivatives(p, x).gram(), (params, walkers)),
-            "solve": (lambda m, e: solve(m, e, 1e-3), (gram, energies)),
+            "gram": (lambda p, x: derivatives(p, x).gram(), (params, different)),
+            "solve": (lambda m, e: solve(m, e, 1e-3), (gram, gram[0])),
         }
     taken, compiling = cpu_seconds(ways)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -19,7 +19,7 @@ from nqs.ansatze import (
     LatticeTransformer,
     RecurrentGRU,
     SpinJastrow,
-    Symmetrized,
+    group_average,
 )
 from nqs.observables.lattice import Magnetization, SiteStructureFactor
 from nqs.runs import Experiment
@@ -31,10 +31,8 @@ def quantum(
     name: str, model: LatticeModel, options: QuantumLatticeOptions
 ) -> Experiment:
     """The lowest states of a model; a conserved sum of its levels is that of spins."""
-    down = model.total
-    fixed = None if down is None else (model.n - down, down)
-    known = lattice_ansatze(options.sites, options.q, fixed=fixed)
-    seen = lattice_observables(options, down is None)
+    known = lattice_ansatze(options.sites, options.q, totals=model.totals)
+    seen = lattice_observables(options, not model.totals)
     return _lowest_states(name, model, options, known, seen)
 
 
@@ -42,7 +40,7 @@ def bosons(
     name: str, model: LatticeModel, options: QuantumLatticeOptions
 ) -> Experiment:
     """The lowest states of bosons, with any number on a site."""
-    known = lattice_ansatze(options.sites, model.levels)
+    known = lattice_ansatze(options.sites, model.levels, totals=model.totals)
     shown = {
         name: partial(known[name], bosons=True)
         for name in ("rbm", "ffnn")  # with units that are functions of the number
@@ -115,16 +113,21 @@ def lattice_ansatze(
     lattice: Lattice,
     levels: int = 2,
     cyclic: bool = False,
-    fixed: tuple[int, ...] | None = None,
+    totals: tuple[int, ...] = (),
 ) -> dict[str, Callable[..., Any]]:
-    """Builders of the ansätze, by name; `cyclic` and `fixed` are defaults of gru."""
+    """Builders of the ansätze, by name.
+
+    `cyclic` is a default of gru, `totals` are the conserved sum of all levels, if any.
+    """
+    of_two_levels = levels == 2 and totals  # conserved with the number of each level
+    fixed = (lattice.n - totals[0], totals[0]) if of_two_levels else None
 
     def averaged(make, symmetrized=False, momentum=None, irrep=None, **settings):
         ansatz = make(**settings)
         if not symmetrized and momentum is None and irrep is None:
             return ansatz
-        point_group = momentum is None or irrep is not None
-        return Symmetrized(ansatz, lattice, point_group, momentum, irrep or "A1")
+        sector = momentum is None or irrep is not None, momentum, irrep or "A1"
+        return group_average(ansatz, lattice, levels, totals, *sector)
 
     def rbm(symmetric=False, **settings):
         if not symmetric:
