@@ -71,7 +71,7 @@ class SymmetrizedOrbits(RatiosOfMoves, Symmetrized):
 
     def site_tables(self, params: Params) -> LogPsi:
         """Log psi (o,) of a configuration of every orbit, the last of them zero."""
-        representatives = jnp.asarray(self._table.representatives)
+        representatives = jnp.asarray(self._table.representatives, int)
         psi = chunked_map(partial(self.apply, params), representatives)
         return LogPsi(
             jnp.append(psi.sign, jnp.zeros((), psi.sign.dtype)),
@@ -86,7 +86,7 @@ class SymmetrizedOrbits(RatiosOfMoves, Symmetrized):
         self, tables: LogPsi, cache: Place, x: Array, sites: Array, values: Array
     ) -> tuple[Array, Place]:
         """The ratio () of one change (k,), and index and psi after it."""
-        powers = jnp.asarray(self._table.powers)
+        powers = jnp.asarray(self._table.powers, x.dtype)
         moved = cache.index + jnp.sum(powers[sites] * (values - x[sites]))
         new, old = self._place(tables, moved), cache.psi
         tiny = jnp.finfo(old.logabs.dtype).tiny ** 0.5  # a node can be left
@@ -94,7 +94,7 @@ class SymmetrizedOrbits(RatiosOfMoves, Symmetrized):
         return ratio, new
 
     def _index(self, x: Array) -> Array:
-        return jnp.sum(x * jnp.asarray(self._table.powers))
+        return jnp.sum(x * jnp.asarray(self._table.powers, x.dtype))
 
     def _place(self, tables: LogPsi, index: Array) -> Place:
         number = jnp.asarray(self._table.numbers)[index]
@@ -111,7 +111,7 @@ class SymmetrizedOrbits(RatiosOfMoves, Symmetrized):
 
 
 def group_average(
-    base: Ansatz, lattice: Lattice, levels: int, totals: tuple[int, ...], *sector
+    base: Ansatz, lattice: Lattice, levels: int, totals: tuple[int, ...], **sector
 ) -> Symmetrized:
     """`SymmetrizedOrbits` where there are few orbits, else `Symmetrized`.
 
@@ -123,7 +123,8 @@ def group_average(
       sector: further fields of `Symmetrized`.
     """
     if levels**lattice.n <= CONFIGURATIONS:
-        ansatz = SymmetrizedOrbits(base, lattice, *sector, levels, totals)
+        known = {"levels": levels, "totals": totals}
+        ansatz = SymmetrizedOrbits(base, lattice, **sector, **known)
         if ansatz.n_orbits <= ORBITS:
             return ansatz
-    return Symmetrized(base, lattice, *sector)
+    return Symmetrized(base, lattice, **sector)

@@ -126,8 +126,15 @@ def lattice_ansatze(
         ansatz = make(**settings)
         if not symmetrized and momentum is None and irrep is None:
             return ansatz
-        sector = momentum is None or irrep is not None, momentum, irrep or "A1"
-        return group_average(ansatz, lattice, levels, totals, *sector)
+        return group_average(
+            ansatz,
+            lattice,
+            levels,
+            totals,
+            point_group=momentum is None or irrep is not None,
+            momentum=momentum,
+            irrep=irrep or "A1",
+        )
 
     def rbm(symmetric=False, **settings):
         if not symmetric:
