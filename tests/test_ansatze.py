@@ -186,7 +186,7 @@ def test_all_ansatze_are_in_the_table():
     no_log_psi = {"Envelope", "MessagePassing"}
     elsewhere = {"Backflow", "PlaneWaveSlater", "BinaryRBM", "Boltzmann", "LatticeConv"}
     elsewhere |= {"LatticeSlater", "LatticeTransformer"}
-    elsewhere |= {"RecurrentGRU", "SpinJastrow", "Symmetrized"}
+    elsewhere |= {"RecurrentGRU", "SpinJastrow", "Symmetrized", "SymmetrizedOrbits"}
     elsewhere |= {"CorrelatedNucleons", "SingletBackflow", "SpinExplicit"}
     elsewhere |= {"MolecularBackflow"}
     elsewhere |= {"ComplexParameters", "ComplexSites", "Shifted"}

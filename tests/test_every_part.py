@@ -58,6 +58,7 @@ from nqs.ansatze import (
     SpinExplicit,
     SpinJastrow,
     Symmetrized,
+    SymmetrizedOrbits,
 )
 from nqs.contracts import check_symmetry
 from nqs.laplacian.kinetic import kinetic_energy
@@ -159,6 +160,7 @@ ANSATZE = {
     "transformer": (LatticeTransformer(RING, features=4, heads=2), ISING),
     "recurrent": (GRU, COUNTED),
     "symmetrized": (Symmetrized(BinaryRBM(), RING), CHAIN),
+    "orbits": (SymmetrizedOrbits(BinaryRBM(), RING, totals=CHAIN.totals), CHAIN),
     "lattice bosons": (BinaryRBM(levels=7, bosons=True), BOSE),
     "network of bosons": (FeedForward((4,), levels=7, bosons=True), BOSE),
     "lattice slater": (LatticeSlater(RING, (3,), (4,)), SPINLESS),
@@ -174,6 +176,7 @@ ANSATZE = {
     ),
     "complex sites": (ComplexSites(BinaryRBM()), ISING),
     "complex average": (ComplexSites(Symmetrized(BinaryRBM(), RING)), ISING),
+    "complex orbits": (ComplexSites(SymmetrizedOrbits(BinaryRBM(), RING)), ISING),
 }
 ANSATZE["plane waves"] = (PlaneWaveSlater(GAS.spins, GAS.box), GAS)
 CONTINUOUS = [

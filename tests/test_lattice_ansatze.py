@@ -21,6 +21,7 @@ from nqs.ansatze import (
     RecurrentGRU,
     SpinJastrow,
     Symmetrized,
+    SymmetrizedOrbits,
 )
 from nqs.ansatze.recurrent import gated
 from nqs.ansatze.site_features import product, products, reciprocal
@@ -71,6 +72,12 @@ CASES = {
     "momentum of complex parameters": ComplexSites(
         Symmetrized(BinaryRBM(1), RING, False, (1,))
     ),
+    "orbits": SymmetrizedOrbits(BinaryRBM(1, complex=True), RING),
+    "orbits of three levels": SymmetrizedOrbits(SpinJastrow(3), RING, False, levels=3),
+    "momentum of orbits": SymmetrizedOrbits(SpinJastrow(), LADDER, False, (1, 1)),
+    "momentum of orbits of complex parameters": ComplexSites(
+        SymmetrizedOrbits(BinaryRBM(1), RING, False, (1,))
+    ),
 }
 PHASES = {
     "feed-forward of three levels",
@@ -80,6 +87,8 @@ PHASES = {
     "average",
     "momentum",
     "momentum of a real ansatz",
+    "orbits",
+    "momentum of orbits",
 }
 WITH_RATIOS = [name for name, ansatz in CASES.items() if isinstance(ansatz, SiteRatios)]
 INVARIANT = {
@@ -95,6 +104,8 @@ INVARIANT = {
     "average of gru": LADDER.symmetries,
     "average of complex parameters": RING.symmetries,
     "shifted jastrow": RING.translations,
+    "orbits": RING.symmetries,
+    "orbits of three levels": RING.translations,
 }
 
 

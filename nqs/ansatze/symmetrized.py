@@ -42,7 +42,8 @@ class Symmetrized:
 
     chi_g = 1 makes psi invariant under the group. A momentum, and a representation of
     the point group, give other sectors; see `nqs.space.sectors`. Symmetries that the
-    base has already are left out of the average.
+    base has already are left out of the average. On a small lattice
+    `SymmetrizedOrbits` is the same psi and faster.
 
     Attributes:
       base: the wave function that is averaged.

@@ -24,6 +24,7 @@ from nqs.ansatze import (
 from nqs.observables.lattice import Magnetization, SiteStructureFactor
 from nqs.runs import Experiment
 from nqs.space.lattice import Lattice
+from nqs.space.sectors import Irrep
 from nqs.types import Observable
 
 
@@ -122,20 +123,6 @@ def lattice_ansatze(
     of_two_levels = levels == 2 and totals  # conserved with the number of each level
     fixed = (lattice.n - totals[0], totals[0]) if of_two_levels else None
 
-    def averaged(make, symmetrized=False, momentum=None, irrep=None, **settings):
-        ansatz = make(**settings)
-        if not symmetrized and momentum is None and irrep is None:
-            return ansatz
-        return group_average(
-            ansatz,
-            lattice,
-            levels,
-            totals,
-            point_group=momentum is None or irrep is not None,
-            momentum=momentum,
-            irrep=irrep or "A1",
-        )
-
     def rbm(symmetric=False, **settings):
         if not symmetric:
             return BinaryRBM(levels=levels, **settings)
@@ -156,4 +143,30 @@ def lattice_ansatze(
             fixed=fixed,
         ),
     }
-    return {name: partial(averaged, make) for name, make in known.items()}
+    sector = lattice, levels, totals
+    return {name: partial(averaged, make, *sector) for name, make in known.items()}
+
+
+def averaged(
+    make: Callable[..., Any],
+    lattice: Lattice,
+    levels: int,
+    totals: tuple[int, ...],
+    symmetrized: bool = False,
+    momentum: tuple[int, ...] | None = None,
+    irrep: Irrep | None = None,
+    **settings: Any,
+) -> Any:
+    """An ansatz, averaged if a symmetry is asked for."""
+    ansatz = make(**settings)
+    if not symmetrized and momentum is None and irrep is None:
+        return ansatz
+    return group_average(
+        ansatz,
+        lattice,
+        levels,
+        totals,
+        point_group=momentum is None or irrep is not None,
+        momentum=momentum,
+        irrep=irrep or "A1",
+    )
