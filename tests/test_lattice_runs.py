@@ -18,7 +18,7 @@ from experiments.ising import IsingOptions
 from experiments.potts import PottsOptions
 from experiments.tv import TVOptions
 from experiments.xxz import XXZOptions
-from nqs.ansatze import Symmetrized
+from nqs.ansatze import BinaryRBM, Symmetrized, SymmetrizedOrbits
 from nqs.space.lattice import Lattice
 from samplers import Exchange, Flip, Recolor
 from tests.tiny import evaluate
@@ -115,6 +115,13 @@ def test_options_set_lattice_and_parts():
     potts = PottsOptions(length=(5,), q=4, ansatz=averaged).experiment()
     assert isinstance(potts.ansatz, Symmetrized) and potts.ansatz.base.levels == 4
     assert potts.sampler.move == Recolor(4)
+    staggered = Part("rbm", (("momentum", (3,)), ("irrep", "A1")))
+    ring = HeisenbergOptions(length=(6,), ansatz=staggered).experiment().ansatz
+    assert ring == SymmetrizedOrbits(
+        BinaryRBM(), Lattice((6,)), True, (3,), totals=(3,)
+    )
+    sums = BoseHubbardOptions(length=(5,), ansatz=averaged).experiment().ansatz
+    assert isinstance(sums, SymmetrizedOrbits) and sums.totals == (5,)
     invariant = Part("rbm", (("symmetric", True), ("alpha", 2)))
     rbm = IsingOptions(length=(5,), ansatz=invariant).experiment().ansatz
     assert rbm.lattice == Lattice((5,)) and rbm.point_group and rbm.alpha == 2

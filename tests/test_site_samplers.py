@@ -11,7 +11,14 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from hamiltonians import TransverseFieldIsing
-from nqs.ansatze import BinaryRBM, FeedForward, RecurrentGRU, SpinJastrow, Symmetrized
+from nqs.ansatze import (
+    BinaryRBM,
+    FeedForward,
+    RecurrentGRU,
+    SpinJastrow,
+    Symmetrized,
+    SymmetrizedOrbits,
+)
 from nqs.capabilities import DirectSampling
 from nqs.optimizers import FirstOrder
 from nqs.ratios.sites import EvaluatedRatios
@@ -32,6 +39,11 @@ CASES = {
     "flip, average": (
         SiteMetropolis(Flip(), 4),
         Symmetrized(SpinJastrow(stddev=0.3), RING),
+        2,
+    ),
+    "flip, orbits": (
+        SiteMetropolis(Flip(), 4),
+        SymmetrizedOrbits(SpinJastrow(stddev=0.3), RING),
         2,
     ),
     "flip, feed-forward": (SiteMetropolis(Flip(), 4), FeedForward((6,)), 2),
