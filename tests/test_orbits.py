@@ -277,7 +277,11 @@ def test_a_table_is_used_where_there_are_few_orbits():
         ),
         (
             lambda: SymmetrizedOrbits(BinaryRBM(), RING, totals=(3, 3)),
-            r"totals must have at most one sum, got \(3, 3\)",
+            r"totals must be a tuple of at most one sum, got \(3, 3\)",
+        ),
+        (
+            lambda: SymmetrizedOrbits(BinaryRBM(), RING, totals=3),
+            "totals must be a tuple of at most one sum, got 3",
         ),
         (
             lambda: SymmetrizedOrbits(BinaryRBM(), RING, levels=1),

@@ -52,8 +52,10 @@ class SymmetrizedOrbits(RatiosOfMoves, Symmetrized):
     def __post_init__(self):
         super().__post_init__()
         whole("levels", self.levels, 2)
-        if len(self.totals) > 1:
-            raise ValueError(f"totals must have at most one sum, got {self.totals}")
+        if not isinstance(self.totals, tuple) or len(self.totals) > 1:
+            raise ValueError(
+                f"totals must be a tuple of at most one sum, got {self.totals!r}"
+            )
         for total in self.totals:
             whole("totals", total, 0, self.lattice.n * (self.levels - 1))
         if self.levels**self.lattice.n > CONFIGURATIONS:
