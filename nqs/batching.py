@@ -11,7 +11,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import Array
 from jax.extend.core import Literal, jaxpr_as_fun
+from jax.sharding import NamedSharding, PartitionSpec
 
 from nqs.checks import whole
 
@@ -131,6 +133,24 @@ def suitable_chunk_size(n_walkers: int, largest: int) -> int:
         if n_walkers % k == 0 and k % n_devices == 0:
             return k
     return fits
+
+
+def n_devices(array: Array) -> int:
+    """Number of devices that an array is divided over, or copied to."""
+    return max(1, jax.typeof(array).sharding.mesh.size)
+
+
+def divided(array: Array, axis: int | None = None) -> Array:
+    """The array with one axis divided over its devices; by default a copy on each.
+
+    The values stay the same. On one device the array is returned as it is.
+    """
+    if n_devices(array) == 1:
+        return array
+    mesh = jax.typeof(array).sharding.mesh
+    axes = [mesh.axis_names if i == axis else None for i in range(array.ndim)]
+    where = NamedSharding(mesh, PartitionSpec(*axes))
+    return jax.lax.with_sharding_constraint(array, where)
 
 
 def check_chunk_size(chunk_size: int | None) -> None:

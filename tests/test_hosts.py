@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import re
 import signal
 import socket
@@ -10,59 +9,47 @@ import subprocess
 import sys
 import time
 
-import jax
 import numpy as np
 import pytest
 
-from experiments.electron_gas import ElectronGasOptions
-from experiments.harmonic_oscillator import HarmonicOscillatorOptions
-from experiments.heisenberg import HeisenbergOptions
 from nqs.runs.checkpoint import leaves
 from nqs.runs.directory import RunError
 from nqs.runs.hosts import by_first, first, gathered, join, together
-from nqs.runs.state import shapes
-from tests.benchmarks.collectives import collectives, of_step
 
 RUN = ["harmonic_oscillator", "--n-walkers", "24", "--burn-in", "3", "--seed", "5",
        "--iterations", "60", "--evaluation-steps", "6",
        "--checkpoint-every", "0"]  # fmt: skip
 LOST = 60  # seconds until the others of a killed process must have ended
 
-linux = pytest.mark.skipif(
-    not hasattr(os, "sched_setaffinity"), reason="needs cores that a process may use"
-)
+DEVICES = """
+import os
+
+os.sched_getaffinity = lambda process: range({})  # each core is one device
+from experiments.command_line.main import main
+
+main()
+"""
 
 
 @contextlib.contextmanager
-def one_core(index):
-    """Limit this thread, and the processes that it starts, to one core."""
-    usable = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {sorted(usable)[index % len(usable)]})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, usable)
-
-
-@contextlib.contextmanager
-def processes(count, directory, *more):
-    """Processes of one run on one CPU device each, which are killed at the end."""
+def processes(count, directory, *more, run=RUN, n_devices=1):
+    """Processes of one run on some CPU devices each, which are killed at the end."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     started = []
     for index in range(count):
         place = ["--distributed", "--processes", f"localhost:{port}", count, index]
-        command = [*RUN, "--directory", directory, *(place if count > 1 else ()), *more]
-        with one_core(index):
-            started.append(
-                subprocess.Popen(
-                    [sys.executable, "-m", "experiments", "run", *map(str, command)],
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    text=True,
-                )
+        command = [*run, "--directory", directory, *(place if count > 1 else ()), *more]
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-c", DEVICES.format(n_devices), "run"]
+                + [str(argument) for argument in command],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
             )
+        )
     try:
         yield started
     finally:
@@ -71,10 +58,10 @@ def processes(count, directory, *more):
             process.communicate()
 
 
-def finished(count, directory, *more):
+def finished(count, directory, *more, **settings):
     """Exit codes and outputs of processes that run to their end."""
-    with processes(count, directory, *more) as started:
-        outputs = [process.communicate(timeout=300)[0] for process in started]
+    with processes(count, directory, *more, **settings) as started:
+        outputs = [process.communicate(timeout=600)[0] for process in started]
         return [process.returncode for process in started], outputs
 
 
@@ -102,7 +89,6 @@ def whole(tmp_path_factory):
     return directory, outputs
 
 
-@linux
 def test_processes_take_the_steps_of_one(whole, tmp_path):
     directory, outputs = whole
     alone = tmp_path / "run"
@@ -123,7 +109,6 @@ def test_processes_take_the_steps_of_one(whole, tmp_path):
     assert "energy" in outputs[0] and "energy" not in outputs[1]
 
 
-@linux
 def test_a_killed_process_ends_the_others_and_the_run_continues(whole, tmp_path):
     directory = tmp_path / "run"
     with processes(2, directory) as (one, other):
@@ -138,7 +123,6 @@ def test_a_killed_process_ends_the_others_and_the_run_continues(whole, tmp_path)
     assert metrics(directory) == metrics(whole[0])
 
 
-@linux
 def test_a_signal_to_one_process_stops_all_with_a_checkpoint(whole, tmp_path):
     directory = tmp_path / "run"
     with processes(2, directory) as started:
@@ -160,38 +144,3 @@ def test_one_process_needs_no_others():
     assert gathered({"a": np.ones(2)})["a"].tolist() == [1, 1]
     with pytest.raises(RunError, match="HOST:PORT"):
         join("localhost:1", 2)  # JAX is in use already, and the index is missing
-
-
-SYSTEMS = {
-    "first order": HarmonicOscillatorOptions(n_walkers=16),
-    "natural gradient": ElectronGasOptions(
-        rs=(1.0,), n_up=1, n_down=1, n_walkers=16, check=False
-    ),
-    "lattice": HeisenbergOptions(length=(8,), n_walkers=16),
-}
-
-
-@pytest.mark.parametrize("name", SYSTEMS)
-def test_devices_exchange_sums_and_the_rows_of_a_natural_gradient(name):
-    experiment, w = SYSTEMS[name].experiment(), 16
-    assert len(jax.devices()) > 1
-    found = of_step(experiment, len(jax.devices()))
-    assert not found["local_terms"]  # walkers stay where they are
-    assert sum(size for *_, size in found["sample"]) < 128  # counts of moves
-    kinds = {kind for kind, *_ in found["update"]}
-    moved = sum(size for kind, _, size in found["update"] if kind != "all-reduce")
-    state, _ = shapes(experiment)
-    p = sum(leaf.size for leaf in jax.tree.leaves(state.params))
-    assert kinds == {"all-reduce"} or name != "first order"
-    # the derivatives (w, p) by all parameters, and a few matrices (w, w)
-    assert moved <= 8 * w * (p + 4 * w)
-
-
-def test_collectives_are_read_from_the_text_of_a_program():
-    text = """
-  %all-reduce.1 = (f64[], f64[3,2]{1,0}) all-reduce(%a, %b), channel_id=1
-  %x = f64[4]{0} add(%a, %b)
-  %all-gather-start = f32[8]{0} all-gather-start(%a), dimensions={0}
-"""
-    found = [(kind, size) for kind, _, size in collectives(text)]
-    assert found == [("all-reduce", 56), ("all-gather", 32)]

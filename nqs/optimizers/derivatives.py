@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from nqs.batching import chunked_map, chunked_sum
+from nqs.batching import chunked_map, chunked_sum, divided, n_devices
 from nqs.capabilities import LogDerivatives, OuterProducts
 from nqs.types import Ansatz, Configuration, Params, Walkers
 
@@ -90,7 +90,9 @@ class CenteredDerivatives:
     def gram(self) -> Array:
         """O O^T (rows, rows), summed over layers and blocks of columns."""
         if self._held is not None:
-            return sum_of(jnp.einsum("rc,sc->rs", c, c) for c in self._held)
+            alone = n_devices(self._held[0]) == 1  # else one exchange for all leaves
+            pieces = self._held if alone else [self.columns()]
+            return divided(sum_of(map(gram_of, pieces)))
         derivatives, parts = self._derivatives, []
         for block in self._blocks(derivatives):
             layers, columns = self._block(derivatives, block)
@@ -99,9 +101,8 @@ class CenteredDerivatives:
                 parts.append(self._center_gram(uncentered))
             if columns is not None:
                 # XLA would fuse the product with a sum, which is slower
-                product = jnp.einsum("rc,sc->rs", columns, columns)
-                parts.append(jax.lax.optimization_barrier(product))
-        return sum_of(parts)
+                parts.append(jax.lax.optimization_barrier(gram_of(columns)))
+        return divided(sum_of(parts))
 
     def _center_gram(self, gram: Array) -> Array:
         """Rows and columns (rows, rows) of a symmetric (w, k, w, k), centered."""
@@ -244,6 +245,20 @@ def is_rank_one(item: OuterProducts) -> bool:
     """Whether inputs and signals take less memory than the matrix of their product."""
     rows, columns = item.inputs.shape
     return rows == 1 and min(columns, item.signals.shape[2]) > 1
+
+
+def gram_of(columns: Array) -> Array:
+    """O O^T (rows, rows) of columns O (rows, c).
+
+    On several devices, each exchanges its rows of many columns for all rows of a part
+    of them, and adds to the whole matrix: less to move than a copy of O to every
+    device. With few columns, each device receives O and evaluates its rows.
+    """
+    rows, c = columns.shape
+    many = c > rows
+    columns = divided(columns, 1) if many else columns
+    product = jnp.einsum("rc,sc->rs", columns, columns)
+    return product if many else divided(product, 0)
 
 
 def sum_of(arrays: Iterable[Array]) -> Array:

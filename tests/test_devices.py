@@ -1,0 +1,136 @@
+"""What a step moves between devices, and its result on several of them."""
+
+import dataclasses
+from collections import Counter
+
+import jax
+import numpy as np
+import pytest
+from jax.flatten_util import ravel_pytree
+from jax.sharding import NamedSharding, PartitionSpec
+
+from experiments.electron_gas import ElectronGasOptions
+from experiments.harmonic_oscillator import HarmonicOscillatorOptions
+from experiments.heisenberg import HeisenbergOptions
+from nqs.optimizers import Spring
+from nqs.runs.devices import shardings, walker_mesh
+from nqs.runs.state import shapes
+from nqs.types import Function
+from tests.benchmarks.collectives import collectives, of_step
+from tests.benchmarks.weak_scaling import ELECTRONS, Step
+from tests.test_natural import ANSATZE, W, compiled_update, problem
+
+G = 4  # devices, of conftest.py
+SYSTEMS = {
+    "first order": HarmonicOscillatorOptions(n_walkers=16),
+    "natural gradient": ElectronGasOptions(
+        rs=(1.0,), n_up=1, n_down=1, n_walkers=16, check=False
+    ),
+    "lattice": HeisenbergOptions(length=(8,), n_walkers=16),
+}
+
+
+LARGE = {  # kinds of the collectives of more than one number a row
+    ("real", "samples"): {"all-reduce", "all-to-all"},  # more columns than rows
+    ("complex", "samples"): {"all-reduce", "all-gather"},  # more rows than columns
+    ("layers", "samples"): {"all-reduce", "all-gather"},  # inputs and signals
+    ("complex", "parameters"): {"all-reduce"},
+}
+
+
+@pytest.mark.parametrize("name, space", LARGE)
+def test_natural_gradient_on_several_devices_is_that_of_one(name, space):
+    ansatz = ANSATZE["real" if name == "layers" else name]
+    if name != "layers":  # derivatives by every parameter
+        ansatz = Function(ansatz.apply, ansatz.init)
+    params, walkers, weights, energy = problem(ansatz)
+    program = compiled_update(Spring(space=space), ansatz)
+    mesh = walker_mesh(W, jax.devices()[:G])
+    split = NamedSharding(mesh, PartitionSpec("walkers"))
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    state = Spring().build().init(params)
+    state = state._replace(direction=jax.tree.map(lambda leaf: 0.1 * leaf, params))
+    given = jax.device_put((state, params), everywhere)
+    given += jax.device_put((walkers, weights, energy), split)
+    compiled = program.lower(*given).compile()
+    found, expected = compiled(*given)[0], program(state, *problem(ansatz))[0]
+    found, expected = (ravel_pytree(step)[0] for step in (found, expected))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-13)
+    rows = W * (1 + (name == "complex"))
+    moved = collectives(compiled.as_text())
+    p = sum(leaf.size for leaf in jax.tree.leaves(params))
+    assert {kind for kind, _, size in moved if size > 8 * rows} == LARGE[name, space]
+    exchanged = sum(size for kind, _, size in moved if kind == "all-to-all")
+    assert exchanged == (8 * rows * -(-p // G) if name == "real" else 0)
+
+
+GATHERED = {  # numbers of a walker that every device receives
+    "first order": 0,
+    "natural gradient": 1,  # its energy
+    "lattice": 16 + 30,  # its row of the Gram matrix, inputs and signals of layers
+}
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_devices_exchange_sums_and_parts_of_the_derivatives(name):
+    experiment, w = SYSTEMS[name].experiment(), 16
+    found = of_step(experiment, G)
+    assert not found["local_terms"]  # walkers stay where they are
+    assert sum(size for *_, size in found["sample"]) < 128  # counts of moves
+    sizes = Counter()
+    for kind, _, size in found["update"]:
+        sizes[kind] += size
+    state, _ = shapes(experiment)
+    p = sum(leaf.size for leaf in jax.tree.leaves(state.params))
+    natural = name == "natural gradient"
+    part = -(-p // G)  # of the columns, on each device
+    assert sizes["all-to-all"] == (8 * w * part if natural else 0)
+    assert sizes["all-gather"] <= 8 * w * GATHERED[name]
+    # energies, gradient, mean derivatives, and the Gram matrix
+    assert sizes["all-reduce"] <= 8 * (2 * p + natural * w**2 + 10 * w)
+    assert sizes.keys() <= {"all-reduce", "all-gather", "all-to-all"}
+
+
+@pytest.mark.parametrize("name", ["first order", "lattice"])
+def test_work_of_a_device_depends_on_its_own_walkers_alone(name):
+    def counted(n_devices, w):
+        experiment = dataclasses.replace(SYSTEMS[name], n_walkers=w).experiment()
+        vmc, mesh = experiment.vmc(), walker_mesh(w, jax.devices()[:n_devices])
+        state, _ = shapes(experiment)
+        params, sampler = jax.tree.map(
+            lambda leaf, to: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=to),
+            (state.params, state.sampler),
+            (shardings(state.params, mesh, w), shardings(state.sampler, mesh, w)),
+        )
+        program = jax.jit(vmc.local_terms).lower(params, sampler.walkers)
+        cost = program.compile().cost_analysis()
+        return cost["flops"], cost["bytes accessed"]
+
+    assert counted(1, 8) == counted(2, 16) == counted(G, 8 * G)
+    assert counted(1, 8) != counted(1, 16)
+
+
+def test_model_of_weak_scaling():
+    p, tau = ELECTRONS[54]
+    for walkers in (64, 256):
+        step = Step(p, tau, walkers)
+        assert all(step.efficiency(devices) >= 0.9 for devices in (2, 4, 8))
+    # by hand, for 3 parameters and 2 devices with 1 walker each, in operations and bytes
+    units = dict(speed=1, bandwidth=1, latency=1, collectives=7)
+    parts = Step(3, 0.5, 1, **units).parts(2)
+    assert parts["walkers"] == 0.5 and parts["latency"] == 7
+    assert parts["bytes"] == pytest.approx((8 * 3 + 16 * 4 + 32 * 3) / 2)
+    assert parts["solve"] == pytest.approx(2 * 4 * 3 / 2 + 8 / 3)
+    parts = Step(3, 0.5, 4, **units).parts(2)  # more walkers than parameters
+    assert parts["bytes"] == pytest.approx((16 * 9 + 32 * 3) / 2)
+    assert parts["solve"] == pytest.approx(2 * 8 * 9 / 2 + 27 / 3)
+
+
+def test_collectives_are_read_from_the_text_of_a_program():
+    text = """
+  %all-reduce.1 = (f64[], f64[3,2]{1,0}) all-reduce(%a, %b), channel_id=1
+  %x = f64[4]{0} add(%a, %b)
+  %all-gather-start = f32[8]{0} all-gather-start(%a), dimensions={0}
+"""
+    found = [(kind, size) for kind, _, size in collectives(text)]
+    assert found == [("all-reduce", 56), ("all-gather", 32)]
