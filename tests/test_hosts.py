@@ -138,6 +138,41 @@ def test_a_signal_to_one_process_stops_all_with_a_checkpoint(whole, tmp_path):
     assert len(metrics(directory)) == len(metrics(whole[0]))
 
 
+LAYOUTS = (1, 4), (2, 2), (4, 1)  # processes, and devices of each
+SHORT = ["--n-walkers", "32", "--burn-in", "2", "--seed", "5", "--iterations", "8",
+         "--evaluation-steps", "1", "--checkpoint-every", "0",
+         "--no-check"]  # fmt: skip
+KINDS = {
+    "trap": ["harmonic_oscillator"],
+    "gas": ["electron_gas", "--rs", "1", "--n-up", "1", "--n-down", "1"],
+    "neutrons": ["neutron_matter", "--n", "2"],
+    "lattice": ["heisenberg", "--length", "8"],
+    "nucleus": ["nucleus", "--a", "2", "--z", "1"],
+    "molecule": ["molecule", "--atoms", "H 0 0 0; H 0 0 1.4"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", KINDS)
+def test_layouts_of_the_same_devices_take_the_same_steps(name, tmp_path):
+    for count, n_devices in LAYOUTS:
+        settings = {"run": KINDS[name] + SHORT, "n_devices": n_devices}
+        codes, outputs = finished(count, tmp_path / f"{count}", **settings)
+        assert codes == [0] * count, outputs
+    one, two, four = (tmp_path / f"{count}" for count, _ in LAYOUTS)
+    assert metrics(two) == metrics(four)
+    saved = [leaves(directory / "checkpoints") for directory in (one, two, four)]
+    for path in saved[0]:
+        if "walkers" in path:
+            assert np.array_equal(saved[1][path], saved[2][path])
+            # sums of one process have another order, and the drift of Langevin's
+            # sampler depends on the last bits of the parameters
+            moved = np.abs(saved[0][path] - saved[1][path]).max()
+            assert moved <= (1e-11 if name in ("gas", "neutrons") else 0)
+    for here, there in zip(metrics(one), metrics(two), strict=True):
+        assert there["energy"] == pytest.approx(here["energy"], rel=1e-12)
+
+
 def test_one_process_needs_no_others():
     assert first() and by_first(lambda: 3) == 3
     assert together([4, 5]).tolist() == [[4, 5]]
