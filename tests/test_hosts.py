@@ -22,12 +22,10 @@ RUN = ["harmonic_oscillator", "--n-walkers", "24", "--burn-in", "3", "--seed", "
 LOST = 60  # seconds until the others of a killed process must have ended
 
 DEVICES = """
-import os
+import os, runpy
 
 os.sched_getaffinity = lambda process: range({})  # each core is one device
-from experiments.command_line.main import main
-
-main()
+runpy.run_module("experiments", run_name="__main__", alter_sys=True)
 """
 
 
