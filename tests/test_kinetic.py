@@ -2,6 +2,7 @@
 
 import functools
 
+import flax.linen as nn
 import folx
 import jax
 import jax.numpy as jnp
@@ -144,6 +145,28 @@ def test_few_coordinates_have_dense_jacobians(threshold, used, walkers, monkeypa
     assert thresholds == [used]
     loop = kinetic(correlated, walkers[:2], "loop")
     np.testing.assert_allclose(forward, loop, rtol=1e-11)
+
+
+class Attention(nn.Module):
+    """Orbitals of two electrons by self-attention."""
+
+    @nn.compact
+    def __call__(self, x):
+        h = nn.Dense(8, param_dtype=x.dtype)(x)
+        h = h + nn.MultiHeadDotProductAttention(2, param_dtype=x.dtype)(h)
+        return LogPsi(*jnp.linalg.slogdet(nn.Dense(2, param_dtype=x.dtype)(h)))
+
+
+def test_program_of_attention_is_short_for_two_electrons(monkeypatch):
+    """Its compilation takes most of the time until the first step."""
+    x = jax.random.normal(jax.random.key(0), (2, 3))
+    params = jax.jit(Attention().init)(jax.random.key(1), x)
+    lines = []
+    for threshold in (6, 5):
+        monkeypatch.setattr(room, "SPARSITY_THRESHOLD", threshold)
+        program = jax.jit(lambda x: kinetic_energy(Attention(), params, x)).lower(x)
+        lines.append(len(program.as_text().splitlines()))
+    assert lines[0] < 0.7 * lines[1]
 
 
 def pair_and_particle_features(x):
