@@ -125,12 +125,12 @@ def suitable_chunk_size(n_walkers: int, largest: int) -> int:
     If possible it divides the walkers and is a multiple of the devices. On an
     accelerator it is n_walkers. `largest` is in bytes, of one walker.
     """
-    n_devices = jax.device_count()
-    fits = n_devices * max(1, CACHE // max(1, largest))
+    devices = jax.device_count()
+    fits = devices * max(1, CACHE // max(1, largest))
     if fits >= n_walkers or jax.default_backend() != "cpu":
         return n_walkers
     for k in range(fits, fits // 4, -1):
-        if n_walkers % k == 0 and k % n_devices == 0:
+        if n_walkers % k == 0 and k % devices == 0:
             return k
     return fits
 

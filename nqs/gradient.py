@@ -1,4 +1,4 @@
-"""The energy gradient, and what becomes of walkers and local energies before it."""
+"""The energy gradient, the window on local energies, and walkers by orbits."""
 
 import jax
 import jax.numpy as jnp
@@ -55,12 +55,14 @@ def energy_gradient(
 def by_orbits(
     ansatz: Ansatz, walkers: Walkers, local_energy: Array
 ) -> tuple[Walkers, Array, Array | None]:
-    """Walkers, local energies and weights, one a visited orbit where those are fewer.
+    """Walkers, local energies and weights, one of every orbit where orbits are fewer.
 
-    The derivatives of log psi are the same in an orbit, so sums over the walkers are
-    sums over orbits with their mean local energy. An orbit without walkers has weight
-    zero. Without the capability `Orbits`, or with more orbits than walkers, walkers and
-    energies (w,) are as they are, and weights None.
+    The derivatives of log psi are the same in an orbit, and so is the local energy if H
+    has the symmetry: sums over the walkers are sums over orbits. Otherwise the gradient
+    has the mean local energy of each orbit, and the noise damping of natural gradient
+    lacks the variance within orbits. An orbit without walkers has weight zero. Without
+    the capability `Orbits`, or with more orbits than walkers, walkers and energies (w,)
+    are as they are, and weights None.
     """
     w = local_energy.shape[0]
     if not isinstance(ansatz, Orbits) or ansatz.n_orbits >= w:

@@ -188,7 +188,10 @@ class Optimizer(Protocol):
     """Settings from which an optax transformation is built.
 
     VMC calls `update(gradient, state, params, ansatz=, walkers=, local_energy=,
-    weights=, chunk_size=)`. `uses_gradient = False` avoids computing the gradient.
+    weights=, chunk_size=)`. Weights are probabilities (w,) of the walkers, None for 1/w
+    each. Walkers of a psi with `nqs.capabilities.Orbits` are one of every orbit, with
+    its mean local energy, and weight 0 where no walker is. `uses_gradient = False`
+    avoids computing the gradient.
     """
 
     def build(self) -> optax.GradientTransformationExtraArgs: ...  # noqa: D102

@@ -1,4 +1,4 @@
-"""What a step moves between devices, and its result on several of them."""
+"""Collectives of a step, and its result on several devices."""
 
 import dataclasses
 from collections import Counter
@@ -116,15 +116,15 @@ def test_model_of_weak_scaling():
     for walkers in (64, 256):
         step = Step(p, tau, walkers)
         assert all(step.efficiency(devices) >= 0.9 for devices in (2, 4, 8))
-    # 3 parameters and 2 devices of 1 walker each; operations and bytes by hand
+    # 5 parameters and 4 devices of 1 walker each; operations and bytes by hand
     units = dict(speed=1, bandwidth=1, latency=1, collectives=7)
-    parts = Step(3, 0.5, 1, **units).parts(2)
-    assert parts["walkers"] == 0.5 and parts["latency"] == 7
-    assert parts["bytes"] == pytest.approx((8 * 3 + 16 * 4 + 32 * 3) / 2)
-    assert parts["solve"] == pytest.approx(2 * 4 * 3 / 2 + 8 / 3)
-    parts = Step(3, 0.5, 4, **units).parts(2)  # more walkers than parameters
-    assert parts["bytes"] == pytest.approx((16 * 9 + 32 * 3) / 2)
-    assert parts["solve"] == pytest.approx(2 * 8 * 9 / 2 + 27 / 3)
+    parts = Step(5, 0.5, 1, **units).parts(4)
+    assert parts["walkers"] == 0.5 and parts["latency"] == 14
+    assert parts["bytes"] == pytest.approx(3 / 4 * (8 * 5 + 16 * 16 + 32 * 5))
+    assert parts["solve"] == pytest.approx(2 * 16 * 5 / 4 + 64 / 3)
+    parts = Step(3, 0.5, 4, **units).parts(4)  # more walkers than parameters
+    assert parts["bytes"] == pytest.approx(3 / 4 * (16 * 9 + 32 * 3))
+    assert parts["solve"] == pytest.approx(2 * 9 * 16 / 4 + 27 / 3)
 
 
 def test_collectives_are_read_from_the_text_of_a_program():

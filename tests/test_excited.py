@@ -179,9 +179,18 @@ def test_overlap_is_one_for_almost_equal_states_and_unknown_for_broken_samples()
     c = np.array([[1.0, 0.0, 0.0], [1.0, 1e-3, 0.0], [0.0, 0.0, 1.0]])
     values = drawn_values(c, 2000, np.random.default_rng(0))
     assert abs(overlaps(values)["overlap_0_1"].mean() - 1) < 1e-5
-    values[0, 0] = np.nan
-    for few in (values, np.ones((9, K)), values[1:3]):
-        assert np.isnan(overlaps(few)["overlap_1_2"]).all()
+    for number in (0, np.nan):
+        values[0] = number
+        assert np.isnan(overlaps(values)["overlap_1_2"]).all()
+
+
+def test_overlaps_are_unknown_where_few_configurations_carry_the_samples():
+    v = np.array([[1, 0.5, 0.2], [0.3, 1, 0], [0, 0.4, 1], [0.3, 0.3, 0.3]])
+    numbers = np.array([[1, 1, 1, 0], [330, 330, 330, 10], [1, 0, 0, 0], [1, 0, 1, 0]])
+    for counts in numbers:
+        found = overlaps(np.repeat(v, counts, axis=0))
+        assert np.isnan(found["overlap_1_2"]).all(), counts
+    assert np.isfinite(overlaps(np.repeat(v, 9, axis=0))["overlap_1_2"]).all()
 
 
 def test_shared_layers_have_one_set_of_parameters():

@@ -5,9 +5,10 @@ them and overlaps S_ab = <psi_b|psi_a>, its density is v^+ S^-1 v / K, hence
 
     S = K < v v^+ / (v^+ S^-1 v) > ,
 
-which determines S up to a factor. It is iterated for the average over all samples:
-Tyler's estimator of a shape. To first order in a deviation of that average, in the
-basis where S = 1 and with u = v / |v|,
+which determines S up to a factor, unless few configurations carry the samples: K of
+them, or a part of the samples near k / K in k dimensions. It is iterated for the
+average over all samples: Tyler's estimator of a shape. To first order in a deviation of
+that average, in the basis where S = 1 and with u = v / |v|,
 
     dS = (1 - T)^-1 (K u u^+ - 1),    T(X) = K < u u^+ (u^+ X u) > .
 
@@ -15,6 +16,7 @@ D. E. Tyler, Annals of Statistics 15, 234 (1987).
 """
 
 import dataclasses
+import math
 
 import numpy as np
 from jax import Array
@@ -23,7 +25,8 @@ from nqs.excited.states import States
 from nqs.types import Configuration, Params
 
 ROUNDS = 500  # most of the iteration
-TOLERANCE = 1e-12  # of the shape
+TOLERANCE = 1e-9  # of K <u u^+> = 1
+LEAST = 0.05  # response, 1 - T, that determines the shape; K / (K + 2) for normal v
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,21 +54,19 @@ def overlaps(values: np.ndarray) -> dict[str, np.ndarray]:
 
     Returns:
       Arrays (...): "overlap_a_b" for a < b, 0 for orthogonal states and 1 for equal
-      ones; NaN if samples are not finite, or too few of them differ.
+      ones; NaN if samples are not finite, or do not determine S.
     """
     k = values.shape[-1]
     pairs = [(a, b) for a in range(k) for b in range(a + 1, k)]
     try:
         root = np.linalg.cholesky(shape_of(values.reshape(-1, k)))
+        u = _unit(values @ np.linalg.inv(root).T)
+        squares = np.einsum("...i,...j->...ij", u, u.conj())
+        squares = squares.reshape(*u.shape[:-1], k * k)
+        inverse = _response(squares.reshape(-1, k * k))
     except np.linalg.LinAlgError:
         unknown = np.full(values.shape[:-1], np.nan)
         return {f"overlap_{a}_{b}": unknown for a, b in pairs}
-    u = _unit(values @ np.linalg.inv(root).T)
-    squares = np.einsum("...i,...j->...ij", u, u.conj()).reshape(*u.shape[:-1], k * k)
-    flat = squares.reshape(-1, k * k)
-    response = np.eye(k * k) - k * flat.T @ flat.conj() / len(flat)
-    # a change of the factor of S has no response, and no overlap depends on it
-    inverse = np.linalg.pinv(response, 1e-8, hermitian=True)
     shape, found = root @ root.conj().T, {}
     for a, b in pairs:
         overlap, slope = _overlap(shape, a, b)
@@ -79,22 +80,36 @@ def overlaps(values: np.ndarray) -> dict[str, np.ndarray]:
 def shape_of(vectors: np.ndarray) -> np.ndarray:
     """Tyler's estimate (K, K), with trace K, from vectors (m, K).
 
-    A LinAlgError if vectors are not finite, or too few of them differ.
+    Raises:
+      LinAlgError: if vectors are zero or not finite, or do not determine it.
     """
     k = vectors.shape[1]
-    if not np.isfinite(vectors).all():
-        raise np.linalg.LinAlgError("vectors must be finite")
     shape = np.eye(k, dtype=vectors.dtype)
+    if not np.isfinite(vectors).all() or not np.any(vectors, axis=1).all():
+        raise np.linalg.LinAlgError("vectors must be finite and not zero")
     for _ in range(ROUNDS):
         root = np.linalg.cholesky(shape)
         u = _unit(vectors @ np.linalg.inv(root).T)
-        new = root @ (u.T @ u.conj()) @ root.conj().T
-        new *= k / np.real(np.trace(new))
-        done = np.max(np.abs(new - shape)) < TOLERANCE
-        shape = new
-        if done:
-            break
-    return shape
+        mean = k * (u.T @ u.conj()) / len(u)  # 1 in the end
+        shape = root @ mean @ root.conj().T
+        shape *= k / np.real(np.trace(shape))
+        if np.max(np.abs(mean - np.eye(k))) < TOLERANCE:
+            return shape
+    raise np.linalg.LinAlgError(f"no shape after {ROUNDS} rounds")
+
+
+def _response(squares: np.ndarray) -> np.ndarray:
+    """(1 - T)^-1 (K^2, K^2) from u u^+ (m, K^2); 0 for the factor of S.
+
+    Raises:
+      LinAlgError: if another direction has almost no response.
+    """
+    k = math.isqrt(squares.shape[1])
+    response = np.eye(k * k) - k * squares.T @ squares.conj() / len(squares)
+    values, vectors = np.linalg.eigh(response)
+    if values[1] < LEAST:
+        raise np.linalg.LinAlgError("the samples do not determine the shape")
+    return (vectors[:, 1:] / values[1:]) @ vectors[:, 1:].conj().T
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

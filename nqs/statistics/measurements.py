@@ -34,10 +34,11 @@ def means(measured: Measurements) -> dict[str, list[Any]]:
     """Mean and standard error of every observable over the walkers of one step.
 
     Each walker, or group of walkers, counts as an independent sample. A single group
-    gives no error.
+    gives no error. Arrays of derived observables have no mean.
     """
     found = {}
-    for name, values in {**measured.scalars, **measured.profiles}.items():
+    scalars = {k: v for k, v in measured.scalars.items() if np.ndim(v) == 1}
+    for name, values in {**scalars, **measured.profiles}.items():
         values, error = np.real(values), None
         if len(values) > 1:
             error = values.std(axis=0, ddof=1) / np.sqrt(len(values))

@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.weak_scaling
 
-prints the tables of `docs/scale.md`, which explains the formulas and assumptions.
+prints the numbers of the table in `docs/scale.md`, which explains the formulas.
 """
 
 import dataclasses
@@ -52,7 +52,7 @@ def main() -> None:
         for walkers in (64, 256):
             step = Step(*system, walkers)
             for devices in (1, 2, 4, 8, 16, 64, 1024):
-                times = (f"{1e3 * t:.2f}" for t in step.parts(devices).values())
+                times = (f"{1e3 * t:.3g}" for t in step.parts(devices).values())
                 efficiency = f"{step.efficiency(devices):.2f}"
                 print(n, walkers, devices, *times, efficiency, sep=" | ")
 
