@@ -1,7 +1,8 @@
-"""CPU time of a training step against NetKet or DeepQMC, alternating in one run.
+"""CPU time of a step against NetKet, DeepQMC or quantax, alternating in one run.
 
     python -m tests.benchmarks.peer bosons_10
     python -m tests.benchmarks.peer beryllium
+    python -m tests.benchmarks.peer real_time_20 quantax
 
 makes an environment for the peer in `.venv-NAME` first. All processes have the same
 single core and one thread; the medians of CPU time are compared.
@@ -17,7 +18,7 @@ import numpy as np
 
 from tests.tiny import ROOT
 
-VERSIONS = {"netket": "3.23.*", "deepqmc": "1.3.*"}
+VERSIONS = {"netket": "3.23.*", "deepqmc": "1.3.*", "quantax": "0.4.*"}
 ROUNDS = 15
 
 # Settings of the peer to try, its default first: walkers at a time for particles (0 for
@@ -33,7 +34,7 @@ SETTINGS = {
 
 
 def peer_of(system: str) -> str:
-    """The library that has the system."""
+    """The library that has the system, unless another one is asked for."""
     return "deepqmc" if system == "beryllium" else "netket"
 
 
@@ -74,8 +75,8 @@ def seconds(process: subprocess.Popen) -> float:
     return float(process.stdout.readline())
 
 
-def main(system: str) -> dict[str, float]:
-    peer, settings = peer_of(system), SETTINGS[system]
+def main(system: str, peer: str | None = None) -> dict[str, float]:
+    peer, settings = peer or peer_of(system), SETTINGS[system]
     python = environment(peer)
     script = str(ROOT / "tests" / "benchmarks" / f"{peer}_step.py")
     ways = {
@@ -102,4 +103,4 @@ def main(system: str) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(sys.argv[1])))
+    print(json.dumps(main(*sys.argv[1:])))

@@ -16,12 +16,7 @@ import numpy as np  # noqa: E402
 import quantax as qtx  # noqa: E402
 
 TIME_STEP = 0.005
-# the default, the one for equations of motion, and the fastest
-SOLVERS = {
-    1: None,
-    2: qtx.optimizer.auto_pinv_eig(),
-    3: qtx.optimizer.lstsq_cg(),
-}
+SOLVERS = {1: None, 2: qtx.optimizer.lstsq_cg()}  # the default, and conjugate gradients
 
 
 class RealTime:
