@@ -10,9 +10,11 @@ import pytest
 from jax.flatten_util import ravel_pytree
 from jax.sharding import NamedSharding, PartitionSpec
 
+from experiments.command_line.notation import Part
 from experiments.electron_gas import ElectronGasOptions
 from experiments.harmonic_oscillator import HarmonicOscillatorOptions
 from experiments.heisenberg import HeisenbergOptions
+from nqs.capabilities import Orbits
 from nqs.optimizers import Spring
 from nqs.runs.devices import shardings, walker_mesh
 from nqs.runs.state import shapes
@@ -63,6 +65,23 @@ def test_natural_gradient_on_several_devices_is_that_of_one(name, space):
     assert {kind for kind, _, size in moved if size > 8 * rows} == LARGE[name, space]
     exchanged = sum(size for kind, _, size in moved if kind == "all-to-all")
     assert exchanged == (8 * rows * -(-p // G) if name == "real" else 0)
+
+
+def test_training_by_orbits_is_the_same_on_several_devices():
+    symmetrized = Part("rbm", (("symmetrized", True), ("stddev", 0.1)))
+    options = HeisenbergOptions(length=(6,), n_walkers=16, ansatz=symmetrized)
+    vmc = options.experiment().vmc()
+    walkers = vmc.hamiltonian.initial_walkers(jax.random.key(0), 16)
+    start, ends = vmc.init(jax.random.key(1), walkers), []
+    assert isinstance(vmc.ansatz, Orbits) and vmc.ansatz.n_orbits < 16
+    for n_devices in (1, G):
+        mesh = walker_mesh(16, jax.devices()[:n_devices])
+        state = jax.device_put(start, shardings(start, mesh, 16))
+        state, _ = jax.jit(vmc.step)(jax.random.key(2), state)
+        ends.append(ravel_pytree(state.params)[0])
+    moved = np.max(np.abs(ends[0] - ravel_pytree(start.params)[0]))
+    assert moved > 1e-3
+    np.testing.assert_allclose(*ends, rtol=0, atol=1e-12)
 
 
 GATHERED = {  # numbers of a walker that every device receives
