@@ -1,6 +1,6 @@
 """Figures of an evolution: averages against time."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ def draw_evolution(
     arrays: Mapping[str, np.ndarray],
     profiles: Mapping[str, Profile],
     unit: str,
+    energies: Collection[str] = ("energy",),
 ) -> None:
     """Write a PNG file for every average against time.
 
@@ -21,12 +22,14 @@ def draw_evolution(
       arrays: "time" (t,), and mean and error (t, 2) of numbers.
       profiles: with means (t, k) on grids (k,).
       unit: of the energy.
+      energies: names of those arrays that have this unit.
     """
     folder.mkdir(exist_ok=True)
     time, label = arrays["time"], f"time (1/{unit})"
     for name, values in arrays.items():
         if values.ndim == 2:
-            with figure(folder / f"{name}.png", label, name) as axes:
+            text = f"{name} ({unit})" if name in energies else name
+            with figure(folder / f"{name}.png", label, text) as axes:
                 mean, error = values.T
                 axes.plot(time, mean, color=BLUE, marker="." if len(time) < 50 else "")
                 band = {"color": BLUE, "alpha": 0.3, "lw": 0}

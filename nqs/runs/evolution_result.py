@@ -66,7 +66,8 @@ def finish_evolution(
     unit, profiles = experiment.hamiltonian.energy_unit, lines(experiment, arrays)
     with all_or_none(directory) as unfinished:
         np.savez(unfinished / "observables.npz", **(arrays | grids))  # type: ignore
-        draw_evolution(unfinished / "figures", arrays, profiles, unit)
+        energies = {"energy", *outputs[0]["terms"]}
+        draw_evolution(unfinished / "figures", arrays, profiles, unit, energies)
         write_json(unfinished / "result.json", result)
     for text in result["warnings"]:
         print(f"warning: {text}")
