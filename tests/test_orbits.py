@@ -188,6 +188,19 @@ def test_a_node_is_never_entered_and_can_be_left():
     np.testing.assert_allclose(values(moved.psi), values(cache.psi), rtol=1e-12)
 
 
+def test_levels_of_a_small_type_have_the_same_index():
+    x = jnp.asarray([0, 1, 0, 1, 1, 0] * 2, "int8")  # the index is above 127
+    ansatz = SymmetrizedOrbits(BinaryRBM(1), Lattice((12,)))
+    tables = ansatz.site_tables(ansatz.init(jax.random.key(0), x))
+    sites = jnp.array([11])
+    found = [
+        ansatz.site_move(tables, ansatz.site_cache(tables, y), y, sites, 1 - y[sites])
+        for y in (x, x.astype(int))
+    ]
+    assert found[0][1].index == found[1][1].index == int(2**11 + 26 * 65)
+    assert found[0][0] == found[1][0]
+
+
 def test_another_sum_has_the_ratio_zero():
     ansatz, (params, x) = CASES["one sum"], start("one sum")
     tables, x = ansatz.site_tables(params), jnp.asarray(x[0])

@@ -163,11 +163,16 @@ class Symmetrized:
 
     def _weighted(self, signs: Array) -> Array:
         """Signs (g,) of base(g x) times conj(chi_g)."""
-        if self.momentum is None and self.irrep == "A1":
+        if self._is_invariant:
             return signs
         sector = self._characters(self._group)
         kind = jnp.result_type(signs, 1j) if np.iscomplexobj(sector) else signs.dtype
         return signs * jnp.asarray(np.conj(sector), kind)
+
+    @property
+    def _is_invariant(self) -> bool:
+        """Whether all characters are 1."""
+        return self.momentum is None and self.irrep == "A1"
 
     def _characters(self, group: np.ndarray) -> np.ndarray:
         return characters(self.lattice, group, self.momentum, self.irrep)

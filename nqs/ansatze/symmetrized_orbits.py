@@ -90,20 +90,21 @@ class SymmetrizedOrbits(RatiosOfMoves, Symmetrized):
         self, tables: LogPsi, cache: Place, x: Array, sites: Array, values: Array
     ) -> tuple[Array, Place]:
         """The ratio () of one change (k,), and index and psi after it."""
-        powers = jnp.asarray(self._table.powers, x.dtype)
-        moved = cache.index + jnp.sum(powers[sites] * (values - x[sites]))
+        powers = jnp.asarray(self._table.powers, int)
+        change = jnp.asarray(values, int) - jnp.asarray(x[sites], int)
+        moved = cache.index + jnp.sum(powers[sites] * change)
         new, old = self._place(tables, moved), cache.psi
         tiny = jnp.finfo(old.logabs.dtype).tiny ** 0.5  # a node can be left
         ratio = jnp.where(old.sign == 0, new.psi.sign / tiny, new.psi.over(old))
         return ratio, new
 
     def _index(self, x: Array) -> Array:
-        return jnp.sum(x * jnp.asarray(self._table.powers, x.dtype))
+        return jnp.sum(jnp.asarray(x, int) * jnp.asarray(self._table.powers, int))
 
     def _place(self, tables: LogPsi, index: Array) -> Place:
         number = jnp.asarray(self._table.numbers)[index]
         sign, logabs = (leaf[number] for leaf in tables)
-        if self.momentum is not None or self.irrep != "A1":
+        if not self._is_invariant:
             characters = jnp.asarray(self._table.characters, sign.dtype)
             sign = sign * characters[index]
         return Place(index, LogPsi(sign, logabs))
