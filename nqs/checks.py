@@ -1,4 +1,4 @@
-"""Checks of settings: each returns a plain number or raises a ValueError.
+"""Checks of settings: each raises a ValueError, or returns a plain number.
 
 The message names the field, the condition and the value that was found. Python, NumPy
 and JAX scalars are all numbers.
@@ -77,3 +77,18 @@ def settle(part: Any, **values: Any) -> None:
     """Store checked values in the fields of a frozen dataclass."""
     for name, value in values.items():
         object.__setattr__(part, name, value)
+
+
+def check_ansatz(ansatz: Any) -> None:
+    """Refuse an object that is not an ansatz."""
+    if not (hasattr(ansatz, "init") and hasattr(ansatz, "apply")):
+        raise ValueError(
+            f"ansatz must have init(key, x) and apply(params, x), got {name_of(ansatz)}"
+            "; wrap a function f(params, x) -> LogPsi as nqs.Function(f, initial), an "
+            "NNX module as nqs.from_nnx(module)"
+        )
+
+
+def name_of(thing: Any) -> str:
+    """The name of a function or class, or of the class of an object."""
+    return getattr(thing, "__name__", type(thing).__name__)

@@ -21,6 +21,7 @@ import numpy as np
 from jax.core import Tracer
 
 from nqs.capabilities import implemented_by
+from nqs.checks import name_of
 from nqs.types import Ansatz, Hamiltonian, LogPsi, Params, Sampler, Walkers
 
 FIELDS = ("spins", "omega", "box", "twist", "levels", "totals", "nuclei")
@@ -122,16 +123,6 @@ def check_capability(sampler: Sampler, ansatz: Ansatz) -> None:
         )
 
 
-def check_ansatz(ansatz: Any) -> None:
-    """Refuse an object that is not an ansatz."""
-    if not (hasattr(ansatz, "init") and hasattr(ansatz, "apply")):
-        raise ValueError(
-            f"ansatz must have init(key, x) and apply(params, x), got {name_of(ansatz)}"
-            "; wrap a function f(params, x) -> LogPsi as nqs.Function(f, initial), an "
-            "NNX module as nqs.from_nnx(module)"
-        )
-
-
 def check_parameters(ansatz: Ansatz, params: Params, x: Any) -> None:
     """Refuse Flax collections that are not parameters; warn of a lower precision."""
     name = type(ansatz).__name__
@@ -151,11 +142,6 @@ def check_parameters(ansatz: Ansatz, params: Params, x: Any) -> None:
             f"param_dtype={wanted} in its layers for full precision",
             stacklevel=2,
         )
-
-
-def name_of(thing: Any) -> str:
-    """The name of a function or class, or of the class of an object."""
-    return getattr(thing, "__name__", type(thing).__name__)
 
 
 def check_log_psi(ansatz: Ansatz, params: Params, x: Any) -> None:

@@ -27,8 +27,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from nqs.batching import check_chunk_size, chunked_map, chunked_while
-from nqs.checks import positive
-from nqs.contracts import check_ansatz, name_of
+from nqs.checks import check_ansatz, name_of, positive
 from nqs.population import (
     ProjectionState,
     check_real,

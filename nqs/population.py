@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from nqs.contracts import check_log_psi, name_of
+from nqs.checks import name_of
+from nqs.contracts import check_log_psi
 from nqs.types import Ansatz, Params, Walkers, sum_of_terms
 from nqs.vmc import running_average
 

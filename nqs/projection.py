@@ -28,8 +28,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from nqs.batching import check_chunk_size, chunked_map
-from nqs.checks import positive
-from nqs.contracts import check_ansatz, name_of
+from nqs.checks import check_ansatz, name_of, positive
 from nqs.laplacian.kinetic import real_derivatives
 from nqs.moves import accepted, limited_drift, log_green_ratio, where
 from nqs.population import (

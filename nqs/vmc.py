@@ -10,17 +10,15 @@ import optax
 from jax import Array
 
 from nqs.batching import check_chunk_size, chunked_map
-from nqs.checks import positive
+from nqs.checks import check_ansatz, name_of, positive
 from nqs.contracts import (
     called,
-    check_ansatz,
     check_capability,
     check_fields,
     check_kind,
     check_log_psi,
     check_parameters,
     check_symmetry,
-    name_of,
 )
 from nqs.gradient import by_orbits, clip_local_energy, energy_gradient
 from nqs.types import (

@@ -188,6 +188,28 @@ def test_error_for_a_plain_function_names_nqs_function():
         started(lambda params, x: None, BOSON)
 
 
+def test_factor_of_a_product_must_be_an_ansatz():
+    with pytest.raises(ValueError, match=r"nqs.Function\(f, initial\)"):
+        Product((FeedForward(), lambda params, x: None))
+
+
+def test_product_with_a_function_is_the_product_of_both():
+    def steep(params, x):
+        return LogPsi(jnp.sign(x[0, 0] - params), -params * jnp.sum(x**2))
+
+    network, x = FeedForward((3,)), jax.random.normal(jax.random.key(0), (2, 2))
+    psi = Product((Function(steep, lambda key, x: jnp.ones(())), network))
+    params = psi.init(jax.random.key(1), x)
+    factors = params["params"]
+    one = steep(factors["factors_0"], x)
+    other = network.apply({"params": factors["factors_1"]}, x)
+    found = psi.apply(params, x)
+    np.testing.assert_allclose(found.logabs, one.logabs + other.logabs, rtol=1e-12)
+    assert found.sign == one.sign * other.sign == -1
+    step, _ = started(psi, BOSON)
+    assert step.ansatz is psi
+
+
 GAUSSIAN = Function(lambda p, x: LogPsi(jnp.ones(()), -jnp.sum(x**2) / 2))
 
 

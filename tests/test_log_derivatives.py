@@ -65,6 +65,12 @@ class Layers(LayerwiseDerivatives, nn.Module):
         return jnp.sum(scan()(x, None)[0]) + nn.Dense(1, param_dtype=x.dtype)(x[0])[0]
 
 
+def smooth(params, x):
+    length = jnp.sqrt(1 + params["b"] * jnp.sum(x**2))
+    return LogPsi(jnp.sign(x[0, 0]), params["a"] * length)
+
+
+SMOOTH = Function(smooth, lambda key, x: {"a": jnp.ones(()), "b": jnp.ones(())})
 FFNN = FeedForward((4, 5), residual=True, omega=0.7)
 PHASE = FeedForward((4, 3), "silu", omega=(1.0, 1.5), phase=True)
 RBM = GaussianBinaryRBM(3, stddev=0.4)
@@ -79,6 +85,7 @@ ANSATZE = {
     "backflow of bosons": Backflow(None, layers=1, width=3),
     "product": Product((PHASE, SETS, PadeJastrow(Spins(2, 1)))),
     "product of equals": Product((FFNN, FFNN, RBM)),
+    "product with a function": Product((SMOOTH, FFNN)),
     "slater jastrow": SlaterJastrow(Spins(2, 1)),
     "slater": Slater(Spins(2, 1)),
     "no dense": Layers("no_dense"),

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ import numpy as np
 from jax import Array
 
 from nqs.ansatze.log_derivatives import LayerwiseDerivatives
-from nqs.checks import finite, positive
+from nqs.checks import check_ansatz, finite, positive
 from nqs.laplacian.pairs import relative_features
 from nqs.laplacian.sums import total
 from nqs.laplacian.waves import pair_waves, squared_distance, waves
@@ -109,19 +110,34 @@ class Product(LayerwiseDerivatives, nn.Module):
     """The product of several wave functions, such as a network and a Jastrow factor.
 
     Attributes:
-      factors: the ansätze.
+      factors: ansätze, such as Flax modules and a `nqs.Function`.
+
+    Raises:
+      ValueError: for a factor without `init` and `apply`.
     """
 
-    factors: tuple[nn.Module, ...]
+    factors: tuple[Any, ...]
+
+    def __post_init__(self):
+        super().__post_init__()
+        for factor in self.factors:
+            check_ansatz(factor)
 
     @nn.compact
     def __call__(self, x: Array) -> LogPsi:
         """Log psi of x (n, d)."""
-        sign, logabs = self.factors[0](x)
-        for factor in self.factors[1:]:
-            other = factor(x)
+        values = [self._value(k, x) for k in range(len(self.factors))]
+        sign, logabs = values[0]
+        for other in values[1:]:
             sign, logabs = sign * other.sign, logabs + other.logabs
         return LogPsi(sign, logabs)
+
+    def _value(self, k: int, x: Array) -> LogPsi:
+        """Log psi of factor k, with its parameters among those of the product."""
+        factor = self.factors[k]
+        if isinstance(factor, nn.Module):
+            return factor(x)
+        return factor.apply(self.param(f"factors_{k}", factor.init, x), x)
 
 
 def pair_distances(x: Array, box: Box | None = None) -> Array:

@@ -16,7 +16,7 @@ from jax import Array
 from jax.sharding import NamedSharding, PartitionSpec
 
 from nqs.batching import chunked_map
-from nqs.contracts import name_of
+from nqs.checks import name_of
 from nqs.lattice_projection import LatticeProjection, MatrixRows
 from nqs.population import ProjectionState
 from nqs.projection import Projection
