@@ -104,7 +104,8 @@ def test_a_trained_ring_has_the_exact_energy():
 def test_options_set_lattice_and_parts():
     ising = IsingOptions(length=(6,), lattice="square", open_ends=True).experiment()
     assert ising.hamiltonian.lattice == Lattice((6, 6), "square", False)
-    assert ising.sampler.move == Flip() and ising.ansatz.alpha == 1
+    assert ising.sampler.move == Flip() and ising.ansatz == BinaryRBM(4)
+    assert ising.optimizer.learning_rate == 0.3
     assert ising.clip is None and IsingOptions(clip=3.0).experiment().clip == 3.0
     frustrated = HeisenbergOptions(length=(4, 6), lattice="square", j2=0.5, sweeps=3)
     experiment = frustrated.experiment()
@@ -125,6 +126,8 @@ def test_options_set_lattice_and_parts():
     invariant = Part("rbm", (("symmetric", True), ("alpha", 2)))
     rbm = IsingOptions(length=(5,), ansatz=invariant).experiment().ansatz
     assert rbm.lattice == Lattice((5,)) and rbm.point_group and rbm.alpha == 2
+    tied = IsingOptions(length=(5,)).experiment().ansatz
+    assert tied == BinaryRBM(4, lattice=Lattice((5,)))
     sampled = ClassicalPottsOptions(ansatz=Part("boltzmann"), sampler=Part("wolff"))
     assert sampled.experiment().iterations == 0
     assert sampled.experiment().hamiltonian.sampled
@@ -137,6 +140,10 @@ def test_options_set_lattice_and_parts():
         (
             IsingOptions(ansatz=Part("cnn")),
             "known are rbm, jastrow, ffnn, conv, transformer, gru",
+        ),
+        (
+            IsingOptions(ansatz=Part("rbm", (("symmetric", "rotations"),))),
+            "symmetric must be one of False, True, translations, got 'rotations'",
         ),
         (IsingOptions(length=(4, 4)), "tuple of 1 numbers of sites"),
         (IsingOptions(sampler=Part("wolff")), "known are metropolis, direct"),

@@ -112,7 +112,8 @@ AVERAGES = (
     "symmetrized=True averages any of them over the symmetries of the lattice, "
     "momentum=(0, 2), say, over its translations with the phases of that momentum, "
     "irrep='A2', 'B1' or 'B2' with the signs of that representation of its point "
-    "group; symmetric=True gives the symmetries to the weights of an rbm."
+    "group; symmetric=True gives the symmetries to the weights of an rbm, and "
+    "symmetric='translations' the translations of a periodic lattice alone."
 )
 LatticeAnsatz = Annotated[
     PartOption,

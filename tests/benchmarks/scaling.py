@@ -58,6 +58,7 @@ def measured(system: str, n: int, walkers: int, devices: int = 1) -> dict[str, A
     """Times and memory of a point, in this process."""
     import jax
 
+    from experiments.command_line.notation import Part
     from experiments.electron_gas import ElectronGasOptions
     from experiments.ising import IsingOptions
     from experiments.quantum_dot import QuantumDotOptions
@@ -71,7 +72,9 @@ def measured(system: str, n: int, walkers: int, devices: int = 1) -> dict[str, A
     experiment = {
         DOT: lambda: QuantumDotOptions(n=n),
         GAS: lambda: ElectronGasOptions(n_up=n // 2, n_down=n // 2),
-        SQUARE: lambda: IsingOptions(lattice="square", length=(round(n**0.5),)),
+        SQUARE: lambda: IsingOptions(
+            lattice="square", length=(round(n**0.5),), ansatz=Part("rbm")
+        ),
     }[system]().experiment()
     vmc, state = started(experiment, n_walkers=walkers)
     state = placed(state, shardings(state, walker_mesh(walkers), walkers))

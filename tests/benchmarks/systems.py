@@ -44,7 +44,12 @@ SYSTEMS = {
     "neutrons_14": NeutronMatterOptions(ansatz=Part("singlet")).experiment(),
     "neutrons_14_pairing": NeutronMatterOptions().experiment(),
     "beryllium": MoleculeOptions(atoms="Be 0 0 0").experiment(),
-    "ising_40": IsingOptions(length=(40,)).experiment(),
+    "ising_40": IsingOptions(
+        length=(40,),
+        n_walkers=1024,
+        ansatz=Part("rbm"),
+        optimizer=Part("spring", (("learning_rate", 0.1),)),
+    ).experiment(),
     "heisenberg_20": HeisenbergOptions(
         length=(20,), ansatz=Part("rbm", (("alpha", 2),))
     ).experiment(),

@@ -21,6 +21,7 @@ from nqs.ansatze import (
     SpinJastrow,
     group_average,
 )
+from nqs.checks import one_of
 from nqs.observables.lattice import Magnetization, SiteStructureFactor
 from nqs.runs import Experiment
 from nqs.space.lattice import Lattice
@@ -124,9 +125,11 @@ def lattice_ansatze(
     fixed = (lattice.n - totals[0], totals[0]) if of_two_levels else None
 
     def rbm(symmetric=False, **settings):
-        if not symmetric:
-            return BinaryRBM(levels=levels, **settings)
-        return BinaryRBM(levels=levels, lattice=lattice, point_group=True, **settings)
+        one_of("symmetric", symmetric, (False, True, "translations"))
+        turned = symmetric != "translations"
+        if symmetric and (turned or lattice.periodic):  # open ends are free weights
+            settings |= {"lattice": lattice, "point_group": turned}
+        return BinaryRBM(levels=levels, **settings)
 
     known = {
         "rbm": rbm,
