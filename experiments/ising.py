@@ -3,7 +3,7 @@
 import dataclasses
 from typing import TYPE_CHECKING
 
-from experiments.command_line.choices import LatticeAnsatz, OptimizerOption
+from experiments.command_line.choices import LatticeAnsatz
 from experiments.command_line.lattices import QuantumLatticeOptions
 from experiments.command_line.notation import Part
 from experiments.command_line.options import main
@@ -24,7 +24,6 @@ class IsingOptions(QuantumLatticeOptions):
     ansatz: LatticeAnsatz = Part("rbm", (("alpha", 4), ("symmetric", "translations")))
     n_walkers: int = 512
     """Markov chains."""
-    optimizer: OptimizerOption = Part("spring", (("learning_rate", 0.3),))
 
     def move(self) -> "Flip":
         """Flip of one spin."""

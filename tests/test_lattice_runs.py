@@ -105,7 +105,7 @@ def test_options_set_lattice_and_parts():
     ising = IsingOptions(length=(6,), lattice="square", open_ends=True).experiment()
     assert ising.hamiltonian.lattice == Lattice((6, 6), "square", False)
     assert ising.sampler.move == Flip() and ising.ansatz == BinaryRBM(4)
-    assert ising.optimizer.learning_rate == 0.3
+    assert ising.n_walkers == 512
     assert ising.clip is None and IsingOptions(clip=3.0).experiment().clip == 3.0
     frustrated = HeisenbergOptions(length=(4, 6), lattice="square", j2=0.5, sweeps=3)
     experiment = frustrated.experiment()

@@ -45,10 +45,7 @@ SYSTEMS = {
     "neutrons_14_pairing": NeutronMatterOptions().experiment(),
     "beryllium": MoleculeOptions(atoms="Be 0 0 0").experiment(),
     "ising_40": IsingOptions(
-        length=(40,),
-        n_walkers=1024,
-        ansatz=Part("rbm"),
-        optimizer=Part("spring", (("learning_rate", 0.1),)),
+        length=(40,), n_walkers=1024, ansatz=Part("rbm")
     ).experiment(),
     "heisenberg_20": HeisenbergOptions(
         length=(20,), ansatz=Part("rbm", (("alpha", 2),))
