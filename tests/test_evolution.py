@@ -222,6 +222,46 @@ def test_spins_follow_the_exact_propagator():
     del dense
 
 
+def test_weights_make_up_for_the_density_of_the_guide():
+    # all configurations, equally likely: a flip of every spin leaves them as they are
+    length, times = 3, [0.2, 0.6]
+    quenched, x, after = matrix(length, 1.2)
+    x = jnp.asarray(x)
+    uniform = Function(lambda params, x: LogPsi(jnp.ones(()), jnp.zeros(())))
+    ansatz = complex_parameters(BinaryRBM(alpha=2, stddev=0.3))
+    driver = Evolution(
+        ansatz,
+        quenched,
+        SiteMetropolis(Flip(), 2),
+        RealTime(1e-10),
+        tolerance=1e-5,
+        guide=uniform,
+    )
+    params = ansatz.init(jax.random.key(0), x[0])
+
+    def vector(params):
+        psi = jax.vmap(ansatz.apply, (None, 0))(params, x)
+        return np.asarray(psi.sign * jnp.exp(psi.logabs))
+
+    states, info = evolve(driver, params, x, times)
+    start = vector(params)
+    energy = np.vdot(start, after @ start).real / np.vdot(start, start).real
+    for state, time in zip(states, times, strict=True):
+        exact, found = (
+            scipy.linalg.expm(-1j * time * after) @ start,
+            vector(state.params),
+        )
+        size = np.linalg.norm(exact) * np.linalg.norm(found)
+        assert abs(np.vdot(exact, found)) / size > 1 - 1e-7
+        growth = 2 * np.log(np.linalg.norm(found) / np.linalg.norm(start))
+        assert float(state.log_norm) == pytest.approx(growth, abs=1e-10)
+    np.testing.assert_allclose(info["energy"], energy, atol=1e-4)
+    np.testing.assert_allclose(info["variance"], info["variance"][0], rtol=1e-3)
+    probability = np.abs(start) ** 2 / np.vdot(start, start).real
+    few = 1 / (len(x) * np.sum(probability**2))
+    assert info["effective_walkers"][0] == pytest.approx(few, rel=0.1)
+
+
 def test_real_psi_is_refused():
     driver = Evolution(
         Function(functools.partial(calogero, 0.0), start_at_one),
