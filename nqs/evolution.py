@@ -1,15 +1,19 @@
 """Real-time evolution of psi by the time-dependent variational principle.
 
-Every step samples |psi|^2 once, and the three stages of Kutta's method of order three,
+Every step samples |psi|^2, or |guide|^2, once. The three stages of Kutta's method,
 
     k1 = v(t, p),  k2 = v(t + h/2, p + h k1/2),  k3 = v(t + h, p + h (2 k2 - k1)),
     p(t + h) = p + h (k1 + 4 k2 + k3) / 6,
 
-share its walkers, which the second and third weight by |psi_stage / psi|^2. The stages
-then differ smoothly, although each velocity v has a statistical error. The midpoint
-rule p + h k2 of order two is embedded; the angle between both wave functions is the
-error of the step, which the step length keeps below a tolerance. E. Hairer, S. P.
-Norsett and G. Wanner, Solving Ordinary Differential Equations I, II.1 and II.4.
+share its walkers, with weights |psi_stage / guide|^2. They then differ smoothly,
+although each velocity v has a statistical error. The midpoint rule p + h k2 of order
+two is embedded; the angle between both wave functions is the error of the step, which
+the step length keeps below a tolerance. E. Hairer, S. P. Norsett and G. Wanner, Solving
+Ordinary Differential Equations I, II.1 and II.4.
+
+Without a guide, v is biased where |psi| is small: E_L and derivatives are large in rare
+walkers. The guide |psi|^(1/2) draws more of them. A. Sinibaldi et al., Quantum 7, 1131
+(2023); W. Krinitsin and M. Schmitt, arXiv:2605.03930 (2026).
 """
 
 import dataclasses
@@ -120,7 +124,7 @@ class Evolution:
 
     def __post_init__(self):
         check_ansatz(self.ansatz)
-        check_capability(self.sampler, self.ansatz)
+        check_capability(self.sampler, self.drawn_from)
         check_chunk_size(self.chunk_size)
         if self.tolerance is not None:
             positive("tolerance", self.tolerance)
@@ -211,15 +215,15 @@ class Evolution:
     ) -> tuple[EvolutionState, Array, dict[str, Array]]:
         """The state after a step of length h, its error, and info."""
         walkers = state.sampler.walkers
-        before = drawn = self._log_psi(state.params, walkers)
+        before = drawn = self._log_psi(self.ansatz, state.params, walkers)
         if self.guide is not None:
-            drawn = self._log_psi(state.params, walkers, self.guide)
+            drawn = self._log_psi(self.guide, state.params, walkers)
         velocities, info = self._stages(state, drawn, h)
         params = moved(state.params, velocities, h * B)
-        after = self._log_psi(params, walkers)
+        after = self._log_psi(self.ansatz, params, walkers)
         embedded = moved(state.params, velocities, h * MIDPOINT)
         weights = jax.nn.softmax(2 * (before.logabs - drawn.logabs))
-        error = angle(after, self._log_psi(embedded, walkers), weights)
+        error = angle(after, self._log_psi(self.ansatz, embedded, walkers), weights)
         growth = jax.nn.logsumexp(2 * (after.logabs - before.logabs), b=weights)
         new = state._replace(
             params=params,
@@ -236,7 +240,7 @@ class Evolution:
 
         def stage(velocities, i):
             params = moved(state.params, velocities, h * jnp.asarray(A)[i])
-            there = self._log_psi(params, walkers)
+            there = self._log_psi(self.ansatz, params, walkers)
             weights = jax.nn.softmax(2 * (there.logabs - drawn.logabs))
             time = state.time + h * jnp.asarray(C)[i]
             terms = self.terms(time, params, walkers)
@@ -270,11 +274,8 @@ class Evolution:
         least = jnp.where(clipped & accept, longest, 0)
         return accept, jnp.maximum(h * best, least)
 
-    def _log_psi(
-        self, params: Params, walkers: Walkers, of: Ansatz | None = None
-    ) -> LogPsi:
-        """Log psi of every walker, or that of another wave function, (w,)."""
-        ansatz = self.ansatz if of is None else of
+    def _log_psi(self, ansatz: Ansatz, params: Params, walkers: Walkers) -> LogPsi:
+        """Log psi of every walker, (w,)."""
         return chunked_map(lambda x: ansatz.apply(params, x), walkers, self.chunk_size)
 
 
