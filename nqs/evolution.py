@@ -1,15 +1,19 @@
 """Real-time evolution of psi by the time-dependent variational principle.
 
-Every step samples |psi|^2 once, and the three stages of Kutta's method of order three,
+Every step samples |psi|^2, or |guide|^2, once. The three stages of Kutta's method,
 
     k1 = v(t, p),  k2 = v(t + h/2, p + h k1/2),  k3 = v(t + h, p + h (2 k2 - k1)),
     p(t + h) = p + h (k1 + 4 k2 + k3) / 6,
 
-share its walkers, which the second and third weight by |psi_stage / psi|^2. The stages
-then differ smoothly, although each velocity v has a statistical error. The midpoint
-rule p + h k2 of order two is embedded; the angle between both wave functions is the
-error of the step, which the step length keeps below a tolerance. E. Hairer, S. P.
-Norsett and G. Wanner, Solving Ordinary Differential Equations I, II.1 and II.4.
+share its walkers, with weights |psi_stage / guide|^2. They then differ smoothly,
+although each velocity v has a statistical error. The midpoint rule p + h k2 of order
+two is embedded; the angle between both wave functions is the error of the step, which
+the step length keeps below a tolerance. E. Hairer, S. P. Norsett and G. Wanner, Solving
+Ordinary Differential Equations I, II.1 and II.4.
+
+Without a guide, v is biased where |psi| is small: E_L and derivatives are large in rare
+walkers. The guide |psi|^(1/2) draws more of them. A. Sinibaldi et al., Quantum 7, 1131
+(2023); W. Krinitsin and M. Schmitt, arXiv:2605.03930 (2026).
 """
 
 import dataclasses
@@ -101,6 +105,8 @@ class Evolution:
       tolerance: largest error of a step, an angle between wave functions; None for
         steps of constant length.
       chunk_size: walkers at a time; None for `nqs.batching.suitable_chunk_size`.
+      guide: the walkers have the density |guide|^2 and weights |psi / guide|^2; a
+        function of the parameters of psi. None for psi.
 
     Raises:
       ValueError: if the ansatz lacks a capability of the sampler, or a number is out of
@@ -114,10 +120,11 @@ class Evolution:
     drive: Drive | None = None
     tolerance: float | None = 1e-4
     chunk_size: int | None = None
+    guide: Ansatz | None = None
 
     def __post_init__(self):
         check_ansatz(self.ansatz)
-        check_capability(self.sampler, self.ansatz)
+        check_capability(self.sampler, self.drawn_from)
         check_chunk_size(self.chunk_size)
         if self.tolerance is not None:
             positive("tolerance", self.tolerance)
@@ -129,7 +136,7 @@ class Evolution:
 
         Args:
           params: of the ansatz.
-          walkers: (w, ...), drawn from |psi|^2.
+          walkers: (w, ...), drawn from |psi|^2 or |guide|^2.
           time_step: length of the first step, in the inverse of the energy unit.
           until: end of the first interval.
 
@@ -148,6 +155,11 @@ class Evolution:
         return EvolutionState(
             count, time, end, length, params, sampler, log_norm, drift
         )
+
+    @property
+    def drawn_from(self) -> Ansatz:
+        """The wave function with the density of the walkers."""
+        return self.ansatz if self.guide is None else self.guide
 
     def terms(self, time: Array, params: Params, walkers: Walkers) -> dict[str, Array]:
         """Every term of the local energy at a time, (w,) each."""
@@ -182,7 +194,7 @@ class Evolution:
           non-finite values, and the info of the sampler.
         """
         moved_on, sampled = self.sampler.step(
-            key, self.ansatz, state.params, state.sampler
+            key, self.drawn_from, state.params, state.sampler
         )
         sampler = self.sampler.adapt(moved_on, sampled)
         state = state._replace(step=state.step + 1, sampler=sampler)
@@ -203,13 +215,16 @@ class Evolution:
     ) -> tuple[EvolutionState, Array, dict[str, Array]]:
         """The state after a step of length h, its error, and info."""
         walkers = state.sampler.walkers
-        before = self._log_psi(state.params, walkers)
-        velocities, info = self._stages(state, before, h)
+        before = drawn = self._log_psi(self.ansatz, state.params, walkers)
+        if self.guide is not None:
+            drawn = self._log_psi(self.guide, state.params, walkers)
+        velocities, info = self._stages(state, drawn, h)
         params = moved(state.params, velocities, h * B)
-        after = self._log_psi(params, walkers)
+        after = self._log_psi(self.ansatz, params, walkers)
         embedded = moved(state.params, velocities, h * MIDPOINT)
-        error = angle(after, self._log_psi(embedded, walkers))
-        growth = log_mean_exp(2 * (after.logabs - before.logabs))
+        weights = jax.nn.softmax(2 * (before.logabs - drawn.logabs))
+        error = angle(after, self._log_psi(self.ansatz, embedded, walkers), weights)
+        growth = jax.nn.logsumexp(2 * (after.logabs - before.logabs), b=weights)
         new = state._replace(
             params=params,
             log_norm=state.log_norm + growth,
@@ -218,15 +233,15 @@ class Evolution:
         return new, error, info
 
     def _stages(
-        self, state: EvolutionState, before: LogPsi, h: Array
+        self, state: EvolutionState, drawn: LogPsi, h: Array
     ) -> tuple[Params, dict[str, Array]]:
         """Velocities (3, ...) of the stages, and info of the first or of all."""
-        walkers, n_walkers = state.sampler.walkers, before.logabs.shape[0]
+        walkers, n_walkers = state.sampler.walkers, drawn.logabs.shape[0]
 
         def stage(velocities, i):
             params = moved(state.params, velocities, h * jnp.asarray(A)[i])
-            there = self._log_psi(params, walkers)
-            weights = jax.nn.softmax(2 * (there.logabs - before.logabs))
+            there = self._log_psi(self.ansatz, params, walkers)
+            weights = jax.nn.softmax(2 * (there.logabs - drawn.logabs))
             time = state.time + h * jnp.asarray(C)[i]
             terms = self.terms(time, params, walkers)
             point = self.ansatz, params, walkers, sum_of_terms(terms), weights
@@ -234,7 +249,7 @@ class Evolution:
             velocities = jax.tree.map(
                 lambda all_of, one: all_of.at[i].set(one), velocities, velocity
             )
-            energies = energy_info(sum_of_terms(terms), terms)
+            energies = energy_info(sum_of_terms(terms), terms, weights)
             energies["non_finite"] = jnp.sum(~jnp.isfinite(sum_of_terms(terms)))
             few = 1 / (n_walkers * jnp.sum(weights**2))
             return velocities, (energies, info | {"effective_walkers": few})
@@ -259,11 +274,9 @@ class Evolution:
         least = jnp.where(clipped & accept, longest, 0)
         return accept, jnp.maximum(h * best, least)
 
-    def _log_psi(self, params: Params, walkers: Walkers) -> LogPsi:
+    def _log_psi(self, ansatz: Ansatz, params: Params, walkers: Walkers) -> LogPsi:
         """Log psi of every walker, (w,)."""
-        return chunked_map(
-            lambda x: self.ansatz.apply(params, x), walkers, self.chunk_size
-        )
+        return chunked_map(lambda x: ansatz.apply(params, x), walkers, self.chunk_size)
 
 
 def moved(params: Params, velocities: Params, coefficients: Array) -> Params:
@@ -275,20 +288,13 @@ def moved(params: Params, velocities: Params, coefficients: Array) -> Params:
     )
 
 
-def angle(one: LogPsi, other: LogPsi) -> Array:
+def angle(one: LogPsi, other: LogPsi, weights: Array) -> Array:
     """Angle () between two wave functions, from their values (w,) at walkers of one.
 
-    sin^2 = 1 - |<r>|^2 / <|r|^2> with the ratio r of both.
+    sin^2 = 1 - |<r>|^2 / <|r|^2> with the ratio r of both, and weights (w,) of sum 1.
     """
     log_ratio = one.logabs - other.logabs
     size = jnp.exp(log_ratio - jnp.max(log_ratio))
     ratio = size * one.sign * jnp.conj(other.sign)
-    apart = ratio - jnp.mean(ratio)  # its variance has no cancellation
-    return jnp.sqrt(jnp.mean(jnp.abs(apart) ** 2) / jnp.mean(size**2))
-
-
-def log_mean_exp(values: Array) -> Array:
-    """Log () of the mean of exp of values (w,)."""
-    return jax.nn.logsumexp(values) - jnp.log(
-        jnp.asarray(values.shape[0], values.dtype)
-    )
+    apart = ratio - weights @ ratio  # its variance has no cancellation
+    return jnp.sqrt(weights @ jnp.abs(apart) ** 2 / (weights @ size**2))

@@ -214,16 +214,22 @@ def local_terms(
     )
 
 
-def energy_info(local_energy: Array, terms: dict[str, Array]) -> dict[str, Array]:
-    """Means over the walkers, as () scalars."""
-    energy = jnp.mean(local_energy)
+def energy_info(
+    local_energy: Array, terms: dict[str, Array], weights: Array | None = None
+) -> dict[str, Array]:
+    """Means over the walkers, with weights (w,) of sum 1 or equal ones."""
+
+    def mean(values):
+        return jnp.mean(values) if weights is None else weights @ values
+
+    energy = mean(local_energy)
     info = {
         "energy": energy.real,
-        "variance": jnp.mean(jnp.abs(local_energy - energy) ** 2),
+        "variance": mean(jnp.abs(local_energy - energy) ** 2),
     }
     if jnp.iscomplexobj(local_energy):
         info["energy_imaginary"] = energy.imag
-    means = {name: jnp.mean(term).real for name, term in terms.items()}
+    means = {name: mean(term).real for name, term in terms.items()}
     # the total is not overwritten by a term called energy, as of classical models
     return info | {f"{k}_term" if k in info else k: v for k, v in means.items()}
 

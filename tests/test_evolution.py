@@ -222,6 +222,46 @@ def test_spins_follow_the_exact_propagator():
     del dense
 
 
+def test_weights_make_up_for_the_density_of_the_guide():
+    # all configurations, equally likely: a flip of every spin leaves them as they are
+    length, times = 3, [0.2, 0.6]
+    quenched, x, after = matrix(length, 1.2)
+    x = jnp.asarray(x)
+    uniform = Function(lambda params, x: LogPsi(jnp.ones(()), jnp.zeros(())))
+    ansatz = complex_parameters(BinaryRBM(alpha=2, stddev=0.3))
+    driver = Evolution(
+        ansatz,
+        quenched,
+        SiteMetropolis(Flip(), 2),
+        RealTime(1e-10),
+        tolerance=1e-5,
+        guide=uniform,
+    )
+    params = ansatz.init(jax.random.key(0), x[0])
+
+    def vector(params):
+        psi = jax.vmap(ansatz.apply, (None, 0))(params, x)
+        return np.asarray(psi.sign * jnp.exp(psi.logabs))
+
+    states, info = evolve(driver, params, x, times)
+    start = vector(params)
+    energy = np.vdot(start, after @ start).real / np.vdot(start, start).real
+    for state, time in zip(states, times, strict=True):
+        exact, found = (
+            scipy.linalg.expm(-1j * time * after) @ start,
+            vector(state.params),
+        )
+        size = np.linalg.norm(exact) * np.linalg.norm(found)
+        assert abs(np.vdot(exact, found)) / size > 1 - 1e-7
+        growth = 2 * np.log(np.linalg.norm(found) / np.linalg.norm(start))
+        assert float(state.log_norm) == pytest.approx(growth, abs=1e-10)
+    np.testing.assert_allclose(info["energy"], energy, atol=1e-4)
+    np.testing.assert_allclose(info["variance"], info["variance"][0], rtol=1e-3)
+    probability = np.abs(start) ** 2 / np.vdot(start, start).real
+    few = 1 / (len(x) * np.sum(probability**2))
+    assert info["effective_walkers"][0] == pytest.approx(few, rel=0.1)
+
+
 def test_real_psi_is_refused():
     driver = Evolution(
         Function(functools.partial(calogero, 0.0), start_at_one),
@@ -350,9 +390,10 @@ def test_angle_is_that_of_the_wave_functions():
     one, other = (LogPsi(jnp.ones_like(x), -c * x**2 / 2) for c in (a, b))
     overlap = np.sqrt(2 * np.sqrt(a * b) / (a + b))
     expected = np.sqrt(1 - overlap**2)
-    assert float(angle(other, one)) == pytest.approx(expected, rel=0.02)
+    equal = jnp.full(len(x), 1 / len(x))
+    assert float(angle(other, one, equal)) == pytest.approx(expected, rel=0.02)
     turned = other._replace(sign=jnp.exp(0.3j) * other.sign)
-    assert float(angle(turned, other)) < 1e-7
+    assert float(angle(turned, other, equal)) < 1e-7
 
 
 def test_rejected_step_leaves_time_and_psi(monkeypatch):

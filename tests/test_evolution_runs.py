@@ -127,6 +127,19 @@ def test_evolution_writes_its_files(evolved):
     }
 
 
+def test_measurements_have_the_density_of_psi_for_any_power(evolved):
+    number = f"{len(list(evolved.glob('evolutions/*'))) + 1:04d}"
+    evolve(evolved, dataclasses.replace(FEW, power=1.0, samples=60))
+    guided = rows(evolved, number, "outputs")
+    for line, other in zip(guided, rows(evolved, name="outputs"), strict=True):
+        # <x^2> is 1/2 before the quench, twice that in |psi|
+        (square, _), (expected, _) = (
+            o["observables"]["r_squared"] for o in (line, other)
+        )
+        assert square == pytest.approx(expected, rel=0.3)
+    assert min(step["effective_walkers"] for step in rows(evolved, number)) < 0.95
+
+
 class Killed(BaseException):
     """Ends an evolution as SIGKILL does: nothing is saved or closed."""
 
@@ -272,19 +285,24 @@ def test_untrained_psi_is_refused(tmp_path):
         evolve(target, FEW)
 
 
-def test_energy_that_changes_raises_a_warning():
+def test_doubtful_numbers_raise_warnings():
     def outputs(energy):
         start = {"time": 0.0, "energy": [1.0, 0.1], "warnings": []}
         return [start, {"time": 1.0, "energy": [energy, 0.1], "warnings": []}]
 
-    found = {"distance": 0.0}
+    found = {"distance": 0.0, "residual": 0.1, "n_parameters": 20, "n_walkers": 100}
     assert warnings(found, FEW, outputs(1.3)) == []
     (text,) = warnings(found, FEW, outputs(1.6))
     assert "4.2 standard errors" in text
     ramp = EvolutionSettings(ramp=("trap=2",))
     assert warnings(found, ramp, outputs(1.6)) == []
-    (text,) = warnings({"distance": 0.2}, FEW, outputs(1.0))
+    (text,) = warnings(found | {"distance": 0.2}, FEW, outputs(1.0))
     assert "adds up to 0.2" in text
+    (text,) = warnings(found | {"n_parameters": 21}, FEW, outputs(1.0))
+    assert "21 real parameters are fitted to 100 walkers" in text
+    assert "n_walkers >= 105" in text
+    exact = found | {"n_parameters": 21, "residual": 1e-9}
+    assert warnings(exact, FEW, outputs(1.0)) == []
 
 
 def test_arrays_hold_means_and_errors_against_time():

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from nqs.ansatze.powers import power
 from nqs.drives import Drive, Ramp
 from nqs.evolution import Evolution, EvolutionState
 from nqs.observables import Dipole, Observable
@@ -71,7 +72,14 @@ def evolve(
         course = Course(experiment, driver, settings, target, stop, start)
         course.all_intervals(resume)
         logs = course.metrics.columns(), course.outputs.rows()
-        return finish_evolution(experiment, settings, target, *logs)
+        return finish_evolution(experiment, settings, target, *logs, sizes(start))
+
+
+def sizes(state: EvolutionState) -> dict[str, int]:
+    """Numbers of real parameters and of walkers."""
+    leaves = jax.tree.leaves(state.params)
+    w = jax.tree.leaves(state.sampler.walkers)[0].shape[0]
+    return {"n_parameters": sum(leaf.size for leaf in leaves), "n_walkers": w}
 
 
 def beginning(
@@ -112,6 +120,7 @@ def driver_of(
         drive,
         settings.tolerance,
         experiment.chunk_size,
+        None if settings.power == 2 else power(ansatz, settings.power / 2),
     )
 
 

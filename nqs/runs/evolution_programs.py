@@ -13,7 +13,7 @@ from nqs.runs.compilation import optimized
 from nqs.runs.devices import placed, shardings, walker_mesh
 from nqs.runs.evolution_settings import EvolutionSettings
 from nqs.statistics import Evaluation, Measurements
-from nqs.types import Observable, Params, State
+from nqs.types import Ansatz, Observable, Params, State
 
 
 class EvolutionPrograms(NamedTuple):
@@ -62,20 +62,27 @@ class Functions(NamedTuple):
 
     def relax(self, key: Array, state: EvolutionState) -> EvolutionState:
         """The burn-in of the walkers, which adapts the width of the sampler."""
-        driver, params = self.driver, state.params
+        drawn_from = self.driver.drawn_from
+        sampler = self._relaxed(key, drawn_from, state.params, state.sampler)
+        return state._replace(sampler=sampler)
 
+    def _relaxed(
+        self, key: Array, ansatz: Ansatz, params: Params, sampler: State
+    ) -> State:
         def step(sampler, i):
             key_step = jax.random.fold_in(key, i)
-            moved = driver.sampler.step(key_step, driver.ansatz, params, sampler)
-            return driver.sampler.adapt(*moved), None
+            moved = self.driver.sampler.step(key_step, ansatz, params, sampler)
+            return self.driver.sampler.adapt(*moved), None
 
-        steps = jnp.arange(self.settings.burn_in)
-        return state._replace(sampler=jax.lax.scan(step, state.sampler, steps)[0])
+        return jax.lax.scan(step, sampler, jnp.arange(self.settings.burn_in))[0]
 
     def measure(
         self, key: Array, number: Array, params: Params, sampler: State
     ) -> tuple[State, Measurements]:
-        """Samples (steps, ...) with frozen parameters."""
+        """Samples (steps, ...) of |psi|^2 with frozen parameters.
+
+        Walkers with another density burn in first, and afterwards are as before.
+        """
         driver, key = self.driver, jax.random.fold_in(key, number)
         parts = driver.ansatz, driver.hamiltonian, driver.sampler, self.observables
         evaluation = Evaluation(*parts, driver.chunk_size)
@@ -83,7 +90,12 @@ class Functions(NamedTuple):
         def step(sampler, i):
             return evaluation.step(jax.random.fold_in(key, i), params, sampler)
 
-        return jax.lax.scan(step, sampler, jnp.arange(self.settings.samples))
+        guided = driver.guide is not None
+        start = (
+            self._relaxed(key, driver.ansatz, params, sampler) if guided else sampler
+        )
+        end, samples = jax.lax.scan(step, start, jnp.arange(self.settings.samples))
+        return (sampler if guided else end), samples
 
 
 def evolution_programs(

@@ -18,6 +18,10 @@ from nqs.statistics.summary import summary
 SHOWN = 5  # warnings of measurements that the result repeats
 FAR = 0.1  # distance from the exact psi, above which there is a warning
 APART = 3.0  # standard errors of the energy that are a change
+EXACT = 1e-6  # residual of an ansatz that contains the motion
+FITTED = (
+    0.1  # numbers fitted per equation, two a walker, above which there is a warning
+)
 
 KEPT = ("variance", "acceptance", "autocorrelation_time", "terms", "observables")
 
@@ -46,6 +50,7 @@ def finish_evolution(
     directory: Path,
     columns: dict[str, np.ndarray],
     outputs: list[dict[str, Any]],
+    sizes: dict[str, int],
 ) -> dict[str, Any]:
     """Write `result.json`, `observables.npz` and figures, and print.
 
@@ -55,8 +60,9 @@ def finish_evolution(
       directory: of the evolution, in that of the run.
       columns: of its metrics.
       outputs: lines of its measurements.
+      sizes: numbers of real parameters and of walkers.
     """
-    result = report(experiment, settings, columns, outputs)
+    result = report(experiment, settings, columns, outputs, sizes)
     arrays = against_time(outputs)
     grids = {
         f"{f.name}_grid": np.asarray(f.grid)
@@ -97,6 +103,7 @@ def report(
     settings: EvolutionSettings,
     columns: dict[str, np.ndarray],
     outputs: Sequence[dict[str, Any]],
+    sizes: dict[str, int],
 ) -> dict[str, Any]:
     """The content of `result.json`."""
     taken = columns["accepted"] > 0
@@ -105,6 +112,7 @@ def report(
     found = {
         "experiment": experiment.name,
         "settings": vars(settings),
+        **sizes,
         "energy_unit": experiment.hamiltonian.energy_unit,
         "times": [row["time"] for row in outputs],
         "energies": [row["energy"] for row in outputs],
@@ -131,6 +139,12 @@ def warnings(
         texts.append(
             f"the part of the motion that psi leaves out adds up to "
             f"{found['distance']:.2g}; use an ansatz with more parameters"
+        )
+    p, w = found["n_parameters"], found["n_walkers"]
+    if p > FITTED * 2 * w and found["residual"] > EXACT:
+        texts.append(
+            f"{p} real parameters are fitted to {w} walkers, so that the residual and "
+            f"the distance are too small; use n_walkers >= {round(p / FITTED / 2)}"
         )
     (first, error), energies = outputs[0]["energy"], [r["energy"] for r in outputs]
     errors = [one for _, one in energies]

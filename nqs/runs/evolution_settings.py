@@ -35,6 +35,8 @@ class EvolutionSettings:
     """Eigenvalues of the metric below this part of the largest are left out."""
     noise_cut: float = 0.0
     """Forces below this number of standard errors are left out."""
+    power: float = 2.0
+    """Walkers of the steps are drawn from |psi| to this power, and weighted."""
     n_walkers: int | None = None
     """Walkers; None for those of the run."""
     sweeps: int | None = None
@@ -49,7 +51,7 @@ class EvolutionSettings:
     """Seconds between checkpoints."""
 
     def __post_init__(self):
-        for name in ("time", "ramp_time", "tolerance", "time_step", "cut"):
+        for name in ("time", "ramp_time", "tolerance", "time_step", "cut", "power"):
             positive(name, getattr(self, name))
         for name in ("noise_cut", "checkpoint_every"):
             positive(name, getattr(self, name), zero=True)

@@ -1,0 +1,41 @@
+"""Walkers drawn from a power of psi: ratios, densities and arguments."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nqs.ansatze import BinaryRBM, FeedForward
+from nqs.ansatze.powers import Power, PowerOfSites, power
+from nqs.capabilities import SiteRatios
+from nqs.ratios.sites import site_ratios_of
+
+RBM = BinaryRBM(alpha=2, complex=True, stddev=0.5)
+X = jnp.array([0, 1, 1, 0])
+
+
+@pytest.mark.parametrize("ansatz", [RBM, FeedForward((5,))])
+def test_ratios_are_those_of_the_modulus_to_a_power(ansatz):
+    params = ansatz.init(jax.random.key(0), X)
+    guide = power(ansatz, 0.3)
+    assert isinstance(guide, SiteRatios) == isinstance(ansatz, SiteRatios)
+    ratios, sites = site_ratios_of(guide), jnp.array([[1], [3]])
+    tables = ratios.site_tables(params)
+    cache = ratios.site_cache(tables, X)
+    found = ratios.site_ratios(tables, cache, X, sites, 1 - X[sites])
+    for ratio, site in zip(found, sites[:, 0], strict=True):
+        new = X.at[site].set(1 - X[site])
+        step = ansatz.apply(params, new).logabs - ansatz.apply(params, X).logabs
+        assert float(ratio) == pytest.approx(float(jnp.exp(0.3 * step)), rel=1e-10)
+        moved = ratios.site_move(tables, cache, X, site[None], 1 - X[site][None])
+        back = ratios.site_move(tables, moved[1], new, site[None], X[site][None])
+        np.testing.assert_allclose(moved[0] * back[0], 1, rtol=1e-10)
+
+
+def test_power_of_psi_is_real_and_positive():
+    guide = power(RBM, 0.5)
+    assert type(guide) is PowerOfSites and type(power(FeedForward(), 1.0)) is Power
+    params = guide.init(jax.random.key(1), X)
+    psi, found = RBM.apply(params, X), guide.apply(params, X)
+    assert not jnp.iscomplexobj(found.sign) and float(found.sign) == 1
+    assert float(found.logabs) == pytest.approx(float(psi.logabs) / 2)
