@@ -19,9 +19,8 @@ SHOWN = 5  # warnings of measurements that the result repeats
 FAR = 0.1  # distance from the exact psi, above which there is a warning
 APART = 3.0  # standard errors of the energy that are a change
 EXACT = 1e-6  # residual of an ansatz that contains the motion
-FITTED = (
-    0.1  # numbers fitted per equation, two a walker, above which there is a warning
-)
+# numbers fitted per equation, two a walker, above which there is a warning
+FITTED = 0.1
 
 KEPT = ("variance", "acceptance", "autocorrelation_time", "terms", "observables")
 
