@@ -5,10 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nqs.ansatze import BinaryRBM, FeedForward
+from hamiltonians import TransverseFieldIsing
+from nqs.ansatze import BinaryRBM, FeedForward, RecurrentGRU
 from nqs.ansatze.powers import Power, PowerOfSites, power
 from nqs.capabilities import SiteRatios
+from nqs.evolution import Evolution
+from nqs.optimizers.real_time import RealTime
 from nqs.ratios.sites import site_ratios_of
+from nqs.space.lattice import Lattice
+from samplers import Direct
 
 RBM = BinaryRBM(alpha=2, complex=True, stddev=0.5)
 X = jnp.array([0, 1, 1, 0])
@@ -39,3 +44,10 @@ def test_power_of_psi_is_real_and_positive():
     psi, found = RBM.apply(params, X), guide.apply(params, X)
     assert not jnp.iscomplexobj(found.sign) and float(found.sign) == 1
     assert float(found.logabs) == pytest.approx(float(psi.logabs) / 2)
+
+
+def test_guide_without_a_capability_of_the_sampler_is_refused():
+    ansatz, ring = RecurrentGRU(4, phase=True), TransverseFieldIsing(Lattice((4,)))
+    Evolution(ansatz, ring, Direct(), RealTime())
+    with pytest.raises(ValueError, match="DirectSampling, .* got Power"):
+        Evolution(ansatz, ring, Direct(), RealTime(), guide=power(ansatz, 0.5))

@@ -86,16 +86,16 @@ class Functions(NamedTuple):
         driver, key = self.driver, jax.random.fold_in(key, number)
         parts = driver.ansatz, driver.hamiltonian, driver.sampler, self.observables
         evaluation = Evaluation(*parts, driver.chunk_size)
+        start = sampler
+        if driver.guide is not None:
+            key, key_burn_in = jax.random.split(key)
+            start = self._relaxed(key_burn_in, driver.ansatz, params, sampler)
 
         def step(sampler, i):
             return evaluation.step(jax.random.fold_in(key, i), params, sampler)
 
-        guided = driver.guide is not None
-        start = (
-            self._relaxed(key, driver.ansatz, params, sampler) if guided else sampler
-        )
         end, samples = jax.lax.scan(step, start, jnp.arange(self.settings.samples))
-        return (sampler if guided else end), samples
+        return (end if driver.guide is None else sampler), samples
 
 
 def evolution_programs(
