@@ -4,8 +4,8 @@ from pathlib import Path
 
 import tyro
 
+from nqs.evolution.settings import EvolutionSettings
 from nqs.runs.commands import carry_out
-from nqs.runs.evolution_settings import EvolutionSettings
 
 
 def command(
@@ -20,7 +20,7 @@ def command(
       settings: of the evolution.
       resume: continue the last evolution of the run, with its settings.
     """
-    from nqs.runs.evolution import evolve
+    from nqs.evolution.run import evolve
 
     evolve(directory, settings, resume)
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import tyro
 
+from nqs.files.reading import read
 from nqs.runs.commands import carry_out
-from nqs.runs.reading import read
-from nqs.runs.redraw import redraw
+from nqs.views.redraw import redraw
 
 
 def command(

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import tyro
 
+from nqs.projection.settings import ProjectionSettings
 from nqs.runs.commands import carry_out
-from nqs.runs.projection_settings import ProjectionSettings
 
 
 def command(
@@ -20,7 +20,7 @@ def command(
       settings: of the projection.
       resume: continue the last projection of the run, with its settings.
     """
-    from nqs.runs.projection import project
+    from nqs.projection.run import project
 
     project(directory, settings, resume)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import tyro
 
 from nqs.runs.commands import carry_out
-from nqs.runs.page import write_page
+from nqs.views.page import write_page
 
 
 def command(

@@ -6,7 +6,7 @@ from pathlib import Path
 import tyro
 
 from nqs.runs.commands import carry_out
-from nqs.runs.follow import follow
+from nqs.views.follow import follow
 
 
 def command(

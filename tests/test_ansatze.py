@@ -35,8 +35,8 @@ from nqs.ansatze import (
 )
 from nqs.ansatze.layers import INITIALIZERS, KINKED, silu
 from nqs.ansatze.slater import hermite_orbitals
+from nqs.files import config as settings
 from nqs.laplacian.kinetic import kinetic_energy
-from nqs.runs import config as settings
 from nqs.space.oscillator import filled_levels
 from nqs.space.spins import Spins
 from nqs.types import LogPsi

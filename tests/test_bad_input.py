@@ -18,12 +18,13 @@ from experiments.command_line.notation import Part
 from experiments.harmonic_oscillator import HarmonicOscillatorOptions
 from experiments.quantum_dot import QuantumDotOptions
 from nqs.evaluate import main as evaluate_main
+from nqs.files import checkpoint
+from nqs.files import directory as directory_module
+from nqs.files.directory import RunError, alone, read_json, write_json
+from nqs.files.metrics import Metrics
 from nqs.optimizers import FirstOrder
-from nqs.runs import checkpoint, load, result, run
-from nqs.runs import directory as directory_module
-from nqs.runs.directory import RunError, alone, read_json, write_json
+from nqs.runs import load, result, run
 from nqs.runs.loop import evaluate_again
-from nqs.runs.metrics import Metrics
 from nqs.types import Function, LogPsi
 from tests import tiny
 from tests.tiny import FULL_DISK, SAMPLERS, Still, Well, gaussian, narrow, process

@@ -9,12 +9,12 @@ import optax
 import pytest
 
 import nqs
+from nqs.files.directory import RunError, read_json
 from nqs.observables import MeanSquareRadius
 from nqs.optimizers import FirstOrder, NaturalGradient
 from nqs.optimizers.schedules import Schedule
 from nqs.runs import SaveSamples, Stop, StopAtPlateau, StopAtVariance, loop, run
 from nqs.runs.diagnostics import scheduled
-from nqs.runs.directory import RunError, read_json
 from nqs.statistics import estimate
 from nqs.statistics.estimates import split_r_hat
 from tests.tiny import Well, experiment

@@ -17,8 +17,8 @@ import optax
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from nqs.runs import checkpoint
-from nqs.runs.checkpoint import ANY_SHAPE, CheckpointError
+from nqs.files import checkpoint
+from nqs.files.checkpoint import ANY_SHAPE, CheckpointError
 
 ROOT = Path(__file__).parents[1]
 
@@ -264,7 +264,7 @@ def test_a_full_disk_leaves_the_earlier_checkpoint(tmp_path):
     program = """
 import resource, sys, numpy as np
 from pathlib import Path
-from nqs.runs import checkpoint
+from nqs.files import checkpoint
 directory = Path(sys.argv[1])
 small = {"walkers": np.full((4, 2), 1.0), "empty": np.zeros(0)}
 checkpoint.save(directory, 1, small, identity="dot")
@@ -335,7 +335,7 @@ def test_kill_9_leaves_a_complete_checkpoint(tmp_path, kills):
     program = """
 import itertools, sys, numpy as np
 from pathlib import Path
-from nqs.runs.checkpoint import save
+from nqs.files.checkpoint import save
 for step in itertools.count(1):
     walkers = np.full((4, 2), float(step))
     tree = {"walkers": walkers, "empty": np.zeros(0)}

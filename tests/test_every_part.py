@@ -61,6 +61,7 @@ from nqs.ansatze import (
     SymmetrizedOrbits,
 )
 from nqs.contracts import check_symmetry
+from nqs.files.config import from_json, to_json
 from nqs.laplacian.kinetic import kinetic_energy
 from nqs.observables import (
     Density,
@@ -80,7 +81,6 @@ from nqs.observables import (
     StructureFactor,
 )
 from nqs.optimizers import SR, FirstOrder, MinSR, Spring
-from nqs.runs.config import from_json, to_json
 from nqs.space.lattice import Lattice, side_by_side
 from nqs.space.spins import Spins
 from nqs.types import Function, Hamiltonian, LogPsi

@@ -15,7 +15,6 @@ from hamiltonians import (
     InverseSquare,
     TransverseFieldIsing,
 )
-from nqs import evolution
 from nqs.ansatze import BinaryRBM, PadeJastrow, Product, Slater
 from nqs.ansatze.complex_parameters import (
     Shifted,
@@ -23,8 +22,9 @@ from nqs.ansatze.complex_parameters import (
     joined,
     with_imaginary,
 )
-from nqs.drives import Ramp
-from nqs.evolution import Evolution, angle
+from nqs.evolution import driver as evolution
+from nqs.evolution.driver import Evolution, angle
+from nqs.evolution.drives import Ramp
 from nqs.optimizers.derivatives import CenteredDerivatives
 from nqs.optimizers.holomorphic import holomorphic_solution, tikhonov
 from nqs.optimizers.real_time import RealTime, eigenmodes, solution

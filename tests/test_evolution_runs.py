@@ -16,15 +16,16 @@ import pytest
 import nqs.evolve
 from experiments.command_line import main as command_line
 from hamiltonians import ClassicalIsing, HarmonicTrap
+from nqs.evolution import programs as evolution_programs
+from nqs.evolution.result import against_time, warnings
+from nqs.evolution.run import evolve, measured_with
+from nqs.evolution.settings import EvolutionSettings, assignments
+from nqs.evolution.start import check_analytic, complex_psi, quenched
 from nqs.excited import SideBySide
+from nqs.files.directory import RunError, read_json
+from nqs.files.metrics import Metrics
 from nqs.observables import Dipole, MeanSquareRadius
-from nqs.runs import compilation, evolution_programs, run
-from nqs.runs.directory import RunError, read_json
-from nqs.runs.evolution import evolve, measured_with
-from nqs.runs.evolution_result import against_time, warnings
-from nqs.runs.evolution_settings import EvolutionSettings, assignments
-from nqs.runs.evolution_start import check_analytic, complex_psi, quenched
-from nqs.runs.metrics import Metrics
+from nqs.runs import compilation, run
 from nqs.space.lattice import Lattice
 from nqs.types import Function, LogPsi
 from tests.tiny import experiment, machine

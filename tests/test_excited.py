@@ -29,11 +29,11 @@ from nqs.excited import (
     overlaps,
     systems,
 )
+from nqs.files.directory import RunError
 from nqs.observables import Dipole, MeanSquareRadius
 from nqs.optimizers import Spring
 from nqs.ratios.sites import EvaluatedRatios
 from nqs.runs import Experiment, run
-from nqs.runs.directory import RunError
 from nqs.space.lattice import Lattice, side_by_side
 from nqs.space.oscillator import lowest_energies
 from nqs.space.spins import SpinPositions, Spins

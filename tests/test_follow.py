@@ -7,8 +7,8 @@ import time
 import numpy as np
 import pytest
 
-from nqs.runs.directory import alone
-from nqs.runs.follow import SILENT, row, rows, sparkline
+from nqs.files.directory import alone
+from nqs.views.follow import SILENT, row, rows, sparkline
 from nqs.watch import main
 
 

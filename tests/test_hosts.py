@@ -12,8 +12,8 @@ import time
 import numpy as np
 import pytest
 
-from nqs.runs.checkpoint import leaves
-from nqs.runs.directory import RunError
+from nqs.files.checkpoint import leaves
+from nqs.files.directory import RunError
 from nqs.runs.hosts import by_first, first, gathered, join, together
 
 RUN = ["harmonic_oscillator", "--n-walkers", "24", "--burn-in", "3", "--seed", "5",

@@ -18,9 +18,9 @@ from hamiltonians import (
     TransverseFieldIsing,
 )
 from hamiltonians.references.lanczos import configurations, ground_state
-from nqs import lattice_projection
 from nqs.ansatze import BinaryRBM
-from nqs.lattice_projection import LatticeProjection, Row, chosen_jump, waiting_time
+from nqs.projection import lattice as lattice_projection
+from nqs.projection.lattice import LatticeProjection, Row, chosen_jump, waiting_time
 from nqs.space.lattice import Lattice
 from nqs.statistics import estimate
 from nqs.types import Function, LogPsi

@@ -1,6 +1,7 @@
 """Layers: a module imports lower layers only, and parts do not import other parts."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,11 +15,10 @@ LAYERS = {
     "nqs.types": 0,
     "nqs.capabilities": 0,
     "nqs.batching": 0,
-    "nqs.gradient": 1,
-    "nqs.moves": 1,
-    "nqs.drives": 1,
     "nqs.checks": 0,
     "nqs.space": 0,
+    "nqs.gradient": 1,
+    "nqs.moves": 1,
     "nqs.laplacian": 1,
     "nqs.ratios": 1,
     "nqs.ansatze": 2,
@@ -29,14 +29,15 @@ LAYERS = {
     "nqs.contracts": 3,
     "nqs.excited": 3,
     "nqs.vmc": 4,
-    "nqs.population": 5,
-    "nqs.projection": 6,
-    "nqs.evolution": 6,
-    "nqs.lattice_projection": 6,
-    "nqs.statistics": 6,
+    "nqs.statistics": 5,
+    "nqs.files": 6,
     "nqs.runs": 7,
-    "nqs": 8,  # the public names, and the command nqs.evaluate
-    "experiments": 9,
+    "nqs.views": 8,
+    "nqs.projection": 8,
+    "nqs.evolution": 8,
+    "nqs.jobs": 9,
+    "nqs": 10,  # the public names, and the commands such as nqs.evaluate
+    "experiments": 11,
 }
 # Modules of layer 0 that others of layer 0 use.
 SHARED = {"nqs.types", "nqs.checks", "nqs.space"}
@@ -92,13 +93,14 @@ def test_only_ansatze_import_flax(path):
         assert room(module_name(path)) == "nqs.ansatze"
 
 
+COMPILE = ("nqs.runs", "nqs.views", "nqs.projection", "nqs.evolution")
 # Functions that the forward Laplacian finds by their names, and an exact solver.
 JITTED = ("nqs.laplacian", "nqs.ansatze.layers", "hamiltonians.references.lanczos")
 
 
 @pytest.mark.parametrize("path", FILES, ids=module_name)
 def test_only_runs_compile_steps(path):
-    if not module_name(path).startswith(("nqs.runs", *JITTED)):
+    if not module_name(path).startswith((*COMPILE, *JITTED)):
         attributes = [
             f"{node.value.id}.{node.attr}"
             for node in ast.walk(ast.parse(path.read_text()))
@@ -112,6 +114,12 @@ def test_import_of_a_higher_layer_is_detected(tmp_path):
     wrong.write_text("from nqs.vmc import VMC\nimport samplers.gibbs\n")
     assert {room(name) for name in imports(wrong)} == {"nqs.vmc", "samplers"}
     assert LAYERS["nqs.vmc"] > LAYERS["samplers"]
+
+
+def test_page_lists_the_rooms():
+    page = (ROOT / "docs" / "code.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| `([\w.]+)` \|", page, re.MULTILINE)
+    assert [(room, int(layer)) for layer, room in rows] == [*LAYERS.items()]
 
 
 def test_files_and_functions_are_short():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from nqs.files import config as settings
 from nqs.observables import (
     Density,
     MeanSquareRadius,
@@ -13,7 +14,6 @@ from nqs.observables import (
     RadialDensity,
     SpinSquared,
 )
-from nqs.runs import config as settings
 from nqs.space.spins import Spins
 from nqs.types import Function, LogPsi
 

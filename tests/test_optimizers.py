@@ -6,8 +6,8 @@ import numpy as np
 import optax
 import pytest
 
+from nqs.files import config as settings
 from nqs.optimizers import METHODS, SHAPES, FirstOrder, Schedule
-from nqs.runs import config as settings
 
 PARAMS = {"a": jnp.array([2.0, -1.0, 0.5]), "b": jnp.array(1.5)}
 MINIMUM = {"a": jnp.array([1.0, 1.0, -1.0]), "b": jnp.array(0.5)}

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from nqs.files import config as settings
 from nqs.observables.momentum import MomentumDistribution, displacement, hashed_key
 from nqs.observables.periodic import OneBodyDensity, PairDistribution, StructureFactor
-from nqs.runs import config as settings
 from nqs.space.box import Box
 from nqs.space.spins import Spins
 from nqs.types import Function, LogPsi

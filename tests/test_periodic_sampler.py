@@ -9,7 +9,7 @@ import pytest
 import scipy.stats
 
 from nqs.capabilities import HiddenLayer
-from nqs.runs import config as settings
+from nqs.files import config as settings
 from nqs.space.box import Box
 from nqs.types import Function, LogPsi
 from nqs.vmc import VMC

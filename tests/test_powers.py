@@ -9,7 +9,7 @@ from hamiltonians import TransverseFieldIsing
 from nqs.ansatze import BinaryRBM, FeedForward, RecurrentGRU
 from nqs.ansatze.powers import Power, PowerOfSites, power
 from nqs.capabilities import SiteRatios
-from nqs.evolution import Evolution
+from nqs.evolution.driver import Evolution
 from nqs.optimizers.real_time import RealTime
 from nqs.ratios.sites import site_ratios_of
 from nqs.space.lattice import Lattice

@@ -16,8 +16,8 @@ from hamiltonians import (
     InverseSquare,
     NeutronMatter,
 )
-from nqs.population import comb, drawn_anew
-from nqs.projection import CONSTANT, Projection
+from nqs.projection.continuous import CONSTANT, Projection
+from nqs.projection.population import comb, drawn_anew
 from nqs.space.spins import Spins
 from nqs.statistics import Diagnostics, estimate
 from nqs.statistics.projection import corrected_energy

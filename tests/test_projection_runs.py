@@ -14,20 +14,21 @@ import pytest
 import nqs.project
 from experiments.command_line import main as command_line
 from hamiltonians import ClassicalIsing, HarmonicTrap, Heisenberg, NeutronMatter
-from nqs import population
-from nqs import projection as driver
 from nqs.ansatze import BinaryRBM, Boltzmann
 from nqs.excited import SideBySide
-from nqs.lattice_projection import LatticeProjection
+from nqs.files.directory import RunError, read_json
+from nqs.files.metrics import Metrics
 from nqs.observables import Magnetization
-from nqs.projection import Projection
-from nqs.runs import projection, run
+from nqs.projection import continuous as driver
+from nqs.projection import population
+from nqs.projection import run as projection
+from nqs.projection.continuous import Projection
+from nqs.projection.lattice import LatticeProjection
+from nqs.projection.run import TIME_STEPS, completed, driver_of, project
+from nqs.projection.settings import ProjectionSettings
+from nqs.runs import run
 from nqs.runs.devices import walker_mesh
-from nqs.runs.directory import RunError, read_json
-from nqs.runs.metrics import Metrics
 from nqs.runs.numbered import opened
-from nqs.runs.projection import TIME_STEPS, completed, driver_of, project
-from nqs.runs.projection_settings import ProjectionSettings
 from nqs.space.lattice import Lattice
 from nqs.space.spins import Spins
 from nqs.statistics import Diagnostics

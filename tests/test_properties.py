@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from experiments.command_line.main import names, options_of
 from experiments.command_line.notation import Part
 from experiments.command_line.parts import ROOMS
-from nqs.runs.directory import RunError
+from nqs.files.directory import RunError
 from nqs.space.box import Box
 from nqs.space.lattice import Lattice
 from nqs.space.spins import Spins

@@ -10,8 +10,10 @@ import tyro
 
 import nqs
 from experiments.command_line.main import names, options_of
-from nqs.runs import page, reading, run
-from nqs.runs.directory import RunError, alone
+from nqs.files import reading
+from nqs.files.directory import RunError, alone
+from nqs.runs import run
+from nqs.views import page
 from tests.tiny import experiment
 
 OLD = Path(__file__).parent / "data" / "version_0_1"  # commit 359e4eb

@@ -16,11 +16,11 @@ from nqs.ansatze import BinaryRBM, SlaterJastrow
 from nqs.observables import Density
 from nqs.report import main
 from nqs.runs import run
-from nqs.runs.densities import conditional, correlations, turned
-from nqs.runs.page_html import levels
 from nqs.space.lattice import Lattice
 from nqs.space.spins import Spins
 from nqs.statistics import uncertain
+from nqs.views.densities import conditional, correlations, turned
+from nqs.views.page_html import levels
 from samplers import Metropolis, SiteMetropolis
 from samplers.sites import Exchange
 from tests.tiny import experiment

@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nqs.runs import checkpoint, load, run
+from nqs.files import checkpoint
+from nqs.files.directory import RunError, read_json
+from nqs.runs import load, run
 from nqs.runs.devices import walker_mesh
-from nqs.runs.directory import RunError, read_json
 from nqs.runs.experiment import Experiment
 from nqs.runs.loading import last_checkpoint
 from nqs.runs.state import expected, identity, shapes

@@ -20,13 +20,13 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 import nqs
 from nqs.evaluate import main as evaluate_main
+from nqs.files.directory import read_json, write_json
+from nqs.files.metrics import Metrics
 from nqs.observables import MeanSquareRadius, RadialDensity
 from nqs.runs import configure, load, run
 from nqs.runs.devices import shardings, walker_mesh
-from nqs.runs.directory import read_json, write_json
 from nqs.runs.loading import last_checkpoint, saved_run
 from nqs.runs.loop import evaluate_again
-from nqs.runs.metrics import Metrics
 from nqs.runs.start import prepare
 from nqs.runs.state import expected, identity, shapes
 from nqs.statistics import uncertain

@@ -20,9 +20,9 @@ from flax import linen
 
 from nqs.ansatze import FeedForward, GaussianBinaryRBM, SlaterJastrow
 from nqs.capabilities import DirectSampling, HiddenLayer, SiteRatios, implemented_by
+from nqs.files import config as settings
 from nqs.moves import accepted, log_green_ratio
 from nqs.optimizers import FirstOrder
-from nqs.runs import config as settings
 from nqs.space.spins import Spins
 from nqs.types import Function, LogPsi
 from nqs.vmc import VMC

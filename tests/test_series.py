@@ -7,8 +7,8 @@ import pytest
 
 from experiments.command_line.options import Options
 from experiments.command_line.series import Series
+from nqs.files.directory import RunError
 from nqs.runs import Experiment, load
-from nqs.runs.directory import RunError
 from nqs.runs.figures import draw_energies
 from nqs.types import Function
 from tests.tiny import Well, gaussian, narrow

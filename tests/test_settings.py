@@ -15,8 +15,8 @@ import pytest
 
 from hamiltonians import Coulomb, HarmonicTrap
 from nqs.ansatze import FeedForward, GaussianBinaryRBM
+from nqs.files.config import NotImportable, differences, from_json, to_json
 from nqs.optimizers import FirstOrder, Schedule
-from nqs.runs.config import NotImportable, differences, from_json, to_json
 from nqs.space.spins import Spins
 from nqs.types import Function
 from samplers import Gibbs, Langevin, Metropolis, OneParticle
@@ -110,7 +110,7 @@ def test_missing_class_is_named():
 
 def test_class_of_an_imported_module_has_the_address_of_the_module():
     program = """
-from nqs.runs.config import to_json
+from nqs.files.config import to_json
 from tests.tiny import Well
 class Mine: pass
 print(to_json(Well)["function"], to_json(Mine)["function"])

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from nqs.files.directory import RunError, read_json, write_json
 from nqs.runs import load, run
-from nqs.runs.directory import RunError, read_json, write_json
 from nqs.runs.loop import evaluate_again
 from nqs.runs.watch import Watch
 from tests.tiny import experiment

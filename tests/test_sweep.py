@@ -18,14 +18,14 @@ from experiments.command_line.main import options_of
 from experiments.command_line.sweep import main as sweep
 from experiments.command_line.sweep import plan_of
 from experiments.command_line.variations import split, values, varied
-from nqs.runs.claims import claimed, is_claimed
-from nqs.runs.collection import axis, collect
-from nqs.runs.directory import RunError, write_json
+from nqs.files.directory import RunError, write_json
+from nqs.jobs.claims import claimed, is_claimed
+from nqs.jobs.collection import axis, collect
+from nqs.jobs.plan import Members, read
+from nqs.jobs.submission import queue, workers_here
+from nqs.jobs.supervision import Crew, complete, rows
+from nqs.jobs.workers import ATTEMPTS, Jobs, Worker, was_stopped
 from nqs.runs.interrupts import signals
-from nqs.runs.jobs import ATTEMPTS, Jobs, Worker, was_stopped
-from nqs.runs.plan import Members, read
-from nqs.runs.submission import queue, workers_here
-from nqs.runs.supervision import Crew, complete, rows
 
 TRAP = options_of("harmonic_oscillator")
 FEW = ["--n-walkers", "8", "--iterations", "3", "--burn-in", "2",
@@ -212,8 +212,8 @@ def test_a_child_keeps_the_claim_of_a_killed_parent(tmp_path):
 LEFT_ALONE = """
 import os, sys
 from pathlib import Path
-from nqs.runs.claims import claimed
-from nqs.runs.jobs import Worker
+from nqs.jobs.claims import claimed
+from nqs.jobs.workers import Worker
 
 SLEEP = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
 
@@ -340,7 +340,7 @@ def test_killed_workers_are_replaced(members, monkeypatch):
         started.append(len(workers))
         return [job(killed=len(started) < 3) for _ in workers]
 
-    monkeypatch.setattr("nqs.runs.supervision.submit", start)
+    monkeypatch.setattr("nqs.jobs.supervision.submit", start)
     crew = Crew(members, Jobs(workers=1), "mine", 4)
     assert crew.ended() and crew.ended()
     assert started == [1, 1, 1]
@@ -452,7 +452,7 @@ def test_command_shows_a_sweep_and_continues_it(members, monkeypatch, capsys):
         for each in tasks.left():
             finish(tasks.directory / each)
 
-    monkeypatch.setattr("nqs.runs.supervision.complete", make)
+    monkeypatch.setattr("nqs.jobs.supervision.complete", make)
     arguments = ["nqs", "resume", str(members.directory), "--workers", "1"]
     monkeypatch.setattr(sys, "argv", arguments)
     command_line.main()

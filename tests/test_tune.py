@@ -20,9 +20,9 @@ from experiments.command_line.tune import main
 from experiments.command_line.tuned import answer, importances, rows, show_trials
 from experiments.command_line.tuning import Tuning, late_energy, optuna, read
 from experiments.command_line.variations import parsed
-from nqs.runs.claims import claimed
-from nqs.runs.directory import RunError, write_json
-from nqs.runs.jobs import Jobs
+from nqs.files.directory import RunError, write_json
+from nqs.jobs.claims import claimed
+from nqs.jobs.workers import Jobs
 
 TRAP = options_of("harmonic_oscillator")
 FEW = ("--iterations", "20", "--ansatz", "ffnn(hidden=(2,))")
@@ -229,7 +229,7 @@ def test_command_makes_the_trials_of_a_search(tmp_path, monkeypatch, capsys):
         tasks.work(Script())
         return tasks.left()
 
-    monkeypatch.setattr("nqs.runs.supervision.complete", make)
+    monkeypatch.setattr("nqs.jobs.supervision.complete", make)
     place = ["--directory", str(tmp_path / "tune"), "--workers", "1"]
     asked = [text for each in TEXTS for text in ("--search", each)]
     arguments = ["harmonic_oscillator", *FEW, *asked, "--trials", "2", *place]

@@ -19,10 +19,10 @@ from typing import ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from nqs.files.directory import RunError
 from nqs.observables import MeanSquareRadius, RadialDensity
 from nqs.optimizers import METHODS, SR, FirstOrder, MinSR, Spring
 from nqs.runs import Experiment, run
-from nqs.runs.directory import RunError
 from nqs.statistics import stack, summary
 from nqs.types import Function, Hamiltonian, LogPsi, Reference
 from samplers import Gibbs, Langevin, Metropolis

@@ -137,7 +137,7 @@ print("variance  ", result["variance"])
 
 # %%
 from hamiltonians import HarmonicTrap  # noqa: E402
-from nqs.runs.directory import RunError  # noqa: E402
+from nqs.files.directory import RunError  # noqa: E402
 
 fermions = HarmonicTrap(n=2, d=1, spins=Spins(up=2))
 try:

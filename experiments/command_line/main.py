@@ -87,7 +87,7 @@ def resume(arguments: list[str]) -> None:
       ValueError: if the directory holds no run of an experiment.
     """
     from experiments.command_line.options import main as run_options
-    from nqs.runs.directory import read_json
+    from nqs.files.directory import read_json
 
     if not arguments:
         raise ValueError("resume must be followed by a run directory")

@@ -17,8 +17,8 @@ import tyro
 from experiments.command_line.choices import OptimizerOption, PartOption, TrapSampler
 from experiments.command_line.notation import Part
 from nqs.checks import whole
-from nqs.runs.config import from_json
-from nqs.runs.directory import RunError, read_json
+from nqs.files.config import from_json
+from nqs.files.directory import RunError, read_json
 from nqs.runs.training import UNSAVED, Training
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 import tyro
 
 from experiments.command_line.options import Options
-from nqs.runs.config import to_json
-from nqs.runs.directory import RunError, open_directory, read_json, write_json
+from nqs.files.config import to_json
+from nqs.files.directory import RunError, open_directory, read_json, write_json
 
 if TYPE_CHECKING:
     from nqs.runs import Experiment

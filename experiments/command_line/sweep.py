@@ -18,9 +18,9 @@ from experiments.command_line.variations import (
     values,
     varied,
 )
-from nqs.runs.directory import RunError, new_directory
-from nqs.runs.jobs import Jobs, Worker
-from nqs.runs.plan import FILE, Member, Members, Plan, read
+from nqs.files.directory import RunError, new_directory
+from nqs.jobs.plan import FILE, Member, Members, Plan, read
+from nqs.jobs.workers import Jobs, Worker
 
 USAGE = """usage: nqs sweep NAME [OPTIONS] --over OPTION=VALUES [--over ...]
        nqs sweep DIR [--once]
@@ -125,8 +125,8 @@ def resume(directory: Path, arguments: list[str]) -> None:
 
 def carry_on(directory: Path) -> None:
     """Make what is not done, and show the state; ends with 1 if something is left."""
-    from nqs.runs.submission import queue
-    from nqs.runs.supervision import complete, rows
+    from nqs.jobs.submission import queue
+    from nqs.jobs.supervision import complete, rows
 
     members, plan = Members(directory), read(directory)
     for name in plan.members:
@@ -158,9 +158,9 @@ def carry_on(directory: Path) -> None:
 
 def show_sweep(directory: Path) -> None:
     """Show the table of a sweep, and write the table of its results."""
-    from nqs.runs.collection import collect
-    from nqs.runs.follow import show
-    from nqs.runs.supervision import rows
+    from nqs.jobs.collection import collect
+    from nqs.jobs.supervision import rows
+    from nqs.views.follow import show
 
     members = Members(directory.absolute())
 

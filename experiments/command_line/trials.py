@@ -23,9 +23,9 @@ from experiments.command_line.tuning import (
     read,
 )
 from experiments.command_line.variations import parsed, varied
-from nqs.runs.claims import claimed, is_claimed
-from nqs.runs.jobs import Worker, attempts, last_error, was_stopped
-from nqs.runs.metrics import Metrics
+from nqs.files.metrics import Metrics
+from nqs.jobs.claims import claimed, is_claimed
+from nqs.jobs.workers import Worker, attempts, last_error, was_stopped
 
 REPORTS = 10  # of the energy to the pruner, in one trial
 EVALUATION = ("--evaluation-steps", "10")  # a trial is judged by its training

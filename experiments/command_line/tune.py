@@ -13,8 +13,8 @@ from experiments.command_line.searches import searches
 from experiments.command_line.trials import Trials
 from experiments.command_line.tuning import FILE, Tuning, optuna, read
 from nqs.checks import whole
-from nqs.runs.directory import RunError, new_directory
-from nqs.runs.jobs import Jobs, Worker
+from nqs.files.directory import RunError, new_directory
+from nqs.jobs.workers import Jobs, Worker
 
 USAGE = """usage: nqs tune NAME [OPTIONS] --search NAME=VALUES [--search ...]
        nqs tune DIR
@@ -85,8 +85,8 @@ def resume(directory: Path, arguments: list[str]) -> None:
 def carry_on(trials: Trials) -> None:
     """Make the trials that are left, and show the best settings."""
     from experiments.command_line.tuned import rows, show_trials
-    from nqs.runs.submission import queue
-    from nqs.runs.supervision import complete
+    from nqs.jobs.submission import queue
+    from nqs.jobs.supervision import complete
 
     directory, jobs = trials.directory, trials.tuning.jobs
     print(f"search with {trials.tuning.trials} trials in {directory}", flush=True)

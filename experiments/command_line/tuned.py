@@ -8,10 +8,10 @@ from typing import Any
 
 from experiments.command_line.trials import Trials
 from experiments.command_line.tuning import optuna
-from nqs.runs.directory import write_json
+from nqs.files.directory import write_json
 from nqs.runs.figures import BLUE, figure
-from nqs.runs.follow import Row, row, show
 from nqs.statistics.estimates import uncertain
+from nqs.views.follow import Row, row, show
 
 
 def rows(trials: Trials) -> list[Row]:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from experiments.command_line.searches import Search
-from nqs.runs.claims import claimed
-from nqs.runs.config import differences
-from nqs.runs.directory import RunError, read_json, write_json
-from nqs.runs.jobs import Jobs
+from nqs.files.config import differences
+from nqs.files.directory import RunError, read_json, write_json
+from nqs.jobs.claims import claimed
+from nqs.jobs.workers import Jobs
 
 FILE = "tune.json"
 LATE = 4  # the last quarter of the training counts

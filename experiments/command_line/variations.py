@@ -15,7 +15,7 @@ import tyro
 
 from experiments.command_line.notation import Part, nearest
 from experiments.command_line.options import Options
-from nqs.runs.directory import RunError
+from nqs.files.directory import RunError
 from nqs.runs.training import UNSAVED
 
 RANGE = re.compile(r"(-?\d+):(-?\d+)(?::(\d+))?")

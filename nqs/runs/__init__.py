@@ -8,6 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nqs.files.reading import read
     from nqs.runs.callbacks import (
         SaveSamples,
         Step,
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from nqs.runs.loggers import TensorBoard, WeightsAndBiases
     from nqs.runs.loop import run, steps
     from nqs.runs.measuring import evaluate
-    from nqs.runs.reading import read
     from nqs.runs.training import Training
 
 _HOMES = {
@@ -37,7 +37,7 @@ _HOMES = {
     "configure": "nqs.runs.devices",
     "evaluate": "nqs.runs.measuring",
     "load": "nqs.runs.loading",
-    "read": "nqs.runs.reading",
+    "read": "nqs.files.reading",
     "run": "nqs.runs.loop",
     "steps": "nqs.runs.loop",
 }

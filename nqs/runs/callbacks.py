@@ -19,7 +19,7 @@ import jax
 import numpy as np
 
 from nqs.checks import positive, whole
-from nqs.runs.directory import replacing
+from nqs.files.directory import replacing
 from nqs.runs.hosts import gathered
 from nqs.runs.state import RunState
 from nqs.types import Params, Walkers, sum_of_terms

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 
-from nqs.runs.directory import RunError
+from nqs.files.directory import RunError
 
 
 def carry_out(command: Callable, arguments: list[str] | None, prog: str) -> None:

@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nqs.files.metrics import Metrics
 from nqs.runs.hosts import gathered
-from nqs.runs.metrics import Metrics
 from nqs.statistics.estimates import split_r_hat
 from nqs.types import sum_of_terms
 

@@ -4,8 +4,8 @@ import dataclasses
 from typing import Any, Self
 
 from nqs.excited import SideBySide, StateMatrices, StateOverlaps, States
+from nqs.files.config import to_json
 from nqs.observables import Observable
-from nqs.runs.config import to_json
 from nqs.runs.training import UNSAVED, Training
 from nqs.space.lattice import side_by_side
 from nqs.statistics import Evaluation

@@ -20,8 +20,8 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from nqs.files.directory import RunError
 from nqs.runs.devices import usable_cores
-from nqs.runs.directory import RunError
 
 BEAT = 2.0  # seconds between signs of life
 SILENCE = 20.0  # seconds without one, after which a process is lost

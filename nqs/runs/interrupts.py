@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
-from nqs.runs.directory import RunError
+from nqs.files.directory import RunError
 
 
 class Interrupted(Exception):

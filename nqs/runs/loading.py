@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nqs.runs import checkpoint
-from nqs.runs.config import NotImportable, from_json
+from nqs.files import checkpoint
+from nqs.files.config import NotImportable, from_json
+from nqs.files.directory import RunError, read_json
 from nqs.runs.devices import configure, settings_kept
-from nqs.runs.directory import RunError, read_json
 from nqs.runs.experiment import Experiment
 from nqs.runs.interrupts import warn
 from nqs.runs.state import expected, identity, shapes

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from nqs.files.datasets import optional
 from nqs.runs.callbacks import Step
-from nqs.runs.datasets import optional
 
 
 class TensorBoard:

@@ -14,22 +14,22 @@ import jax
 import jax.numpy as jnp
 
 from nqs.checks import whole
-from nqs.runs.callbacks import Callbacks, SaveSamples, Step
-from nqs.runs.compilation import keep_programs
-from nqs.runs.devices import configure, one_blas_thread
-from nqs.runs.diagnostics import Diagnostics
-from nqs.runs.directory import (
+from nqs.files.directory import (
     RunError,
     alone,
     check_directory,
     open_directory,
     write_json,
 )
+from nqs.files.metrics import Metrics
+from nqs.runs.callbacks import Callbacks, SaveSamples, Step
+from nqs.runs.compilation import keep_programs
+from nqs.runs.devices import configure, one_blas_thread
+from nqs.runs.diagnostics import Diagnostics
 from nqs.runs.experiment import Experiment
 from nqs.runs.hosts import by_first, own
 from nqs.runs.interrupts import Interrupted, ended, refusals, signals
 from nqs.runs.loading import last_checkpoint, saved_run
-from nqs.runs.metrics import Metrics
 from nqs.runs.programs import Built, Programs
 from nqs.runs.progress import Progress
 from nqs.runs.result import finish, result_so_far

@@ -9,8 +9,8 @@ from typing import Any
 
 import jax
 
-from nqs.runs import checkpoint
-from nqs.runs.directory import RunError, read_json, write_json
+from nqs.files import checkpoint
+from nqs.files.directory import RunError, read_json, write_json
 from nqs.runs.interrupts import warn
 
 

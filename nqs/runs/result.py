@@ -10,10 +10,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from nqs.runs.directory import all_or_none, write_json
+from nqs.files.directory import all_or_none, write_json
+from nqs.files.metrics import Metrics
 from nqs.runs.experiment import Experiment
 from nqs.runs.figures import Profile, draw_figures, labeled
-from nqs.runs.metrics import Metrics
 from nqs.runs.start import Start
 from nqs.runs.state import RunState
 from nqs.statistics import (

@@ -8,9 +8,9 @@ import jax
 from jax import Array
 from jax.sharding import NamedSharding, PartitionSpec
 
+from nqs.files.directory import RunError
 from nqs.runs.compilation import once
 from nqs.runs.devices import placed, shardings, spread, walker_mesh
-from nqs.runs.directory import RunError
 from nqs.runs.experiment import Experiment
 from nqs.runs.hosts import by_first, several
 from nqs.runs.interrupts import warn

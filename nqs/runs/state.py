@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from nqs.runs.checkpoint import ANY_SHAPE
-from nqs.runs.directory import EXTENDABLE
+from nqs.files.checkpoint import ANY_SHAPE
+from nqs.files.directory import EXTENDABLE
 from nqs.runs.experiment import Experiment
 from nqs.statistics import Measurements, stack
 from nqs.types import State

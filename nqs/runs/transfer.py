@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from nqs.files.directory import RunError
 from nqs.runs.devices import configure
-from nqs.runs.directory import RunError
 from nqs.runs.experiment import Experiment
 from nqs.runs.interrupts import warn
 from nqs.runs.loading import saved_run

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from nqs.runs import checkpoint
+from nqs.files import checkpoint
+from nqs.files.directory import RunError, extend, read_json, write_json
 from nqs.runs.callbacks import Callbacks, Step, Stop
-from nqs.runs.directory import RunError, extend, read_json, write_json
 from nqs.runs.hosts import by_first, first, gathered, together
 from nqs.runs.interrupts import Interrupted, in_notebook, resume_command
 from nqs.runs.start import Start

@@ -26,7 +26,7 @@ from jax.flatten_util import ravel_pytree  # noqa: E402
 from experiments.quantum_dot import QuantumDotOptions  # noqa: E402
 from hamiltonians import TransverseFieldIsing  # noqa: E402
 from nqs.ansatze import BinaryRBM  # noqa: E402
-from nqs.evolution import Evolution, EvolutionState  # noqa: E402
+from nqs.evolution.driver import Evolution, EvolutionState  # noqa: E402
 from nqs.gradient import by_orbits, energy_gradient  # noqa: E402
 from nqs.laplacian.kinetic import kinetic_energy  # noqa: E402
 from nqs.optimizers import FirstOrder  # noqa: E402

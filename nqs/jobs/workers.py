@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from nqs.checks import one_of, positive, settle, whole
-from nqs.runs.claims import claimed
-from nqs.runs.directory import RunError
+from nqs.files.directory import RunError
+from nqs.jobs.claims import claimed
 
 SIGNAL = "USR1"  # before the time limit; submitit sends USR2 otherwise
 NOTICE = 120  # seconds from the signal to the time limit, for a step and a checkpoint

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nqs.runs.page_figures import Shown
 from nqs.statistics import uncertain
+from nqs.views.page_figures import Shown
 
 
 def command(config: Mapping[str, Any], directory: Path) -> str:

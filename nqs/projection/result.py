@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from nqs.runs.directory import all_or_none, read_json, write_json
+from nqs.files.directory import all_or_none, read_json, write_json
+from nqs.projection.settings import BLOCK, ProjectionSettings
 from nqs.runs.experiment import Experiment
 from nqs.runs.figures import draw_time_steps
-from nqs.runs.projection_settings import BLOCK, ProjectionSettings
 from nqs.runs.result import alarms, comparison, sentence
 from nqs.statistics import Diagnostics, uncertain
 from nqs.statistics.projection import at_zero, corrected_energy, extrapolated

@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nqs.runs.config import from_json
-from nqs.runs.densities import Picture, conditional, correlations, extent
+from nqs.files.config import from_json
+from nqs.files.directory import RunError
+from nqs.files.reading import Run
 from nqs.runs.devices import configure, settings_kept
-from nqs.runs.directory import RunError
 from nqs.runs.loading import Loaded, load
-from nqs.runs.reading import Run
+from nqs.views.densities import Picture, conditional, correlations, extent
 
 POINTS, SIDE = 201, 61  # of a cut along a line, and along a side of a plane
 

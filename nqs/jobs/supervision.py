@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from nqs.runs.directory import RunError, read_json
-from nqs.runs.follow import Row, row, show
-from nqs.runs.jobs import Jobs
-from nqs.runs.plan import Members
-from nqs.runs.submission import queued, submit, workers_here
+from nqs.files.directory import RunError, read_json
+from nqs.jobs.plan import Members
+from nqs.jobs.submission import queued, submit, workers_here
+from nqs.jobs.workers import Jobs
+from nqs.views.follow import Row, row, show
 
 LOOK = 1.0  # seconds between two looks at the workers
 REPLACEMENTS = 20  # of workers that were killed

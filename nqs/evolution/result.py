@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from nqs.runs.directory import all_or_none, write_json
-from nqs.runs.evolution_figures import draw_evolution
-from nqs.runs.evolution_settings import EvolutionSettings
+from nqs.evolution.figures import draw_evolution
+from nqs.evolution.settings import EvolutionSettings
+from nqs.files.directory import all_or_none, write_json
 from nqs.runs.experiment import Experiment
 from nqs.runs.figures import Profile, labeled
 from nqs.statistics import uncertain

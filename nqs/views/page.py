@@ -8,15 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from nqs.runs.directory import RunError, replacing
-from nqs.runs.page_figures import (
+from nqs.files.directory import RunError, replacing
+from nqs.files.reading import Run, read
+from nqs.statistics import uncertain
+from nqs.views.page_figures import (
     Shown,
     figures_of,
     result_so_far,
     summary_rows,
     wave_figures,
 )
-from nqs.runs.page_html import (
+from nqs.views.page_html import (
     command,
     flat,
     gallery,
@@ -26,8 +28,6 @@ from nqs.runs.page_html import (
     text,
     with_unit,
 )
-from nqs.runs.reading import Run, read
-from nqs.statistics import uncertain
 
 LARGEST = 4_500_000  # bytes of all figures: a page has at most 5 MB
 POINTS = 600  # of the energy of a run in the chart

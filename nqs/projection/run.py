@@ -17,21 +17,21 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from nqs.batching import chunked_map
 from nqs.checks import name_of
-from nqs.lattice_projection import LatticeProjection, MatrixRows
-from nqs.population import ProjectionState
-from nqs.projection import Projection
-from nqs.runs import checkpoint
+from nqs.files import checkpoint
+from nqs.files.directory import RunError, alone
+from nqs.files.metrics import Metrics
+from nqs.projection.continuous import Projection
+from nqs.projection.lattice import LatticeProjection, MatrixRows
+from nqs.projection.population import ProjectionState
+from nqs.projection.result import finish_projection
+from nqs.projection.settings import BLOCK, ProjectionSettings
 from nqs.runs.compilation import keep_programs, once, optimized
 from nqs.runs.devices import one_blas_thread, placed, shardings, walker_mesh
-from nqs.runs.directory import RunError, alone
 from nqs.runs.experiment import Experiment
 from nqs.runs.interrupts import refusals, signals, warn
 from nqs.runs.loading import saved_run
-from nqs.runs.metrics import Metrics
 from nqs.runs.numbered import Checkpoints, opened
 from nqs.runs.progress import Progress
-from nqs.runs.projection_result import finish_projection
-from nqs.runs.projection_settings import BLOCK, ProjectionSettings
 from nqs.runs.state import identity
 
 # Default time steps; on a lattice the energy does not depend on them.

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nqs.runs.directory import read_json, replacing, write_json
+from nqs.files.directory import read_json, replacing, write_json
+from nqs.jobs.plan import Members, Plan
 from nqs.runs.figures import GREY, figure
-from nqs.runs.plan import Members, Plan
 
 COLUMNS = (
     "n",

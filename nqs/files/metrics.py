@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nqs.runs.directory import plain, replacing
+from nqs.files.directory import plain, replacing
 
 
 class Metrics:

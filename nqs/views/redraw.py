@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from nqs.runs.config import from_json
-from nqs.runs.directory import RunError
+from nqs.files.config import from_json
+from nqs.files.directory import RunError
+from nqs.files.reading import Run
 from nqs.runs.figures import Profile, draw_figures
-from nqs.runs.reading import Run
 from nqs.runs.result import drawn_profiles
 from nqs.statistics.extrapolation import blocks, extrapolate
 from nqs.types import sum_of_terms

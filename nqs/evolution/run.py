@@ -12,21 +12,21 @@ import jax
 import numpy as np
 
 from nqs.ansatze.powers import power
-from nqs.drives import Drive, Ramp
-from nqs.evolution import Evolution, EvolutionState
+from nqs.evolution.driver import Evolution, EvolutionState
+from nqs.evolution.drives import Drive, Ramp
+from nqs.evolution.programs import evolution_programs
+from nqs.evolution.result import finish_evolution, record
+from nqs.evolution.settings import EvolutionSettings, assignments
+from nqs.evolution.start import complex_psi, first_walkers, quenched
+from nqs.files.directory import RunError, alone
+from nqs.files.metrics import Metrics
 from nqs.observables import Dipole, Observable
 from nqs.optimizers.real_time import RealTime
 from nqs.runs.compilation import keep_programs, once
 from nqs.runs.devices import one_blas_thread
-from nqs.runs.directory import RunError, alone
-from nqs.runs.evolution_programs import evolution_programs
-from nqs.runs.evolution_result import finish_evolution, record
-from nqs.runs.evolution_settings import EvolutionSettings, assignments
-from nqs.runs.evolution_start import complex_psi, first_walkers, quenched
 from nqs.runs.experiment import Experiment
 from nqs.runs.interrupts import refusals, signals, warn
 from nqs.runs.loading import saved_run
-from nqs.runs.metrics import Metrics
 from nqs.runs.numbered import Checkpoints, opened
 from nqs.runs.progress import Progress
 from nqs.runs.state import identity
@@ -47,8 +47,8 @@ def evolve(
       directory: of the run.
       settings: of the evolution.
       resume: continue the last evolution, with its own settings.
-      drive: factors of the terms as a function of time, see `nqs.evolution.Evolution`;
-        on resume, the same function. None for those of `settings.ramp`.
+      drive: factors of the terms as a function of time, see `nqs.Evolution`; on
+        resume, the same function. None for those of `settings.ramp`.
 
     Returns:
       The content of its `result.json`.

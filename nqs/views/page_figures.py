@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nqs.runs.config import from_json
-from nqs.runs.directory import RunError
+from nqs.files.config import from_json
+from nqs.files.directory import RunError
+from nqs.files.reading import Run
 from nqs.runs.figures import BLUE, GREY, ORANGE
 from nqs.runs.figures import figure as sheet
-from nqs.runs.reading import Run
-from nqs.runs.redraw import redraw
-from nqs.runs.wave import Picture, pictures
 from nqs.statistics import uncertain
+from nqs.views.redraw import redraw
+from nqs.views.wave import Picture, pictures
 
 ORDER = ("energy", "energy_variance", "local_energy")
 TITLES = {

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from nqs.runs.config import completed, differences
+from nqs.files.config import completed, differences
 
 # Settings that --resume may raise; all others must stay as they were.
 EXTENDABLE = ("iterations", "evaluation_steps")

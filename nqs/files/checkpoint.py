@@ -19,7 +19,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from nqs.runs.directory import RunError, replacing
+from nqs.files.directory import RunError, replacing
 
 ANY_SHAPE: Any = type("AnyShape", (), {"__repr__": lambda self: "ANY_SHAPE"})()
 DIGEST = 64  # characters of a sha256

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nqs.runs.claims import claimed, is_claimed
-from nqs.runs.config import differences
-from nqs.runs.directory import RunError, read_json, write_json
-from nqs.runs.jobs import Jobs, Worker, attempts, last_error, was_stopped
+from nqs.files.config import differences
+from nqs.files.directory import RunError, read_json, write_json
+from nqs.jobs.claims import claimed, is_claimed
+from nqs.jobs.workers import Jobs, Worker, attempts, last_error, was_stopped
 
 FILE = "sweep.json"
 

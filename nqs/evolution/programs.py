@@ -8,10 +8,10 @@ import numpy as np
 from jax import Array
 from jax.sharding import NamedSharding, PartitionSpec
 
-from nqs.evolution import Evolution, EvolutionState
+from nqs.evolution.driver import Evolution, EvolutionState
+from nqs.evolution.settings import EvolutionSettings
 from nqs.runs.compilation import optimized
 from nqs.runs.devices import placed, shardings, walker_mesh
-from nqs.runs.evolution_settings import EvolutionSettings
 from nqs.statistics import Evaluation, Measurements
 from nqs.types import Ansatz, Observable, Params, State
 

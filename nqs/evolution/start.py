@@ -14,8 +14,8 @@ from nqs.ansatze.complex_parameters import (
     complex_parameters,
     with_imaginary,
 )
+from nqs.evolution.settings import EvolutionSettings, assignments
 from nqs.runs.compilation import once
-from nqs.runs.evolution_settings import EvolutionSettings, assignments
 from nqs.types import Ansatz, Hamiltonian, LogPsi, Params, Walkers
 
 

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from nqs.runs.directory import RunError
+from nqs.files.directory import RunError
 
 
 @contextlib.contextmanager

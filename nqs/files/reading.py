@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from nqs.runs.datasets import dataset, inference_data
-from nqs.runs.directory import RunError, is_locked, read_json
-from nqs.runs.metrics import Metrics
+from nqs.files.datasets import dataset, inference_data
+from nqs.files.directory import RunError, is_locked, read_json
+from nqs.files.metrics import Metrics
 
 FILES = ("config.json", "metrics.jsonl", "result.json", "observables.npz")
 FOLDERS = ("checkpoints", "samples", "evaluations", "projections")
@@ -188,7 +188,7 @@ class Run:
 
     @cached_property
     def _checkpoint(self) -> dict[str, np.ndarray]:
-        from nqs.runs.checkpoint import leaves  # imports JAX
+        from nqs.files.checkpoint import leaves  # imports JAX
 
         return leaves(self.directory / "checkpoints")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from nqs.runs.directory import RunError, is_locked, read_json
+from nqs.files.directory import RunError, is_locked, read_json
 from nqs.statistics.estimates import uncertain
 
 SPARKS = "▁▂▃▄▅▆▇█"

@@ -15,7 +15,7 @@ then the ground state of another Hamiltonian, the effective one of fixed nodes, 
 energy is an upper bound of the exact one and at most the energy of psi. D. F. B. ten
 Haaf et al., Phys. Rev. B 51, 13039 (1995). Without any positive m(x') it is exact.
 
-For weights and populations see `nqs.population`.
+For weights and populations see `nqs.projection.population`.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ from jax import Array
 
 from nqs.batching import check_chunk_size, chunked_map, chunked_while
 from nqs.checks import check_ansatz, name_of, positive
-from nqs.population import (
+from nqs.projection.population import (
     ProjectionState,
     check_real,
     first_state,
@@ -134,7 +134,7 @@ class LatticeProjection:
         """Let walkers jump for one interval, and draw them anew if it is time.
 
         Returns:
-          The next state and info, () scalars: those of `nqs.population.weighted`, the
+          The next state and info, () scalars: those of `population.weighted`, the
           part of the local energy that is kept by the signs of psi, the jumps of a
           walker, and the number of non-finite values.
         """

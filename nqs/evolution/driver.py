@@ -28,7 +28,7 @@ from jax import Array
 from nqs.batching import check_chunk_size, chunked_map
 from nqs.checks import check_ansatz, positive
 from nqs.contracts import check_capability, check_kind, check_log_psi
-from nqs.drives import Drive
+from nqs.evolution.drives import Drive
 from nqs.moves import where
 from nqs.types import (
     Ansatz,

@@ -17,7 +17,7 @@ They damp S by |v'| / |v| instead, v' the limited drift, which acts on all walke
 within about sqrt(s) of a node. Where E_L is c / r the bound acts within c tau only; its
 error was the smaller one for two fermions on a line, see docs/method/projection.md.
 
-For weights and populations see `nqs.population`.
+For weights and populations see `nqs.projection.population`.
 """
 
 import dataclasses
@@ -31,7 +31,7 @@ from nqs.batching import check_chunk_size, chunked_map
 from nqs.checks import check_ansatz, name_of, positive
 from nqs.laplacian.kinetic import real_derivatives
 from nqs.moves import accepted, limited_drift, log_green_ratio, where
-from nqs.population import (
+from nqs.projection.population import (
     ProjectionState,
     check_real,
     first_state,

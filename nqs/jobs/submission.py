@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nqs.runs.directory import RunError, read_json, write_json
-from nqs.runs.jobs import NOTICE, SIGNAL, Jobs, Tasks, Worker, submitit
+from nqs.files.directory import RunError, read_json, write_json
+from nqs.jobs.workers import NOTICE, SIGNAL, Jobs, Tasks, Worker, submitit
 
 FOREVER = 60 * 24 * 365  # minutes, the limit of a worker on this machine
 REQUEUES = 1000  # of one job

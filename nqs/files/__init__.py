@@ -1,0 +1,1 @@
+"""Files of a run: parts as JSON, directory, checkpoints, logs, and how to read them."""

@@ -1,0 +1,1 @@
+"""Many runs as one: a plan, its workers on this machine or a cluster, a table."""
