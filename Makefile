@@ -14,6 +14,7 @@ test: $(VENV)/installed
 	$(RUN) -m pytest --numprocesses auto --dist loadfile
 
 check: demo $(VENV)/installed-docs
+	$(RUN) -m pytest -m "whole and not slow" --numprocesses auto --dist loadfile
 	$(RUN) -m tests.check
 
 slow: $(VENV)/installed

@@ -25,10 +25,10 @@ OF_CACHE = {
 def pytest_configure(config):
     """Compile most tests with few optimizations, as they compile longer than they run.
 
-    This saves a third of the time. Slow tests, benchmarks and tests with `optimized`
-    compile as a user's run does.
+    This saves a third of the time. Slow and whole tests, benchmarks and tests with
+    `optimized` compile as a user's run does.
     """
-    careless = "not slow" in config.option.markexpr
+    careless = "not whole" in config.option.markexpr
     jax.config.update(CARELESS, careless)
     os.environ[CARELESS.upper()] = str(careless)  # of subprocesses
     # the user's own cache of compiled programs stays as it is
@@ -57,6 +57,14 @@ def keep_programs(config):
     # a program that another worker writes at this moment is compiled once more
     ignored = "ignore:Error reading persistent compilation cache entry"
     config.addinivalue_line("filterwarnings", ignored)
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests are selected by their marks
+def pytest_collection_modifyitems(items):
+    """`make check` runs the tests of optimized programs."""
+    for item in items:
+        if "optimized" in getattr(item, "fixturenames", ()):
+            item.add_marker("whole")
 
 
 @pytest.fixture

@@ -62,6 +62,7 @@ def test_a_folder_that_cannot_be_written_to_gives_a_warning(no_cache, tmp_path, 
     assert "compiled programs are not kept for the next run" in capsys.readouterr().err
 
 
+@pytest.mark.whole
 def test_a_second_run_finds_its_programs_and_damaged_ones_cost_time_only(
     no_cache, tmp_path, without_figures
 ):

@@ -27,8 +27,13 @@ G = 4  # devices, of conftest.py
 SYSTEMS = {
     "first order": HarmonicOscillatorOptions(n_walkers=16),
     "natural gradient": ElectronGasOptions(
-        rs=(1.0,), n_up=1, n_down=1, n_walkers=16, check=False
-    ),
+        rs=(1.0,),
+        n_up=1,
+        n_down=1,
+        n_walkers=16,
+        check=False,
+        ansatz=Part("backflow", (("layers", 1), ("width", 8))),
+    ),  # fmt: skip
     "lattice": HeisenbergOptions(length=(8,), n_walkers=16),
 }
 

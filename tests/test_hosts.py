@@ -87,6 +87,7 @@ def whole(tmp_path_factory):
     return directory, outputs
 
 
+@pytest.mark.whole
 def test_processes_take_the_steps_of_one(whole, tmp_path):
     directory, outputs = whole
     alone = tmp_path / "run"
@@ -107,6 +108,7 @@ def test_processes_take_the_steps_of_one(whole, tmp_path):
     assert "energy" in outputs[0] and "energy" not in outputs[1]
 
 
+@pytest.mark.whole
 def test_a_killed_process_ends_the_others_and_the_run_continues(whole, tmp_path):
     directory = tmp_path / "run"
     with processes(2, directory) as (one, other):
@@ -121,6 +123,7 @@ def test_a_killed_process_ends_the_others_and_the_run_continues(whole, tmp_path)
     assert metrics(directory) == metrics(whole[0])
 
 
+@pytest.mark.whole
 def test_a_signal_to_one_process_stops_all_with_a_checkpoint(whole, tmp_path):
     directory = tmp_path / "run"
     with processes(2, directory) as started:

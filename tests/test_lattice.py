@@ -5,6 +5,10 @@ import itertools
 import numpy as np
 import pytest
 
+from hamiltonians import TransverseFieldIsing
+from nqs.ansatze import LatticeConv, Symmetrized
+from nqs.ansatze.spin_jastrow import SpinJastrow
+from nqs.contracts import check_fields
 from nqs.space.lattice import Graph, Lattice, sublattices
 
 LATTICES = [
@@ -105,3 +109,18 @@ def test_sublattices_are_opposite_across_every_bond():
 def test_invalid_lattices_raise(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_an_ansatz_of_another_lattice_is_refused():
+    ring, chain = Lattice((6,)), Lattice((6,), periodic=False)
+    torus = Lattice((2, 3), "square")
+    edges = tuple((int(i), int(j)) for i, j in ring.edges)
+    for ansatz in (LatticeConv(ring, (3,)), Symmetrized(SpinJastrow(), ring)):
+        for same in (ring, Graph(6, edges)):
+            check_fields(ansatz, TransverseFieldIsing(same))
+        for other in (chain, torus):
+            message = (
+                f"lattice of {type(ansatz).__name__} must equal that of Transverse"
+            )
+            with pytest.raises(ValueError, match=message):
+                check_fields(ansatz, TransverseFieldIsing(other))

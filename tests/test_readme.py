@@ -6,6 +6,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import pytest
 
 ROOT = Path(__file__).parents[1]
 
@@ -48,6 +49,7 @@ def test_parts_of_the_docs_reach_exact_energies(tmp_path, monkeypatch, optimized
     assert 0 < error < 0.1 * probability < 0.1
 
 
+@pytest.mark.whole
 def test_instruments_of_the_docs_run(tmp_path, monkeypatch):
     found = run_blocks(blocks("docs/instruments.md"), tmp_path, monkeypatch)
     assert len(found["energies"]) == 30

@@ -186,6 +186,7 @@ def test_kills_at_random_times_resume_bit_identically(tmp_path):
     assert_equal(outcome(directory, machine(**lengths)), undisturbed)
 
 
+@pytest.mark.whole
 def test_stop_signals_save_and_print_the_resume_command(tmp_path):
     # every phase takes half a second, during which the signal is sent
     settings = {"iterations": 500, "evaluation_steps": 500}

@@ -467,6 +467,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 """
 
 
+@pytest.mark.whole
 def test_member_equals_a_single_run_bit_for_bit(tmp_path, capsys):
     few = [*FEW, "--compilation-cache", str(tmp_path / "programs")]
     place = ["--directory", str(tmp_path / "sweep"), "--workers", "1", "--cores", "1"]

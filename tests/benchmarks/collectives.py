@@ -5,6 +5,7 @@
 prints one JSON line for each number of devices.
 """
 
+import dataclasses
 import json
 import math
 import re
@@ -42,6 +43,7 @@ def collectives(text: str) -> list[tuple[str, str, int]]:
 
 def of_step(experiment: Experiment, n_devices: int) -> dict[str, list]:
     """Collectives of the programs of a training step, by their name."""
+    experiment = dataclasses.replace(experiment, observables=(), burn_in=0)
     mesh = walker_mesh(experiment.n_walkers, jax.devices()[:n_devices])
     assert mesh.size == n_devices
     key = jax.random.key(0)
