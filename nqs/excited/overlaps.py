@@ -21,6 +21,7 @@ import math
 import numpy as np
 from jax import Array
 
+from nqs.checks import name_of
 from nqs.excited.states import States
 from nqs.types import Configuration, Params
 
@@ -37,7 +38,13 @@ class StateOverlaps:
     grid = None
 
     def __call__(self, ansatz: States, params: Params, x: Configuration) -> Array:
-        """Values (K,) of the states in the first system, up to a factor."""
+        """Values (K,) of the states in the first system, up to a factor.
+
+        Raises:
+          ValueError: for an ansatz of one state.
+        """
+        if not isinstance(ansatz, States):
+            raise ValueError(f"ansatz must be States, got {name_of(ansatz)}")
         return ansatz.values(params, x)
 
     def series(self, values: np.ndarray) -> dict[str, np.ndarray]:

@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
-_pending: dict[str, Callable] = {}
+_pending: dict[Any, Callable] = {}
 _numbers = itertools.count()
 
 
@@ -36,8 +36,8 @@ def named(function: Callable, label: str, rule: Callable, *settings: Any) -> Cal
     return jax.jit(function)
 
 
-def register(name: str, rule: Callable) -> None:
-    """Register a rule with folx, at once or by `flush` after folx is imported."""
+def register(name: Any, rule: Callable) -> None:
+    """Register the rule of a name or primitive, by `flush` once folx is imported."""
     _pending[name] = rule
     if "folx.wrapped_functions" in sys.modules:
         flush()
@@ -49,6 +49,22 @@ def flush() -> None:
 
     while _pending:
         folx.register_function(*_pending.popitem())
+
+
+def barrier(arguments: Any, kwargs: Any, sparsity_threshold: int) -> Any:
+    """The forward Laplacian of `optimization_barrier`, which is the identity."""
+    from folx.api import FwdLaplArray
+
+    differentiated = [isinstance(a, FwdLaplArray) for a in arguments]
+    given = [a.x if d else a for a, d in zip(arguments, differentiated, strict=True)]
+    values = jax.lax.optimization_barrier(given)
+    return [
+        a._replace(x=value) if d else value
+        for a, d, value in zip(arguments, differentiated, values, strict=True)
+    ]
+
+
+register(jax.lax.optimization_barrier_p, barrier)
 
 
 def fingerprint(value: Any) -> str:

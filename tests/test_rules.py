@@ -1,0 +1,30 @@
+"""Rules of the forward Laplacian that stand beside no function of their own."""
+
+import folx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nqs.laplacian.rules import flush
+
+
+def apart(x):
+    """A function of six coordinates; one value behind the barrier depends on none."""
+    square, sin, two = jax.lax.optimization_barrier((x**2, jnp.sin(x), 2.0))
+    return jnp.sum(jnp.exp(0.3 * sin)) * jnp.sum(square) / two
+
+
+@pytest.mark.parametrize("threshold", [0, 6])
+def test_barrier_changes_no_derivative_and_warns_of_none(threshold, caplog):
+    flush()
+    x = np.random.default_rng(0).standard_normal((2, 3))
+    with jax.numpy_rank_promotion("allow"):  # folx promotes
+        found = jax.jit(folx.forward_laplacian(apart, threshold))(x)
+    gradient = jax.grad(apart)(x)
+    hessian = jax.hessian(apart)(x).reshape(6, 6)
+    np.testing.assert_allclose(found.x, apart(x), rtol=1e-14)
+    dense = found.jacobian.dense_array
+    np.testing.assert_allclose(dense, gradient.ravel(), rtol=1e-12)
+    np.testing.assert_allclose(found.laplacian, np.trace(hessian), rtol=1e-12)
+    assert not caplog.records
