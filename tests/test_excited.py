@@ -1,6 +1,7 @@
 """Excited states: K systems side by side, their matrices, levels and error bars."""
 
 import dataclasses
+import functools
 import itertools
 import json
 
@@ -18,7 +19,14 @@ from hamiltonians import (
     TransverseFieldIsing,
     oscillator_levels,
 )
-from nqs.ansatze import Backflow, BinaryRBM, FeedForward, PadeJastrow, Product
+from nqs.ansatze import (
+    Backflow,
+    BinaryRBM,
+    FeedForward,
+    PadeJastrow,
+    Product,
+    SpinJastrow,
+)
 from nqs.contracts import check_symmetry
 from nqs.excited import (
     SideBySide,
@@ -40,6 +48,8 @@ from nqs.space.spins import SpinPositions, Spins
 from nqs.statistics import estimate
 from nqs.types import Function, LogPsi
 from samplers import Exchange, Flip, Langevin, SiteMetropolis
+from tests.differences import kinetic_by_differences
+from tests.drawn import parameters
 
 K = 3
 
@@ -56,33 +66,48 @@ OSCILLATOR = SideBySide(HarmonicTrap(1, 1), K)
 EXACT = States(Function(of_levels, lambda key, x: {"c": jnp.ones(3)}), K, noise=1.0)
 
 
+@functools.cache
 def exact_walkers(n_walkers=64):
-    walkers = OSCILLATOR.initial_walkers(jax.random.key(0), n_walkers)
-    return EXACT.init(jax.random.key(1), walkers[0]), walkers
+    initial = jax.jit(OSCILLATOR.initial_walkers, static_argnums=1)
+    walkers = initial(jax.random.key(0), n_walkers)
+    return parameters(EXACT, walkers[0], scale=1.0), walkers
 
 
-def test_local_energy_of_exact_states_is_constant():
-    params, walkers = exact_walkers()
-    energies = jax.vmap(lambda x: OSCILLATOR.local_energy(EXACT, params, x))(walkers)
+@pytest.fixture(scope="module")
+def of_exact_states():
+    """Local energies, matrices and values at 64 walkers, and psi_i of the first."""
+    matrices = StateMatrices(OSCILLATOR)
+
+    @jax.jit
+    def measured(params, walkers):
+        def of_one(x):
+            energy = OSCILLATOR.local_energy(EXACT, params, x)
+            return energy, matrices(EXACT, params, x)[0]
+
+        x = walkers[0]
+        psi = jax.vmap(lambda p: EXACT.ansatz.apply(p, x[:1]))(params)
+        return *jax.vmap(of_one)(walkers), StateOverlaps()(EXACT, params, x), psi
+
+    return jax.device_get(measured(*exact_walkers()))
+
+
+def test_local_energy_of_exact_states_is_constant(of_exact_states):
+    energies, *_ = of_exact_states
     np.testing.assert_allclose(energies, 0.5 + 1.5 + 2.5, rtol=1e-9)
 
 
-def test_matrix_of_exact_states_is_constant_with_the_levels_as_eigenvalues():
-    params, walkers = exact_walkers()
-    matrices = StateMatrices(OSCILLATOR)
-    found = jax.vmap(lambda x: matrices(EXACT, params, x)[0])(walkers)
-    np.testing.assert_allclose(found, found[:1] + jnp.zeros_like(found), atol=1e-7)
+def test_matrix_of_exact_states_is_constant_with_the_levels_as_eigenvalues(
+    of_exact_states,
+):
+    _, found, *_ = of_exact_states
+    np.testing.assert_allclose(found, found[:1] + np.zeros_like(found), atol=1e-7)
     energies = np.sort(np.linalg.eigvals(found[0]).real)
     np.testing.assert_allclose(energies, [0.5, 1.5, 2.5], rtol=1e-9)
 
 
-def test_values_of_the_first_system_are_a_row_of_the_matrix():
-    params, walkers = exact_walkers()
-    x = walkers[0]
-    found = StateOverlaps()(EXACT, params, x)
-    expected = jax.vmap(lambda p: EXACT.ansatz.apply(p, x[:1]).sign)(params)
-    logabs = jax.vmap(lambda p: EXACT.ansatz.apply(p, x[:1]).logabs)(params)
-    expected = expected * jnp.exp(logabs - jnp.max(logabs))
+def test_values_of_the_first_system_are_a_row_of_the_matrix(of_exact_states):
+    *_, found, psi = of_exact_states
+    expected = psi.sign * np.exp(psi.logabs - np.max(psi.logabs))
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
@@ -90,18 +115,20 @@ def test_dipole_transitions_of_the_oscillator():
     """|<a|x|a + 1>|^2 = (a + 1) / 2, and <x^2> = a + 1/2."""
     params, _ = exact_walkers()
     matrices = StateMatrices(OSCILLATOR, (Dipole(0), MeanSquareRadius()))
-    sampler = Langevin(sweeps=20, time_step=0.2)
-    state = sampler.init(OSCILLATOR.initial_walkers(jax.random.key(2), 512))
+    sampler = Langevin(sweeps=10, time_step=0.3)
 
     @jax.jit
-    def step(key, state):
-        state, _ = sampler.step(key, EXACT, params, state)
-        return state, jax.vmap(lambda x: matrices(EXACT, params, x))(state.walkers)
+    def measured(key):
+        key_walkers, key = jax.random.split(key)
+        state = sampler.init(OSCILLATOR.initial_walkers(key_walkers, 256))
 
-    values = []
-    for i in range(60):
-        state, found = step(jax.random.fold_in(jax.random.key(3), i), state)
-        values.append(found)
+        def step(state, key):
+            state, _ = sampler.step(key, EXACT, params, state)
+            return state, jax.vmap(lambda x: matrices(EXACT, params, x))(state.walkers)
+
+        return jax.lax.scan(step, state, jax.random.split(key, 70))[1]
+
+    values = measured(jax.random.key(3))
     series = matrices.series(np.array(values[10:]))
     expected = {"dipole_x_0_1": 0.5, "dipole_x_1_2": 1.0, "dipole_x_0_2": 0.0}
     expected |= {"dipole_x_0": 0.0, "r_squared_0": 0.5, "r_squared_2": 2.5}
@@ -115,31 +142,28 @@ def test_dipole_transitions_of_the_oscillator():
 def test_kinetic_energy_is_that_of_the_determinant(flip_symmetric):
     """Traces of matrices agree with the Laplacian of the whole determinant."""
     spins = Spins(1, 1)
-    one = Backflow(spins, width=4, flip_symmetric=flip_symmetric)
+    one = Backflow(spins, layers=1, width=3, flip_symmetric=flip_symmetric)
     psi = States(Product((one, PadeJastrow(spins))), K, noise=0.1)
     both = SideBySide(HarmonicTrap(2, 2, 1.0, Coulomb(), spins), K)
-    x = both.initial_walkers(jax.random.key(0), 1)[0]
-    params = jax.jit(psi.init)(jax.random.key(1), x)
+    x = np.random.default_rng(0).normal(size=(2 * K, 2))
+    params = parameters(psi, x)
 
-    def logabs(flat):
-        return psi.apply(params, flat.reshape(x.shape)).logabs
+    @jax.jit
+    def both_ways(params, x):
+        expected = kinetic_by_differences(psi, params, x, step=0.01)
+        return both.terms(psi, params, x)["kinetic"], expected
 
-    def both_ways(flat):
-        gradient, hessian = jax.grad(logabs)(flat), jax.hessian(logabs)(flat)
-        expected = -(jnp.trace(hessian) + gradient @ gradient) / 2
-        return both.terms(psi, params, flat.reshape(x.shape))["kinetic"], expected
-
-    found, expected = jax.jit(both_ways)(x.ravel())
+    found, expected = both_ways(params, x)
     np.testing.assert_allclose(found, expected, rtol=1e-8)
 
 
 def test_only_a_psi_with_spin_features_changes_under_a_flip_of_all_spins():
     for flip_symmetric in (True, False):
-        psi = Backflow(Spins(1, 1), width=4, flip_symmetric=flip_symmetric)
-        x = jax.random.normal(jax.random.key(0), (2, 2))
-        params = psi.init(jax.random.key(1), x)
-        params = jax.tree.map(lambda leaf: leaf + 0.1, params)
-        change = psi.apply(params, x[::-1]).logabs - psi.apply(params, x).logabs
+        psi = Backflow(Spins(1, 1), 1, width=4, flip_symmetric=flip_symmetric)
+        x = np.random.default_rng(0).normal(size=(2, 2))
+        each = jax.jit(jax.vmap(psi.apply, (None, 0)))
+        logabs = each(parameters(psi, x), np.stack([x, x[::-1]])).logabs
+        change = np.ptp(logabs)
         assert (abs(change) < 1e-12) == flip_symmetric
 
 
@@ -197,10 +221,10 @@ def test_overlaps_are_unknown_where_few_configurations_carry_the_samples():
 
 
 def test_shared_layers_have_one_set_of_parameters():
-    x = jnp.zeros((2 * K, 2))
+    x = np.zeros((2 * K, 2))
     psi = States(Backflow(Spins(1, 1), width=4), K)
-    params = psi.init(jax.random.key(0), x)["params"]
-    one = psi.ansatz.init(jax.random.key(0), x[:2])["params"]
+    params = jax.jit(psi.init)(jax.random.key(0), x)["params"]
+    one = jax.eval_shape(psi.ansatz.init, jax.random.key(0), x[:2])["params"]
     for name in params:
         several = () if name == "MessagePassing_0" else (K,)
         shapes = jax.tree.map(lambda leaf, k=several: (*k, *leaf.shape), one[name])
@@ -210,19 +234,27 @@ def test_shared_layers_have_one_set_of_parameters():
 
 def test_ratios_on_a_lattice_are_those_of_the_determinant():
     psi = States(BinaryRBM(alpha=1), K, noise=0.5)
-    x = jax.random.randint(jax.random.key(0), (3 * 4,), 0, 2)
-    params = psi.init(jax.random.key(1), x)
-    tables, evaluated = psi.site_tables(params), EvaluatedRatios(psi)
-    cache = psi.site_cache(tables, x)
-    for site in (0, 5, 11, 5):
-        sites = jnp.array([site])
-        values = 1 - x[sites]
-        expected, _ = evaluated.site_move(
-            params, psi.apply(params, x), x, sites, values
-        )
-        ratio, cache = psi.site_move(tables, cache, x, sites, values)
-        np.testing.assert_allclose(ratio, expected, rtol=1e-9)
-        x = x.at[sites].set(values)
+    x = np.array([0, 1, 1, 0, 1, 1, 0, 1, 0, 0, 0, 1])  # no two systems ever agree
+    evaluated = EvaluatedRatios(psi)
+
+    @jax.jit
+    def ratios(params, x, sites):
+        tables = psi.site_tables(params)
+
+        def change(carry, site):
+            x, cache = carry
+            values = 1 - x[site]
+            expected, _ = evaluated.site_move(
+                params, psi.apply(params, x), x, site, values
+            )
+            ratio, cache = psi.site_move(tables, cache, x, site, values)
+            return (x.at[site].set(values), cache), (ratio, expected)
+
+        return jax.lax.scan(change, (x, psi.site_cache(tables, x)), sites)[1]
+
+    sites = np.array([[0], [5], [11], [5]])
+    found, expected = ratios(parameters(psi, x, scale=0.5), x, sites)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
 def test_lattice_terms_are_those_of_the_whole_hamiltonian():
@@ -230,11 +262,16 @@ def test_lattice_terms_are_those_of_the_whole_hamiltonian():
     chain = Lattice((4,))
     psi, model = States(BinaryRBM(alpha=1), K, noise=0.5), TransverseFieldIsing(chain)
     whole = TransverseFieldIsing(side_by_side(chain, K))
-    x = jax.random.randint(jax.random.key(0), (3 * 4,), 0, 2)
-    params = psi.init(jax.random.key(1), x)
-    found = SideBySide(model, K).local_energy(psi, params, x)
+    x = np.random.default_rng(0).integers(0, 2, 3 * 4)
     plain = Function(lambda params, x: psi.apply(params, x))
-    np.testing.assert_allclose(found, whole.local_energy(plain, params, x), rtol=1e-9)
+
+    @jax.jit
+    def both(params, x):
+        found = SideBySide(model, K).local_energy(psi, params, x)
+        return found, whole.local_energy(plain, params, x)
+
+    found, expected = both(parameters(psi, x, scale=0.5), x)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
 def random_matrices(key, shape):
@@ -387,12 +424,12 @@ def test_a_run_reports_levels_with_references(tmp_path, capsys):
 def test_states_of_a_lattice_run(tmp_path):
     """The move stays within one system: every copy keeps its magnetization."""
     one = Experiment(
-        ansatz=BinaryRBM(alpha=1),
+        ansatz=SpinJastrow(),
         hamiltonian=Heisenberg(Lattice((4,))),
         sampler=SiteMetropolis(Exchange(Lattice((4,)))),
         optimizer=Spring(),
         n_walkers=64,
-        iterations=40,
+        iterations=150,
         evaluation_steps=100,
         directory=str(tmp_path / "a"),
     )
@@ -400,27 +437,21 @@ def test_states_of_a_lattice_run(tmp_path):
     result = run(experiment)
     assert abs(result["energy"] - (-2 - 1)) < 0.05
     sampler, vmc = experiment.sampler, experiment.vmc()
-    walkers = experiment.hamiltonian.initial_walkers(jax.random.key(0), 8)
-    params = vmc.ansatz.init(jax.random.key(1), walkers[0])
-    moved, _ = sampler.step(
-        jax.random.key(2), vmc.ansatz, params, sampler.init(walkers)
-    )
-    each = jax.vmap(lambda x: systems(x, 2))(moved.walkers)
-    np.testing.assert_array_equal(each.sum(axis=2), 2)
+
+    @jax.jit
+    def moved(key):
+        walkers = experiment.hamiltonian.initial_walkers(key, 8)
+        params = vmc.ansatz.init(key, walkers[0])
+        state, _ = sampler.step(key, vmc.ansatz, params, sampler.init(walkers))
+        return jax.vmap(lambda x: systems(x, 2))(state.walkers)
+
+    np.testing.assert_array_equal(np.sum(moved(jax.random.key(0)), axis=2), 2)
 
 
 @pytest.mark.parametrize(
     "change, message",
     [
         ({"ansatz": FeedForward((4,))}, "ansatz must be States of 2"),
-        (
-            {
-                "hamiltonian": SideBySide(TransverseFieldIsing(Lattice((6,))), 2),
-                "ansatz": States(BinaryRBM(), 3),
-                "sampler": SiteMetropolis(),
-            },
-            "ansatz must be States of 2 states for SideBySide, got States 3",
-        ),
         (
             {
                 "hamiltonian": SideBySide(HarmonicTrap(2, 1), 2),
@@ -449,14 +480,20 @@ def test_unsuitable_states_are_refused(tmp_path, change, message):
         run(experiment(directory=str(tmp_path / "a"), observables=(), **change))
 
 
+def test_another_number_of_states_is_refused():
+    three = States(Function(of_levels), 3)
+    with pytest.raises(ValueError, match="2 states for SideBySide, got States 3"):
+        SideBySide(HarmonicTrap(1, 1), 2).terms(three, {}, np.zeros((2, 1)))
+
+
 def test_a_start_with_equal_systems_is_no_reason_to_refuse():
     """psi vanishes where two systems agree, as often happens on few sites."""
     model, chain = SideBySide(TransverseFieldIsing(Lattice((2,))), 2), Lattice((2,))
     assert chain.n == 2
     psi = States(BinaryRBM(alpha=1), 2, noise=0.5)
-    walkers = jnp.zeros((3, 4), int)
-    params = psi.init(jax.random.key(0), walkers[0])
-    check_symmetry(psi, model, params, walkers)
+    walkers = np.zeros((3, 4), int)
+    params = parameters(psi, walkers[0], scale=0.5)
+    check_symmetry(psi, model, params, walkers, lambda f, *of: jax.jit(f)(*of))
 
 
 class WithSpins(HarmonicTrap):
@@ -497,20 +534,23 @@ def test_count_must_be_at_least_two(count):
 def test_flips_of_many_systems_are_sampled_from_the_determinant():
     """Frequencies of two spins in two systems agree with psi^2 by enumeration."""
     psi = States(BinaryRBM(alpha=1), 2, noise=0.3)
-    every = jnp.array(list(itertools.product([0, 1], repeat=4)))
-    params = psi.init(jax.random.key(0), every[0])
-    density = np.exp(2 * jax.vmap(lambda x: psi.apply(params, x).logabs)(every))
+    every = np.array(list(itertools.product([0, 1], repeat=4)))
+    params = parameters(psi, every[0], scale=0.3)
+    sampler, n_walkers = SiteMetropolis(Flip(), sweeps=60), 8000
+    walkers = np.tile([0, 1, 1, 1], (n_walkers, 1))  # off the nodes
+
+    @jax.jit
+    def sampled(params, walkers):
+        state = sampler.init(walkers)
+        state, _ = sampler.step(jax.random.key(2), psi, params, state)
+        logabs = jax.vmap(lambda x: psi.apply(params, x).logabs)(every)
+        return state.walkers, logabs
+
+    last, logabs = jax.device_get(sampled(params, walkers))
+    density = np.exp(2 * logabs)
     density /= density.sum()
-    sampler = SiteMetropolis(Flip(), sweeps=100)
-    walkers = jax.random.randint(jax.random.key(1), (20000, 4), 0, 2)
-    walkers = walkers.at[:, :2].set(jnp.array([0, 1]))  # off the nodes
-    walkers = walkers.at[:, 2:].set(jnp.array([1, 1]))
-    state, _ = jax.jit(lambda s: sampler.step(jax.random.key(2), psi, params, s))(
-        sampler.init(walkers)
-    )
-    codes = np.asarray(state.walkers) @ np.array([8, 4, 2, 1])
-    counts = np.bincount(codes, minlength=16)
-    expected = 20000 * density
+    counts = np.bincount(last @ np.array([8, 4, 2, 1]), minlength=16)
+    expected = n_walkers * density
     kept = expected > 5
     chi_square = np.sum((counts - expected)[kept] ** 2 / expected[kept])
     assert chi_square < 40

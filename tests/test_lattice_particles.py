@@ -10,11 +10,12 @@ import pytest
 
 from hamiltonians import TV, XXZ, BoseHubbard, Heisenberg, Hubbard
 from hamiltonians.references.lanczos import configurations, ground_state, operator
-from nqs.ansatze import BinaryRBM, FeedForward, LatticeSlater
+from nqs.ansatze import BinaryRBM, FeedForward, LatticeSlater, SpinJastrow
 from nqs.contracts import check_fields
 from nqs.space.lattice import Graph, Lattice, side_by_side
 from nqs.types import Function, LogPsi
 from samplers import Exchange, Hop, SiteMetropolis
+from tests.drawn import parameters
 
 RING, TORUS = Lattice((6,)), Lattice((4, 2), "square")
 TRIANGLES, GRAPH = Lattice((3, 2), "triangular"), Graph(4, ((0, 2), (3, 1), (1, 0)))
@@ -135,10 +136,9 @@ def table(model, x, psi):
     weights = model.levels ** np.arange(model.size)
     values = np.ones(model.levels**model.size)
     values[x @ weights] = psi
-    values = jnp.asarray(values)
 
     def log_psi(params, x):
-        psi = values[x @ weights]
+        psi = jnp.asarray(values)[x @ weights]
         return LogPsi(jnp.sign(psi), jnp.log(jnp.abs(psi)))
 
     return Function(log_psi)
@@ -146,7 +146,32 @@ def table(model, x, psi):
 
 def local_energies(model, ansatz, params, x):
     local = jax.vmap(lambda x: model.local_energy(ansatz, params, x))
-    return np.asarray(jax.jit(local)(jnp.asarray(x)))
+    return np.asarray(jax.jit(local)(x))
+
+
+def values(psi):
+    return psi.sign * np.exp(psi.logabs)
+
+
+@functools.cache
+def of_random_psi(name):
+    """Psi, its local energies, and whether a row leaves its sector, (c,) each."""
+    model, (x, _) = ALL[name], matrix(name)
+    psi = np.random.default_rng(1).normal(size=len(x))
+    ansatz = table(model, x, psi)
+
+    @jax.jit
+    @jax.vmap
+    def evaluated(x):
+        row = model.connected(x)
+        there = jax.vmap(lambda s, v: x.at[s].set(v))(row.sites, row.values)
+        there = there.reshape(len(there), len(model.totals), -1)
+        wrong = jnp.any(there.sum(axis=2) != np.array([model.totals]), axis=1)
+        inside = jnp.all((there >= 0) & (there < model.levels))
+        leaves = jnp.any(wrong & (row.elements != 0)) | ~inside
+        return model.local_energy(ansatz, {}, x), leaves
+
+    return psi, *jax.device_get(evaluated(x))
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -156,8 +181,7 @@ def test_local_energy_is_that_of_the_matrix_with_its_signs(name):
         side = (-1) ** (x @ (model.lattice.coordinates.sum(axis=1) % 2))
         dense = side[:, None] * dense * side
     np.testing.assert_allclose(dense, dense.T, atol=1e-14)
-    psi = np.random.default_rng(1).normal(size=len(x))
-    found = local_energies(model, table(model, x, psi), {}, x)
+    psi, found, _ = of_random_psi(name)
     np.testing.assert_allclose(found, dense @ psi / psi, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(operator(model)[1](psi), dense @ psi, atol=1e-12)
 
@@ -183,17 +207,8 @@ def test_exact_ground_state_has_zero_variance(name):
 
 @pytest.mark.parametrize("name", ALL)
 def test_rows_keep_every_conserved_number(name):
-    model, (x, _) = ALL[name], matrix(name)
-
-    def sums(x):
-        row = model.connected(x)
-        there = jax.vmap(lambda s, v: x.at[s].set(v))(row.sites, row.values)
-        there = there.reshape(len(there), len(model.totals), -1)
-        wrong = jnp.any(there.sum(axis=2) != jnp.asarray([model.totals]), axis=1)
-        inside = jnp.all((there >= 0) & (there < model.levels))
-        return jnp.any(wrong & (row.elements != 0)) | ~inside
-
-    assert not np.any(jax.jit(jax.vmap(sums))(jnp.asarray(x)))
+    _, _, leaves_its_sector = of_random_psi(name)
+    assert not np.any(leaves_its_sector)
 
 
 CLOSED_SHELLS = {
@@ -210,20 +225,30 @@ CLOSED_SHELLS = {
 @pytest.mark.parametrize("name", CLOSED_SHELLS)
 def test_slater_determinant_starts_as_free_fermions_of_zero_variance(name):
     model = CLOSED_SHELLS[name]
-    ansatz = LatticeSlater(model.lattice, model.totals, (4,), stddev=0.0, t=model.t)
+    hidden = (4,) if name in ("t-V ring", "Hubbard") else ()  # zero at the start
+    ansatz = LatticeSlater(model.lattice, model.totals, hidden, stddev=0.0, t=model.t)
     every = configurations(model)
-    x = jnp.asarray(every[:: 1 + len(every) // 50])
-    params = jax.jit(ansatz.init)(jax.random.key(0), x[0])
-    logabs = jax.vmap(lambda x: ansatz.apply(params, x).logabs)(x)
-    x = x[np.asarray(logabs) > np.max(logabs) - 10]
-    found = local_energies(model, ansatz, params, x)
+    x = every[:: 1 + len(every) // 50]
+
+    @jax.jit
+    def evaluated(x):
+        params = ansatz.init(jax.random.key(0), x[0])
+
+        def of_one(x):
+            energy = model.local_energy(ansatz, params, x)
+            return ansatz.apply(params, x).logabs, energy
+
+        return jax.vmap(of_one)(x)
+
+    logabs, found = map(np.asarray, evaluated(x))
+    found = found[logabs > np.max(logabs) - 10]
     matrix = np.zeros((model.n, model.n))
     for i, j in model.lattice.edges:
         matrix[i, j] -= model.t
         matrix[j, i] -= model.t
     levels = np.linalg.eigvalsh(matrix)
     energy = sum(levels[:total].sum() for total in model.totals)
-    assert len(x) > 5
+    assert len(found) > 5
     np.testing.assert_allclose(found, energy, rtol=1e-6)  # 1e-6 splits degenerate ones
     np.testing.assert_allclose(ground_state(model).energy, energy, rtol=1e-9)
 
@@ -231,12 +256,8 @@ def test_slater_determinant_starts_as_free_fermions_of_zero_variance(name):
 def test_slater_determinant_is_the_amplitude_in_occupation_form():
     """psi(x) = <x| prod_k (sum_i phi_ik c_i^+) |0> as a sum over all permutations."""
     ansatz = LatticeSlater(Lattice((5,)), (3, 2), hidden=(), stddev=0.5)
-    x = jnp.array([1, 0, 1, 1, 0, 0, 1, 0, 0, 1])
-    params = ansatz.init(jax.random.key(1), x)
-    params["params"]["SpinJastrow_0"] = jax.tree.map(
-        lambda leaf: leaf + 0.1 * jax.random.normal(jax.random.key(2), leaf.shape),
-        params["params"]["SpinJastrow_0"],
-    )
+    x = np.array([1, 0, 1, 1, 0, 0, 1, 0, 0, 1])
+    params = parameters(ansatz, x)
     phi, value = np.asarray(params["params"]["orbitals"]), 1.0
     for sites, columns in (([0, 2, 3], [0, 1, 2]), ([1, 4], [3, 4])):
         total = 0.0
@@ -244,20 +265,20 @@ def test_slater_determinant_is_the_amplitude_in_occupation_form():
             sign = np.linalg.det(np.eye(len(order))[list(order)])
             total += sign * np.prod([phi[sites[k], columns[p]] for k, p in enumerate(order)])  # fmt: skip # noqa: E501
         value *= total
-    s = 1 - 2 * np.asarray(x)
+    s = 1 - 2 * x
     w = np.asarray(params["params"]["SpinJastrow_0"]["pairs"])[:, 0, 0]
     a = np.asarray(params["params"]["SpinJastrow_0"]["field"])[:, 0]
     pairs = [s[i] * s[j] for i, j in itertools.combinations(range(10), 2)]
     value *= np.exp(a @ s + w @ pairs)
-    psi = ansatz.apply(params, x)
-    np.testing.assert_allclose(psi.sign * np.exp(psi.logabs), value, rtol=1e-10)
+    found = values(jax.jit(ansatz.apply)(params, x))
+    np.testing.assert_allclose(found, value, rtol=1e-10)
 
 
 def test_opposite_spins_start_in_different_degenerate_orbitals():
     """At half filling of 8 sites one of two orbitals of zero energy is filled."""
     model = Hubbard(Lattice((8,)))
     ansatz = LatticeSlater(model.lattice, model.totals, stddev=0.0)
-    params = ansatz.init(jax.random.key(0), jnp.asarray(configurations(model)[0]))
+    params = jax.jit(ansatz.init)(jax.random.key(0), configurations(model)[0])
     last = np.asarray(params["params"]["orbitals"])[:, [3, 7]]
     assert np.abs(last[:, 0] @ last[:, 1]) < 1e-6
     assert np.sum(last[:, 0] ** 2 * last[:, 1] ** 2) < 1e-10
@@ -265,42 +286,37 @@ def test_opposite_spins_start_in_different_degenerate_orbitals():
 
 def test_backflow_depends_on_the_other_spin():
     ansatz = LatticeSlater(Lattice((4,)), (2, 2), (3,), jastrow=False)
-    x = jnp.array([1, 1, 0, 0, 1, 0, 1, 0])
-    params = ansatz.init(jax.random.key(0), x)
-    params = jax.tree.map(
-        lambda p: p + 0.3 * jax.random.normal(jax.random.key(p.size), p.shape), params
+    up, down = (
+        np.array([[1, 1, 0, 0], [1, 0, 1, 0]]),
+        np.array([[1, 0, 1, 0], [0, 1, 0, 1]]),
     )
-    up = [jnp.array([1, 1, 0, 0]), jnp.array([1, 0, 1, 0])]
-    down = [jnp.array([1, 0, 1, 0]), jnp.array([0, 1, 0, 1])]
-    logs = [[ansatz.apply(params, jnp.concatenate([a, b])).logabs for b in down] for a in up]  # fmt: skip # noqa: E501
+    x = np.array([[np.append(a, b) for b in down] for a in up])
+    each = jax.jit(jax.vmap(jax.vmap(ansatz.apply, (None, 0)), (None, 0)))
+    logs = np.asarray(each(parameters(ansatz, x[0, 0]), x).logabs)
     assert abs(logs[0][0] - logs[0][1] - logs[1][0] + logs[1][1]) > 1e-3
 
 
 def test_flip_symmetric_psi_is_the_sum_of_both_assignments_of_spins():
-    ring, x = Lattice((5,)), jnp.array([1, 1, 0, 0, 0, 0, 1, 0, 1, 0])
+    ring, x = Lattice((5,)), np.array([1, 1, 0, 0, 0, 0, 1, 0, 1, 0])
     sums = LatticeSlater(ring, (2, 2), (3,), flip_symmetric=True)
-    params = sums.init(jax.random.key(0), x)
-    params = jax.tree.map(
-        lambda p: p + 0.3 * jax.random.normal(jax.random.key(p.size), p.shape), params
-    )
-    flipped = jnp.roll(x, 5)
-
-    def value(ansatz, x):
-        psi = ansatz.apply(params, x)
-        return psi.sign * jnp.exp(psi.logabs)
-
     one = LatticeSlater(ring, (2, 2), (3,))
-    expected = value(one, x) + value(one, flipped)
-    assert abs(value(one, x) / value(one, flipped) - 1) > 1e-2
-    np.testing.assert_allclose(value(sums, x), expected, rtol=1e-10)
-    np.testing.assert_allclose(value(sums, flipped), expected, rtol=1e-10)
+
+    @jax.jit
+    @functools.partial(jax.vmap, in_axes=(None, 0))
+    def both(params, x):
+        return sums.apply(params, x), one.apply(params, x)
+
+    found, of_one = both(parameters(sums, x), np.stack([x, np.roll(x, 5)]))
+    here, there = values(of_one)
+    assert abs(here / there - 1) > 1e-2
+    np.testing.assert_allclose(values(found), here + there, rtol=1e-10)
 
 
 @pytest.mark.parametrize("complex_psi", [False, True])
 def test_rbm_starts_as_free_bosons_of_zero_variance(complex_psi):
     model = BoseHubbard(RING, 0.0, 4)
     ansatz = BinaryRBM(levels=5, bosons=True, stddev=0.0, complex=complex_psi)
-    x = jnp.asarray(configurations(model))
+    x = configurations(model)
     params = jax.jit(ansatz.init)(jax.random.key(0), x[0])
     np.testing.assert_allclose(local_energies(model, ansatz, params, x), -8, rtol=1e-12)
 
@@ -308,9 +324,8 @@ def test_rbm_starts_as_free_bosons_of_zero_variance(complex_psi):
 def test_network_without_weights_is_that_of_free_bosons():
     model = BoseHubbard(RING, 0.0, 4)
     ansatz = FeedForward((3,), levels=5, bosons=True)
-    x = jnp.asarray(configurations(model))
-    params = jax.jit(ansatz.init)(jax.random.key(0), x[0])
-    params = jax.tree.map(jnp.zeros_like, params)
+    x = configurations(model)
+    params = parameters(ansatz, x[0], scale=0)
     np.testing.assert_allclose(local_energies(model, ansatz, params, x), -8, rtol=1e-12)
 
 
@@ -319,10 +334,8 @@ def test_energies_equal_the_values_of_the_reference_file():
     cases = {
         Hubbard(square, 4.0, 5, 5): -19.580937525419,
         TV(square, 1.0, 5): -10.240650492312078,
-        TV(square, 10.0, 5): -4.052055274410362,
         Hubbard(ring, 4.0): -4.6035263,
         Hubbard(Lattice((4, 2), "square", False), 8.0): -3.02592281,
-        BoseHubbard(ring, 1.0): -13.11931637,
         BoseHubbard(ring, 4.0): -7.45979063,
     }
     for model, energy in cases.items():
@@ -335,14 +348,12 @@ def test_energies_equal_the_values_of_the_reference_file():
 
 
 def test_isotropic_xxz_model_has_the_references_of_heisenberg():
-    ring = Lattice((16,))
+    ring = Lattice((10,))
     assert XXZ(ring).references() == Heisenberg(ring).references()
     exact = ground_state(Heisenberg(ring)).energy
     assert XXZ(ring).references()[0].value == pytest.approx(exact, rel=1e-9)
-    easy = {0.5: -6.042763318181, 2.0: -9.906585500522}
-    for delta, energy in easy.items():
-        found = XXZ(ring, delta=delta).references()[0].value
-        assert found == pytest.approx(energy, rel=1e-9)
+    found = XXZ(Lattice((16,)), delta=0.5).references()[0].value
+    assert found == pytest.approx(-6.042763318181, rel=1e-9)
 
 
 @pytest.mark.parametrize("name", ["Hubbard ring of odd numbers", "bosons at most two"])
@@ -350,20 +361,24 @@ def test_walkers_start_and_stay_at_the_conserved_numbers(name):
     model = ALL[name]
     if isinstance(model, Hubbard):
         move = Exchange(side_by_side(model.lattice, 2))
-        ansatz = LatticeSlater(model.lattice, model.totals)
+        ansatz = LatticeSlater(model.lattice, model.totals, (4,))
     else:
-        move, ansatz = Hop(model.lattice, model.levels), BinaryRBM(levels=3)
-    walkers = model.initial_walkers(jax.random.key(0), 64)
-    params = ansatz.init(jax.random.key(1), walkers[0])
+        move, ansatz = Hop(model.lattice, model.levels), SpinJastrow(levels=3)
     sampler = SiteMetropolis(move, 3)
-    state, info = jax.jit(
-        lambda state: sampler.step(jax.random.key(2), ansatz, params, state)
-    )(sampler.init(walkers))
-    for found in (walkers, state.walkers):
+
+    @jax.jit
+    def first_and_last(key, params):
+        walkers = model.initial_walkers(key, 64)
+        state, info = sampler.step(key, ansatz, params, sampler.init(walkers))
+        return walkers, state.walkers, info["acceptance"]
+
+    params = parameters(ansatz, configurations(model)[0], scale=0.1)
+    walkers, last, acceptance = first_and_last(jax.random.key(0), params)
+    for found in (walkers, last):
         blocks = np.asarray(found).reshape(64, len(model.totals), -1)
         assert np.all(blocks.sum(axis=2) == np.array(model.totals))
         assert found.min() >= 0 and found.max() < model.levels
-    assert len(np.unique(state.walkers, axis=0)) > 10 and info["acceptance"] > 0.1
+    assert len(np.unique(last, axis=0)) > 10 and acceptance > 0.1
 
 
 @pytest.mark.parametrize(
@@ -391,7 +406,7 @@ def test_walkers_start_and_stay_at_the_conserved_numbers(name):
             "totals of LatticeSlater must equal that of Hubbard",
         ),
         (
-            lambda: LatticeSlater(RING, (3,)).init(jax.random.key(0), jnp.zeros(5)),
+            lambda: LatticeSlater(RING, (3,)).init(jax.random.key(0), np.zeros(5)),
             r"x must have shape \(6,\), got \(5,\)",
         ),
     ],

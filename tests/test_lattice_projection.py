@@ -24,10 +24,10 @@ from nqs.projection.lattice import LatticeProjection, Row, chosen_jump, waiting_
 from nqs.space.lattice import Lattice
 from nqs.statistics import estimate
 from nqs.types import Function, LogPsi
+from tests.drawn import parameters
 
 MODELS = {
     "Heisenberg ring": Heisenberg(Lattice((6,))),
-    "open Heisenberg chain": Heisenberg(Lattice((6,), periodic=False)),
     "polarized ring": Heisenberg(Lattice((6,)), n_down=2),
     "Ising ring": TransverseFieldIsing(Lattice((6,)), field=1.3),
     "Ising square": TransverseFieldIsing(Lattice((2, 3), "square", periodic=False)),
@@ -45,25 +45,25 @@ def table(levels, params, x):
     return LogPsi(jnp.sign(psi), jnp.log(jnp.abs(psi)))
 
 
+TABLES = {q: Function(functools.partial(table, q)) for q in (2, 3)}
+
+
 def tabulated(model, psi):
     """The ansatz and its parameters for psi (c,) of all configurations."""
     weights = model.levels ** np.arange(model.n - 1, -1, -1)
     params = np.zeros(model.levels**model.n)
     params[configurations(model) @ weights] = psi
-    return Function(functools.partial(table, model.levels)), jnp.asarray(params)
+    return TABLES[model.levels], params
 
 
-def exact(model):
-    """Energy of the ground state, and the ansatz with its parameters."""
-    energy, psi = ground_state(model)
-    return energy, *tabulated(model, psi)
+exact = functools.cache(ground_state)
 
 
 def drawn(model, psi, n_walkers):
     """Walkers (w, s) from psi^2, in fixed proportions."""
     square = np.cumsum(psi**2) / np.sum(psi**2)
     place = np.searchsorted(square, (np.arange(n_walkers) + 0.5) / n_walkers)
-    return jnp.asarray(configurations(model)[place])
+    return configurations(model)[place]
 
 
 def constant(params, x):
@@ -73,27 +73,48 @@ def constant(params, x):
 UNIFORM = Function(constant), {}
 
 
-def walk(driver, params, walkers, steps, key=2):
-    """The last state, and the info of every step."""
-
-    def step(state, i):
-        return driver.step(jax.random.fold_in(jax.random.key(key), i), state)
+@functools.cache
+def program(psi, model, chunk_size=None, steps=50, driver=LatticeProjection):
+    """Some steps of all walkers, for any time between them."""
+    driver = driver(psi, model, chunk_size=chunk_size)
 
     @jax.jit
-    def run():
-        state = driver.init(params, walkers)
-        return jax.lax.scan(step, state, jnp.arange(steps))
+    def first(params, walkers, time_step):
+        return driver.init(params, walkers)._replace(time_step=time_step)
 
-    return run()
+    @jax.jit
+    def several(key, state, before):
+        def step(state, i):
+            return driver.step(jax.random.fold_in(key, i), state)
+
+        return jax.lax.scan(step, state, before + jnp.arange(steps))
+
+    return first, several
 
 
-def projected(model, guide=UNIFORM, time_step=0.2, n_walkers=1024, time=100, key=2):
+def walk(program, params, walkers, time_step, calls=1, key=2):
+    """The last state, and the info of every step."""
+    first, several = program
+    state, infos = first(params, walkers, time_step), []
+    for i in range(calls):
+        state, info = several(jax.random.key(key), state, i * 50)
+        infos.append(jax.device_get(info))
+    return state, jax.tree.map(lambda *parts: np.concatenate(parts), *infos)
+
+
+def first_walkers(model, n_walkers):
+    """Walkers (w, s) from all configurations alike."""
+    x = configurations(model)
+    return x[np.random.default_rng(0).integers(len(x), size=n_walkers)]
+
+
+def projected(model, guide=UNIFORM, time_step=0.2, n_walkers=256, time=150, key=2):
     """Mean and standard error of the energy, and the info of every step."""
     psi, params = guide
-    walkers = model.initial_walkers(jax.random.key(0), n_walkers)
-    driver = LatticeProjection(psi, model, time_step)
-    _, info = walk(driver, params, walkers, round(time / time_step), key)
-    found = estimate(np.asarray(info["energy"])[round(6 / time_step) :])
+    walkers = first_walkers(model, n_walkers)
+    calls = round(time / time_step / 50)
+    _, info = walk(program(psi, model), params, walkers, time_step, calls, key)
+    found = estimate(info["energy"][round(6 / time_step) :])
     return found.mean, found.error, info
 
 
@@ -102,9 +123,11 @@ def projected(model, guide=UNIFORM, time_step=0.2, n_walkers=1024, time=100, key
 def test_exact_state_stays_exact_for_any_interval(name, time_step, strict_dtypes):
     model = MODELS[name]
     with jax.numpy_dtype_promotion("standard"):
-        energy, psi, params = exact(model)
-        walkers = drawn(model, ground_state(model).psi, 32)
-    state, info = walk(LatticeProjection(psi, model, time_step), params, walkers, 10)
+        energy, exact_psi = exact(model)
+        psi, params = tabulated(model, exact_psi)
+        walkers = drawn(model, exact_psi, 32)
+    run = program(psi, model, steps=10)
+    state, info = walk(run, params, walkers, time_step)
     np.testing.assert_allclose(info["energy"], energy, rtol=1e-9)
     np.testing.assert_allclose(info["growth_energy"], energy, rtol=1e-9)
     np.testing.assert_allclose(state.weights, 1, rtol=1e-8)
@@ -114,15 +137,14 @@ def test_exact_state_stays_exact_for_any_interval(name, time_step, strict_dtypes
 
 
 def test_exact_state_keeps_its_density():
-    """Probabilities of all configurations, within their errors from 20 000 walkers."""
-    psi = ground_state(ISING).psi
-    _, ansatz, params = exact(ISING)
-    walkers = ISING.initial_walkers(jax.random.key(0), 20_000)
-    driver = LatticeProjection(ansatz, ISING, 4.0)
-    state, _ = walk(driver, params, walkers, 3)
+    """Probabilities of all configurations, within their errors from 10 000 walkers."""
+    psi = exact(ISING).psi
+    ansatz, params = tabulated(ISING, psi)
+    walkers = first_walkers(ISING, 10_000)
+    state, _ = walk(program(ansatz, ISING, steps=3), params, walkers, 4.0)
     codes = np.asarray(state.walkers) @ (2 ** np.arange(5, -1, -1))
     counts = np.bincount(codes, minlength=64)
-    expected = 20_000 * psi**2
+    expected = 10_000 * psi**2
     chi_square = np.sum((counts - expected) ** 2 / expected)
     assert chi_square < 63 + 4 * np.sqrt(2 * 63)
 
@@ -130,7 +152,7 @@ def test_exact_state_keeps_its_density():
 @pytest.mark.parametrize("name", ["Heisenberg ring", "Ising ring", "Ising square"])
 def test_energy_of_a_uniform_guide_is_exact(name):
     energy, error, info = projected(MODELS[name])
-    exact_energy = ground_state(MODELS[name]).energy
+    exact_energy = exact(MODELS[name]).energy
     assert error < 0.03
     assert energy == pytest.approx(exact_energy, abs=3 * error)
     assert info["energy"][0] > exact_energy + 10 * error
@@ -138,34 +160,54 @@ def test_energy_of_a_uniform_guide_is_exact(name):
 
 
 def test_energy_is_independent_of_the_interval():
-    options = {"n_walkers": 256, "time": 250, "key": 5}
-    short = projected(RING, time_step=0.05, **options)
-    long = projected(RING, time_step=0.5, **options)
+    short = projected(RING, time_step=0.05, time=125, key=5)
+    long = projected(RING, time_step=0.5, time=250, key=5)
     assert short[0] == pytest.approx(long[0], abs=3 * np.hypot(short[1], long[1]))
+
+
+class Mistaken(LatticeProjection):
+    """A growth of weights and rates of jumps that are wrong by factors in params."""
+
+    def init(self, params, walkers):
+        return self.mistaken(super().init, params, params, walkers)
+
+    def step(self, key, state):
+        return self.mistaken(super().step, state.params, key, state)
+
+    def mistaken(self, method, factors, *arguments):
+        of_growth, of_rates = factors
+        terms, rates = lattice_projection.sum_of_terms, lattice_projection.jump_rates
+        with (
+            mock.patch.object(
+                lattice_projection, "sum_of_terms", lambda x: of_growth * terms(x)
+            ),
+            mock.patch.object(
+                lattice_projection, "jump_rates", lambda row: of_rates * rates(row)
+            ),
+        ):
+            return method(*arguments)
+
+
+def deviation(factors):
+    """Of the energy from the exact one, in standard errors."""
+    run = program(UNIFORM[0], ISING, driver=Mistaken)
+    _, info = walk(run, factors, first_walkers(ISING, 128), 0.2, calls=30)
+    found = estimate(info["energy"][30:])
+    return (found.mean - exact(ISING).energy) / found.error
+
+
+def test_right_factors_of_growth_and_rates_pass():
+    assert abs(deviation((1.0, 1.0))) < 4
 
 
 @pytest.mark.parametrize("sign", [-1.0, 0.5])
 def test_wrong_growth_of_weights_fails(sign):
-    right = lattice_projection.sum_of_terms
-
-    def wrong(terms):
-        return sign * right(terms)
-
-    with mock.patch.object(lattice_projection, "sum_of_terms", wrong):
-        energy, error, _ = projected(ISING)
-    assert energy > ground_state(ISING).energy + 5 * error
+    assert deviation((sign, 1.0)) > 5
 
 
 @pytest.mark.parametrize("factor", [0.8, 1.25])
 def test_wrong_rates_of_jumps_fail(factor):
-    right = lattice_projection.jump_rates
-
-    def wrong(row):
-        return factor * right(row)
-
-    with mock.patch.object(lattice_projection, "jump_rates", wrong):
-        energy, error, _ = projected(ISING)
-    assert abs(energy - ground_state(ISING).energy) > 5 * error
+    assert abs(deviation((1.0, factor))) > 5
 
 
 def effective_energy(model, psi):
@@ -174,9 +216,10 @@ def effective_energy(model, psi):
     weights = model.levels ** np.arange(model.n - 1, -1, -1)
     place = np.zeros(model.levels**model.n, int)
     place[x @ weights] = np.arange(len(x))
-    rows = jax.vmap(model.connected)(jnp.asarray(x))
-    diagonal = sum(jax.vmap(model.diagonal)(jnp.asarray(x)).values())
-    full = np.diag(np.asarray(diagonal))
+    rows, terms = jax.device_get(
+        jax.jit(jax.vmap(lambda x: (model.connected(x), model.diagonal(x))))(x)
+    )
+    full = np.diag(sum(terms.values()))
     for i, (sites, values, elements) in enumerate(zip(*rows, strict=True)):
         for site, value, element in zip(sites, values, elements, strict=True):
             there = x[i].copy()
@@ -191,7 +234,7 @@ def effective_energy(model, psi):
 
 def signed_guide(model):
     """An approximate psi (c,) with signs, most of them those of the ground state."""
-    psi = ground_state(model).psi
+    psi = exact(model).psi
     noise = np.random.default_rng(3).normal(size=psi.size)
     return psi + 0.02 * noise
 
@@ -200,7 +243,7 @@ def test_fixed_node_energy_is_between_exact_and_variational():
     model = J1J2(Lattice((4, 2), "square", periodic=False), j2=0.6)
     psi = signed_guide(model)
     fixed, variational = effective_energy(model, psi)
-    lowest = ground_state(model).energy
+    lowest = exact(model).energy
     assert lowest + 1e-3 < fixed < variational - 1e-2
     energy, error, info = projected(model, tabulated(model, psi), key=3)
     assert error < 3e-3
@@ -210,33 +253,36 @@ def test_fixed_node_energy_is_between_exact_and_variational():
 
 
 def test_jumps_have_their_rates_and_waiting_times():
-    amplitudes = jnp.asarray([-1.0, 0.0, 2.0, -0.5, -3.0, 0.0, -0.5])
-    row = Row({}, amplitudes)
-    u = (jnp.arange(10_000) + 0.5) / 10_000
-    chosen = jax.vmap(lambda u: chosen_jump(u, row))(u)
+    amplitudes = np.array([-1.0, 0.0, 2.0, -0.5, -3.0, 0.0, -0.5])
+    u = (np.arange(10_000) + 0.5) / 10_000
+
+    @jax.jit
+    @functools.partial(jax.vmap, in_axes=(0, None))
+    def both(u, amplitudes):
+        row = Row({}, amplitudes)
+        return chosen_jump(u, row), waiting_time(u, row)
+
+    chosen, times = both(u, amplitudes)
     counts = np.bincount(chosen, minlength=7)
     np.testing.assert_array_equal(counts, [2000, 0, 0, 1000, 6000, 0, 1000])
-    times = jax.vmap(lambda u: waiting_time(u, row))(u)
     np.testing.assert_allclose(times, -np.log1p(-u) / 5)
-    for broken in (jnp.nan, -jnp.inf, 0.0):
-        still = Row({}, jnp.full(3, broken))
-        assert waiting_time(jnp.asarray(0.5), still) == jnp.inf
+    for broken in (np.nan, -np.inf, 0.0):
+        assert np.all(both(u, np.full(7, broken))[1] == np.inf)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 9, 72])
 def test_partial_sums_are_those_of_numpy(count):
-    numbers = jax.random.uniform(jax.random.key(0), (count,))
-    found = lattice_projection.partial_sums(numbers)
+    numbers = np.random.default_rng(0).random(count)
+    found = jax.jit(lattice_projection.partial_sums)(numbers)
     np.testing.assert_allclose(found, np.cumsum(numbers), rtol=1e-14)
 
 
 def test_walkers_are_independent_of_the_chunk_size():
-    psi: Any = BinaryRBM()
-    params = psi.init(jax.random.key(1), jnp.zeros(6, int))
-    walkers = RING.initial_walkers(jax.random.key(0), 12)
+    exact_psi, walkers = exact(RING).psi, first_walkers(RING, 32)
+    noise = np.random.default_rng(1).normal(size=exact_psi.size)
+    psi, params = tabulated(RING, exact_psi + 0.1 * noise)
     runs = [
-        walk(LatticeProjection(psi, RING, 1.0, chunk), params, walkers, 5)
-        for chunk in (5, 12)
+        walk(program(psi, RING, chunk, 10), params, walkers, 1.0) for chunk in (5, None)
     ]
     (state, info), (other, other_info) = runs
     np.testing.assert_array_equal(state.walkers, other.walkers)
@@ -244,14 +290,11 @@ def test_walkers_are_independent_of_the_chunk_size():
 
 
 def test_broken_row_is_counted_and_never_left():
-    def broken(params, x):
-        logabs = jnp.where(x[0] == 0, 0.0, jnp.nan)
-        return LogPsi(jnp.ones(()), logabs)
-
-    walkers = ISING.initial_walkers(jax.random.key(0), 8)
-    driver = LatticeProjection(Function(broken), ISING)
-    _, info = walk(driver, {}, walkers, 2)
-    assert np.all(info["non_finite"] == 8)
+    psi = np.where(configurations(ISING)[:, 0] == 0, 1.0, np.nan)
+    guide, params = tabulated(ISING, psi)
+    walkers = first_walkers(ISING, 32)
+    _, info = walk(program(guide, ISING, steps=10), params, walkers, 0.1)
+    assert np.all(info["non_finite"] == 32)
 
 
 def test_projection_refuses_what_it_cannot_project():
@@ -264,16 +307,16 @@ def test_projection_refuses_what_it_cannot_project():
         LatticeProjection(psi, RING, 0.0)
     with pytest.raises(ValueError, match="chunk_size must be an integer"):
         LatticeProjection(psi, RING, chunk_size=0)
-    walkers = RING.initial_walkers(jax.random.key(0), 4)
+    walkers = first_walkers(RING, 4)
     turning: Any = BinaryRBM(complex=True)
-    params = turning.init(jax.random.key(1), walkers[0])
+    params = parameters(turning, walkers[0])
     with pytest.raises(ValueError, match="ansatz must be real .* psi of BinaryRBM"):
         LatticeProjection(turning, RING).init(params, walkers)
 
 
 def test_bias_of_a_small_population_falls_with_its_size():
-    exact_energy = ground_state(ISING).energy
+    exact_energy = exact(ISING).energy
     few, few_error, _ = projected(ISING, n_walkers=4, time=1000)
-    many, many_error, _ = projected(ISING, n_walkers=64, time=1000)
+    many, many_error, _ = projected(ISING)
     assert few - exact_energy > 5 * few_error
     assert many - exact_energy < (few - exact_energy) / 5 + 3 * many_error

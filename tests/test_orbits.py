@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.flatten_util import ravel_pytree
 
 from hamiltonians import BoseHubbard, Heisenberg, Potts, TransverseFieldIsing
 from nqs.ansatze import (
@@ -24,19 +23,19 @@ from nqs.ansatze import (
 from nqs.capabilities import Orbits
 from nqs.gradient import by_orbits
 from nqs.optimizers import SR, FirstOrder, MinSR, Spring
-from nqs.ratios.sites import site_ratios_of
 from nqs.space.lattice import Lattice
 from nqs.vmc import VMC
 from samplers import Exchange, Flip, Hop, Recolor, SiteMetropolis
+from tests.drawn import parameters
 
 RING, OPEN = Lattice((6,)), Lattice((5,), periodic=False)
 LADDER, SQUARE = Lattice((2, 3), "square"), Lattice((3, 3), "square")
 CASES = {
-    "all": SymmetrizedOrbits(BinaryRBM(1, complex=True), RING),
+    "all": SymmetrizedOrbits(FeedForward((4,), phase=True), RING),
     "real": SymmetrizedOrbits(SpinJastrow(), LADDER),
     "one sum": SymmetrizedOrbits(BinaryRBM(1, complex=True), RING, totals=(3,)),
     "momentum": SymmetrizedOrbits(
-        BinaryRBM(1, complex=True), RING, False, (1,), totals=(2,)
+        FeedForward((4,), phase=True), RING, False, (1,), totals=(2,)
     ),
     "momentum of a real base": SymmetrizedOrbits(SpinJastrow(), LADDER, False, (1, 1)),
     "staggered": SymmetrizedOrbits(BinaryRBM(1), RING, True, (3,), totals=(3,)),
@@ -72,31 +71,36 @@ def start(name):
     x = np.array([*every])
     if ansatz.totals:
         x = x[x.sum(axis=1) == ansatz.totals]
-    flat, unravel = ravel_pytree(jax.jit(ansatz.init)(jax.random.key(1), x[0]))
-    rng = np.random.default_rng(2)
-    return unravel(flat + 0.3 * rng.normal(size=flat.shape)), x
+    return parameters(ansatz, x[0], scale=0.5), x
 
 
 def values(psi):
-    return np.asarray(psi.sign * jnp.exp(psi.logabs))
+    return psi.sign * np.exp(psi.logabs)
+
+
+@functools.cache
+def psi(name):
+    """Psi of all x by the table and by the average, and the numbers of the orbits."""
+    ansatz, (params, x) = CASES[name], start(name)
+
+    @jax.jit
+    def both(params, x):
+        tables = ansatz.site_tables(params)
+        found = jax.vmap(lambda x: ansatz.site_cache(tables, x).psi)(x)
+        expected = jax.vmap(average(ansatz).apply, (None, 0))(params, x)
+        return found, expected, jax.vmap(ansatz.orbit)(x)
+
+    return jax.device_get(both(params, x))
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_psi_of_the_table_is_that_of_the_average(name):
-    ansatz, (params, x) = CASES[name], start(name)
-
-    @jax.jit
-    def both(params):
-        tables = ansatz.site_tables(params)
-        found = jax.vmap(lambda x: ansatz.site_cache(tables, x).psi)(jnp.asarray(x))
-        return found, jax.vmap(average(ansatz).apply, (None, 0))(params, jnp.asarray(x))
-
-    found, expected = both(params)
+    ansatz, (found, expected, orbits) = CASES[name], psi(name)
     assert found.sign.dtype == expected.sign.dtype
     found, expected = values(found), values(expected)
     largest = np.max(np.abs(expected))
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-13 * largest)
-    node = np.asarray(jax.vmap(ansatz.orbit)(jnp.asarray(x))) == ansatz.n_orbits - 1
+    node = orbits == ansatz.n_orbits - 1
     assert np.all(found[node] == 0) and np.all(found[~node] != 0)
     assert np.any(node) == (name in WITH_NODES)
 
@@ -143,75 +147,99 @@ def test_orbits_of_a_square_lattice_are_counted(lattice, orbits):
 )
 def test_ratios_of_the_table_are_those_of_the_average(name, precision):
     """After a first move too, from and to configurations of the sector."""
-    ansatz, (params, x) = CASES[name], start(name)
+    ansatz, (params, every) = CASES[name], start(name)
     rng, rtol = np.random.default_rng(3), 1e-9 if precision == "float64" else 2e-3
+    x = every[rng.integers(len(every), size=32)]
+    sites = np.array([[0, 1], [2, 4], [3, 1]])
+
+    def exchanged(x, k):  # exchanges keep the sum
+        there = x.copy()
+        there[:, sites[k]] = x[:, sites[k, ::-1]]
+        return there
+
     with jax.enable_x64(precision == "float64"):
-        params = jax.tree.map(lambda leaf: jnp.asarray(leaf, precision), params)
-        x = jnp.asarray(x[rng.integers(len(x), size=32)])
-        sites = jnp.array([[0, 1], [2, 4], [3, 1]])
 
         @jax.jit
-        @jax.vmap
-        def ratios(x):
-            y = x.at[sites[0]].set(x[sites[0, ::-1]])  # exchanges keep the sum
-            found = []
-            for way in (ansatz, site_ratios_of(average(ansatz))):
-                tables = way.site_tables(params)
-                cache = way.site_cache(tables, x)
-                before = way.site_ratios(tables, cache, x, sites, x[sites[:, ::-1]])
-                move = sites[0], y[sites[0]]
-                ratio, cache = way.site_move(tables, cache, x, *move)
-                after = way.site_ratios(tables, cache, y, sites, y[sites[:, ::-1]])
-                found.append(jnp.concatenate([before, ratio[None], after]))
-            return *found, ansatz.apply(params, x).logabs
+        @functools.partial(jax.vmap, in_axes=(None, 0, 0))
+        def ratios(params, x, y):
+            tables = ansatz.site_tables(params)
+            cache = ansatz.site_cache(tables, x)
+            before = ansatz.site_ratios(tables, cache, x, sites, x[sites[:, ::-1]])
+            ratio, cache = ansatz.site_move(tables, cache, x, sites[0], y[sites[0]])
+            after = ansatz.site_ratios(tables, cache, y, sites, y[sites[:, ::-1]])
+            return jnp.concatenate([before, ratio[None], after])
 
-        found, expected, logabs = ratios(x)
-        assert found.dtype == expected.dtype and found.real.dtype == precision
-    regular = np.asarray(logabs) > -12  # x is no node, up to rounding
-    moved = regular & (np.abs(expected[:, 3]) > 1e-3)  # nor is it after the move
+        params = jax.tree.map(lambda leaf: leaf.astype(precision), params)
+        y = exchanged(x, 0)
+        found = np.asarray(ratios(params, x, y))
+    average = dict(zip(map(tuple, every), values(psi(name)[1]), strict=True))
+    of_x, of_y = (np.array([average[tuple(row)] for row in z]) for z in (x, y))
+    there = [exchanged(x, k) for k in range(3)] + [exchanged(y, k) for k in range(3)]
+    there = np.array([[average[tuple(row)] for row in z] for z in there])
+    assert found.real.dtype == precision
+    assert np.iscomplexobj(found) == np.iscomplexobj(of_x)
+    largest = np.max(np.abs([*average.values()]))
+    regular = np.abs(of_x) > 1e-5 * largest  # x is no node, up to rounding
+    moved = regular & (np.abs(of_y) > 1e-3 * largest)  # nor is it after the move
     assert np.sum(moved) > 8
-    rows = np.concatenate([found[regular, :4].ravel(), found[moved].ravel()])
-    wanted = np.concatenate([expected[regular, :4].ravel(), expected[moved].ravel()])
-    np.testing.assert_allclose(rows, wanted, rtol=rtol, atol=rtol)
+    wanted = (there[:3] / np.where(regular, of_x, 1)).T
+    after = (there[3:] / np.where(moved, of_y, 1)).T
+    options = {"rtol": rtol, "atol": rtol}
+    np.testing.assert_allclose(found[regular, :3], wanted[regular], **options)
+    np.testing.assert_allclose(found[regular, 3], wanted[regular, 0], **options)
+    np.testing.assert_allclose(found[moved, 4:], after[moved], **options)
 
 
 def test_a_node_is_never_entered_and_can_be_left():
     ansatz, (params, _) = CASES["momentum"], start("momentum")
-    tables = ansatz.site_tables(params)
-    node, other = jnp.array([1, 0, 0, 1, 0, 0]), jnp.array([1, 0, 1, 0, 0, 0])
-    sites = jnp.array([2, 3])
-    cache = ansatz.site_cache(tables, other)
-    ratio, moved = ansatz.site_move(tables, cache, other, sites, node[sites])
-    assert ratio == 0 and moved.psi.sign == 0
-    ratio, moved = ansatz.site_move(tables, moved, node, sites, other[sites])
-    assert 1e100 < abs(ratio) ** 2 < jnp.inf
-    np.testing.assert_allclose(values(moved.psi), values(cache.psi), rtol=1e-12)
+    node, other = np.array([1, 0, 0, 1, 0, 0]), np.array([1, 0, 1, 0, 0, 0])
+    sites = np.array([2, 3])
+
+    @jax.jit
+    def into_and_out(params, node, other):
+        tables = ansatz.site_tables(params)
+        cache = ansatz.site_cache(tables, other)
+        into = ansatz.site_move(tables, cache, other, sites, node[sites])
+        return cache, into, ansatz.site_move(tables, into[1], node, sites, other[sites])
+
+    cache, into, out = jax.device_get(into_and_out(params, node, other))
+    assert into[0] == 0 and into[1].psi.sign == 0
+    assert 1e100 < abs(out[0]) ** 2 < np.inf
+    np.testing.assert_allclose(values(out[1].psi), values(cache.psi), rtol=1e-12)
 
 
 def test_levels_of_a_small_type_have_the_same_index():
-    x = jnp.asarray([0, 1, 0, 1, 1, 0] * 2, "int8")  # the index is above 127
+    x = np.array([0, 1, 0, 1, 1, 0] * 2, "int8")  # the index is above 127
     ansatz = SymmetrizedOrbits(BinaryRBM(1), Lattice((12,)))
-    tables = ansatz.site_tables(ansatz.init(jax.random.key(0), x))
-    sites = jnp.array([11])
-    found = [
-        ansatz.site_move(tables, ansatz.site_cache(tables, y), y, sites, 1 - y[sites])
-        for y in (x, x.astype(int))
-    ]
+
+    @jax.jit
+    def moved(params, *both):
+        tables, site = ansatz.site_tables(params), np.array([11])
+        return [
+            ansatz.site_move(tables, ansatz.site_cache(tables, y), y, site, 1 - y[site])
+            for y in both
+        ]
+
+    found = moved(parameters(ansatz, x), x, x.astype(int))
     assert found[0][1].index == found[1][1].index == int(2**11 + 26 * 65)
     assert found[0][0] == found[1][0]
 
 
 def test_another_sum_has_the_ratio_zero():
     ansatz, (params, x) = CASES["one sum"], start("one sum")
-    tables, x = ansatz.site_tables(params), jnp.asarray(x[0])
-    cache = ansatz.site_cache(tables, x)
-    sites = jnp.arange(6)[:, None]
-    assert np.all(ansatz.site_ratios(tables, cache, x, sites, 1 - x[sites]) == 0)
+    sites = np.arange(6)[:, None]
+
+    @jax.jit
+    def ratios(params, x):
+        tables = ansatz.site_tables(params)
+        cache = ansatz.site_cache(tables, x)
+        return ansatz.site_ratios(tables, cache, x, sites, 1 - x[sites])
+
+    assert np.all(ratios(params, x[0]) == 0)
 
 
 TRAININGS = {
     "all": (TransverseFieldIsing(RING), Flip(), MinSR(damping=1e-2)),
-    "one sum": (Heisenberg(RING), Exchange(RING), Spring()),
     "momentum": (Heisenberg(RING, n_down=2), Exchange(RING), Spring()),
     "staggered": (Heisenberg(RING, marshall=False), Exchange(RING), SR(max_step=None)),
     "three levels": (Potts(RING), Recolor(3), FirstOrder("adam")),
@@ -219,54 +247,64 @@ TRAININGS = {
 }
 
 
+def flattened(params):
+    return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(params)])
+
+
 @pytest.mark.parametrize("name", TRAININGS)
 def test_training_by_orbits_is_training_by_walkers(name):
     """Two steps with the same walkers, with orbits that no walker visits."""
     (model, move, optimizer), (params, x) = TRAININGS[name], start(name)
     tabulated = CASES[name]
-    walkers = jnp.asarray(x[np.random.default_rng(4).integers(len(x), size=96)])
-    orbit = np.asarray(jax.vmap(tabulated.orbit)(walkers))
+    walkers = x[np.random.default_rng(4).integers(len(x), size=96)]
     if name == "momentum":  # a random walker at a node has no derivatives
-        walkers = walkers[orbit != tabulated.n_orbits - 1]
+        orbit = jax.jit(jax.vmap(tabulated.orbit))(walkers)
+        walkers = walkers[np.asarray(orbit) != tabulated.n_orbits - 1]
     assert len(walkers) > tabulated.n_orbits
-    ends = []
-    for ansatz in (tabulated, average(tabulated)):
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def trained(ansatz, params, walkers):
         vmc = VMC(ansatz, model, SiteMetropolis(move), optimizer)
         state = vmc.init(jax.random.key(0), walkers)._replace(params=params)
 
-        @jax.jit
-        def update(state, vmc=vmc):
+        def update(state, _):
             terms = vmc.local_terms(state.params, state.sampler.walkers)
-            return vmc.update(state, {}, terms)[0]
+            return vmc.update(state, {}, terms)[0], None
 
-        ends.append(ravel_pytree(update(update(state)).params)[0])
-    moved = np.max(np.abs(ends[1] - ravel_pytree(params)[0]))
+        return jax.lax.scan(update, state, length=2)[0].params
+
+    ends = [
+        flattened(trained(ansatz, params, walkers))
+        for ansatz in (tabulated, average(tabulated))
+    ]
+    moved = np.max(np.abs(ends[1] - flattened(params)))
     assert moved > 1e-4
     np.testing.assert_allclose(ends[0], ends[1], rtol=0, atol=1e-6 * moved)
 
 
 def test_walkers_of_an_orbit_are_one_with_their_mean_energy():
     ansatz = CASES["one sum"]
-    walkers = jnp.array(
-        [[1, 1, 1, 0, 0, 0], [0, 1, 0, 1, 0, 1], [0, 0, 1, 1, 1, 0]] * 8
-    )
-    energies = jnp.arange(24.0)
-    chosen, means, weights = by_orbits(ansatz, walkers, energies)
-    assert weights is not None and len(weights) == ansatz.n_orbits == 4
-    found = sorted(
-        zip(np.asarray(weights).tolist(), np.asarray(means).tolist(), strict=True)
-    )
+    walkers = np.array([[1, 1, 1, 0, 0, 0], [0, 1, 0, 1, 0, 1], [0, 0, 1, 1, 1, 0]] * 8)
+
+    @jax.jit
+    def averaged(walkers, energies):
+        chosen, means, weights = by_orbits(ansatz, walkers, energies)
+        return means, weights, jax.vmap(ansatz.orbit)(chosen)
+
+    means, weights, orbits = jax.device_get(averaged(walkers, np.arange(24.0)))
+    assert len(weights) == ansatz.n_orbits == 4
+    found = sorted(zip(weights.tolist(), means.tolist(), strict=True))
     # walkers 0, 2, 3, 5, ... are in one orbit, walkers 1, 4, ... in another
     assert found[:2] == [(0, 0), (0, 0)]
     np.testing.assert_allclose(found[2:], [(1 / 3, 11.5), (2 / 3, 11.5)])
     np.testing.assert_allclose(means @ weights, 11.5)
-    visited = np.asarray(jax.vmap(ansatz.orbit)(chosen))[weights > 0]
+    visited = orbits[weights > 0]
     np.testing.assert_array_equal(visited, np.flatnonzero(weights > 0))
 
 
 @pytest.mark.parametrize("ansatz", [BinaryRBM(), CASES["one sum"]])
 def test_few_walkers_stay_as_they_are(ansatz):
-    walkers, energies = jnp.tile(jnp.arange(6) % 2, (4, 1)), jnp.arange(4.0)
+    walkers, energies = np.tile(np.arange(6) % 2, (4, 1)), np.arange(4.0)
     same = by_orbits(ansatz, walkers, energies)
     assert same[0] is walkers and same[1] is energies and same[2] is None
 
@@ -331,6 +369,6 @@ def test_invalid_settings_are_refused(make, message):
 def test_a_base_that_is_zero_outside_of_the_sector_has_a_table():
     base = RecurrentGRU(6, 4, fixed=(3, 3), phase=True)
     ansatz = SymmetrizedOrbits(base, RING, totals=(3,))
-    params = jax.jit(ansatz.init)(jax.random.key(0), jnp.arange(6) % 2)
+    params = parameters(ansatz, np.arange(6) % 2)
     tables = jax.jit(ansatz.site_tables)(params)
     assert np.all(np.isfinite(tables.logabs[:-1])) and ansatz.n_orbits == 4
