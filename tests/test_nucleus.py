@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import itertools
 import math
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -19,47 +20,61 @@ from hamiltonians.forces import pionless
 from hamiltonians.nucleus import E_SQUARED, HBAR_SQUARED_OVER_M
 from nqs.ansatze import CorrelatedNucleons
 from nqs.contracts import check_symmetry
-from nqs.laplacian.kinetic import kinetic_energy
 from nqs.observables import NucleonDensity, PointRadius
 from nqs.space.nucleons import Nucleons
 from nqs.space.spins import Spins
 from nqs.types import Function, LogPsi
 from samplers import Metropolis, NucleonMove
 from tests.chi_square import p_value
+from tests.drawn import parameters
 
 SMALL = CorrelatedNucleons(layers=1, width=4, channels=2)
 PAULI = np.array([[[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 0], [0, -1]]])
 ALL = [(2, 1), (3, 1), (3, 2), (4, 2)]
 
 
-def start(a, z, n_walkers=4):
-    """A nucleus, perturbed parameters of the small ansatz, and walkers."""
-    nucleus = Nucleus(a, z)
-    walkers = nucleus.initial_walkers(jax.random.key(a + z), n_walkers)
-    x, rng = jax.tree.map(lambda leaf: leaf[0], walkers), np.random.default_rng(a)
-    params = jax.jit(SMALL.init)(jax.random.key(1), x)
-    params = jax.tree.map(lambda p: p + 0.2 * rng.normal(size=p.shape), params)
-    return nucleus, params, walkers
+APPLY = jax.jit(SMALL.apply)
+APPLY_TO_ALL = jax.jit(jax.vmap(SMALL.apply, (None, 0)))
 
 
 @functools.cache
-def terms_of(nucleus):
-    """Compiled terms of the small ansatz."""
-    return jax.jit(lambda params, x: nucleus.terms(SMALL, params, x))
+def first_walkers():
+    """50 walkers of every nucleus, by one program."""
+    draw = jax.jit(lambda key: [Nucleus(*a).initial_walkers(key, 50) for a in ALL])
+    return dict(
+        zip(ALL, jax.tree.map(np.asarray, draw(jax.random.key(0))), strict=True)
+    )
 
 
-def amplitudes(psi, positions):
+def start(a, z):
+    """A nucleus, parameters of the small ansatz, and four walkers."""
+    walkers = jax.tree.map(lambda leaf: leaf[:4], first_walkers()[a, z])
+    params = parameters(SMALL, one_of(walkers), seed=a)
+    return Nucleus(a, z), params, walkers
+
+
+def one_of(walkers, w=0):
+    return jax.tree.map(lambda leaf: leaf[w], walkers)
+
+
+@functools.cache
+def terms_of(nucleus, ansatz=SMALL):
+    """Compiled terms without the kinetic energy, most of the compilation."""
+
+    def terms(params, x):
+        with mock.patch("hamiltonians.nucleus.kinetic_energy", lambda *_: 0.0):
+            return nucleus.terms(ansatz, params, x)
+
+    return jax.jit(terms)
+
+
+def amplitudes(params, positions):
     """psi (2, ..., 2) at all spins, then all isospins, of nucleons at positions."""
     a = len(positions)
     labels = np.array([*itertools.product((0, 1), repeat=2 * a)])
-
-    @jax.jit
-    @jax.vmap
-    def value(spins, isospins):
-        sign, logabs = psi(Nucleons(jnp.asarray(positions), spins, isospins))
-        return sign * jnp.exp(logabs)
-
-    return np.asarray(value(labels[:, :a], labels[:, a:])).reshape((2,) * (2 * a))
+    positions = np.tile(positions, (len(labels), 1, 1))
+    psi = APPLY_TO_ALL(params, Nucleons(positions, labels[:, :a], labels[:, a:]))
+    return (np.asarray(psi.sign) * np.exp(psi.logabs)).reshape((2,) * (2 * a))
 
 
 def dot(psi, i, j):
@@ -95,34 +110,36 @@ def pauli_two_body(psi, positions):
 def test_two_body_energy_matches_pauli_matrices(a, z):
     nucleus, params, walkers = start(a, z)
     for w in range(2):
-        x = jax.tree.map(lambda leaf, w=w: leaf[w], walkers)
+        x = one_of(walkers, w)
         found = terms_of(nucleus)(params, x)["two_body"]
-        psi = amplitudes(lambda x: SMALL.apply(params, x), np.asarray(x.positions))
+        psi = amplitudes(params, x.positions)
         assert np.std(psi[psi != 0]) > 1e-3 * np.max(np.abs(psi))
         labels = (*x.spins.tolist(), *x.isospins.tolist())
-        potential = pauli_two_body(psi, np.asarray(x.positions))
+        potential = pauli_two_body(psi, x.positions)
         expected = potential[labels] / psi[labels]
         np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
 def test_deuteron_feels_the_triplet_and_two_neutrons_the_singlet():
     x = Nucleons(
-        jnp.array([[0.3, 0, 0], [0, 1.1, 0.2]]), jnp.zeros(2, int), jnp.array([0, 1])
+        np.array([[0.3, 0, 0], [0, 1.1, 0.2]]), np.zeros(2, int), np.array([0, 1])
     )
-    r = jnp.linalg.norm(x.positions[0] - x.positions[1])
-    nucleus = Nucleus(2, 1)
+    difference = x.positions[0] - x.positions[1]
 
     def even(params, x):  # in space, for different labels
         sign = jnp.sign(2 * (x.isospins[1] - x.isospins[0]) + x.spins[1] - x.spins[0])
         return LogPsi(sign.astype(float), -jnp.sum(x.positions**2))
 
-    found = nucleus.terms(Function(even), {}, x)["two_body"]
-    np.testing.assert_allclose(found, pionless.TRIPLET(r), rtol=1e-12)
-    neutrons = x._replace(spins=jnp.array([0, 1]), isospins=jnp.ones(2, int))
-    found = nucleus.terms(Function(even), {}, neutrons)["two_body"]
-    pair = NeutronMatter(Spins(1, 1), 1e-5).pair
-    expected = pair(x.positions[0] - x.positions[1])
-    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    @jax.jit
+    def expected(difference):
+        triplet = pionless.TRIPLET(jnp.linalg.norm(difference))
+        return triplet, NeutronMatter(Spins(1, 1), 1e-5).pair(difference)
+
+    triplet, singlet = expected(difference)
+    terms = terms_of(Nucleus(2, 1), Function(even))
+    np.testing.assert_allclose(terms({}, x)["two_body"], triplet, rtol=1e-12)
+    neutrons = x._replace(spins=np.array([0, 1]), isospins=np.ones(2, int))
+    np.testing.assert_allclose(terms({}, neutrons)["two_body"], singlet, rtol=1e-12)
 
 
 @pytest.mark.parametrize("a", [3, 4])
@@ -136,27 +153,23 @@ def test_three_body_energy_is_the_sum_over_triples(a):
         if i < k
     )
     nucleus, params, walkers = start(a, 2)
-    one = jax.tree.map(lambda leaf: leaf[0], walkers)._replace(positions=jnp.asarray(x))
+    one = one_of(walkers)._replace(positions=x)
     terms = terms_of(nucleus)(params, one)
     assert float(terms["three_body"]) == pytest.approx(expected, rel=1e-10)
     without = dataclasses.replace(nucleus, three_body=False)
-    assert "three_body" not in jax.eval_shape(
-        lambda x: without.terms(SMALL, params, x), one
-    )
+    assert "three_body" not in jax.eval_shape(terms_of(without), params, one)
 
 
 def test_protons_alone_repel_each_other():
     nucleus, params, walkers = start(3, 2)
     nucleus = dataclasses.replace(nucleus, point_protons=True)
-    x = jax.tree.map(lambda leaf: leaf[0], walkers)
-    i, j = np.flatnonzero(np.asarray(x.isospins) == 0)
+    x = one_of(walkers)
+    i, j = np.flatnonzero(x.isospins == 0)
     expected = 1.43996 / np.linalg.norm(x.positions[i] - x.positions[j])
-    terms = jax.jit(lambda x: nucleus.terms(SMALL, params, x))(x)
+    terms = terms_of(nucleus)(params, x)
     assert float(terms["coulomb"]) == pytest.approx(expected, rel=1e-12)
     for z in (1, 2):
-        names = jax.eval_shape(
-            lambda x, z=z: Nucleus(3, z).terms(SMALL, params, x), x
-        ).keys()
+        names = jax.eval_shape(terms_of(Nucleus(3, z)), params, x).keys()
         assert ("coulomb" in names) == (z == 2)
 
 
@@ -200,36 +213,39 @@ def test_deuteron_reference_matches_a_shooting_solution():
 
 
 def test_kinetic_energy_is_that_of_the_nucleon_mass():
-    """By Hessian-vector products, in place of the forward Laplacian."""
+    """By differences of log|psi| of eighth order, which has no node nearby."""
     nucleus, params, walkers = start(3, 2)
-    x = jax.tree.map(lambda leaf: leaf[0], walkers)
-    moving = Function(lambda params, y: SMALL.apply(params, x._replace(positions=y)))
-
-    @jax.jit
-    def both(x):
-        loop = kinetic_energy(moving, params, x.positions, laplacian="loop")
-        return nucleus.terms(SMALL, params, x)["kinetic"], loop
-
-    found, loop = both(x)
-    np.testing.assert_allclose(found, 41.47104 * loop, rtol=1e-9)
+    x, step = one_of(walkers), 0.01
+    found = jax.jit(lambda x: nucleus.terms(SMALL, params, x)["kinetic"])(x)
+    first = np.array([4 / 5, -1 / 5, 4 / 105, -1 / 280]) / step
+    second = np.array([8 / 5, -1 / 5, 8 / 315, -1 / 560]) / step**2
+    shifts = step * np.arange(1, 5).reshape(4, 1, 1) * np.eye(9)
+    shifts = np.concatenate([np.zeros((1, 9)), *shifts, *-shifts]).reshape(-1, 3, 3)
+    labels = (np.tile(label, (len(shifts), 1)) for label in (x.spins, x.isospins))
+    log = APPLY_TO_ALL(params, Nucleons(x.positions + shifts, *labels)).logabs
+    above, below = (np.asarray(log)[1:] - log[0]).reshape(2, 4, 9)
+    laplacian = np.sum(second @ (above + below))
+    kinetic = -(laplacian + np.sum((first @ (above - below)) ** 2)) / 2
+    np.testing.assert_allclose(found, 41.47104 * kinetic, rtol=1e-7)
 
 
 @pytest.mark.parametrize("a, z", ALL)
 def test_psi_has_the_symmetries_of_the_nucleus(a, z):
     nucleus, params, walkers = start(a, z)
-    apply = jax.jit(jax.vmap(lambda x: SMALL.apply(params, x)))
-    here = apply(walkers)
-    check_symmetry(Function(jax.jit(SMALL.apply)), nucleus, params, walkers)
+    here = APPLY_TO_ALL(params, walkers)
+    check_symmetry(Function(APPLY), nucleus, params, walkers)
     rotation, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))
     turned = walkers._replace(positions=walkers.positions @ rotation + 0.7)
     for i, j in itertools.combinations(range(a), 2):
         order = np.arange(a)
         order[[i, j]] = j, i
-        there = apply(jax.tree.map(lambda leaf, order=order: leaf[:, order], walkers))
-        np.testing.assert_array_equal(there.sign, -here.sign)
+        exchanged = jax.tree.map(lambda leaf, order=order: leaf[:, order], walkers)
+        there = APPLY_TO_ALL(params, exchanged)
+        np.testing.assert_array_equal(there.sign, -np.asarray(here.sign))
         np.testing.assert_allclose(there.logabs, here.logabs, rtol=1e-11)
-    np.testing.assert_allclose(apply(turned).logabs, here.logabs, rtol=1e-10)
-    np.testing.assert_array_equal(apply(turned).sign, here.sign)
+    there = APPLY_TO_ALL(params, turned)
+    np.testing.assert_allclose(there.logabs, here.logabs, rtol=1e-10)
+    np.testing.assert_array_equal(there.sign, here.sign)
 
 
 SPIN_AND_ISOSPIN = {(2, 1): (1, 0), (3, 1): (0.5, 0.5), (3, 2): (0.5, 0.5),
@@ -239,8 +255,7 @@ SPIN_AND_ISOSPIN = {(2, 1): (1, 0), (3, 1): (0.5, 0.5), (3, 2): (0.5, 0.5),
 @pytest.mark.parametrize("a, z", ALL)
 def test_psi_has_the_spin_and_isospin_of_the_nucleus(a, z):
     _, params, walkers = start(a, z)
-    x = np.asarray(walkers.positions[0])
-    psi = amplitudes(lambda x: SMALL.apply(params, x), x).copy()
+    psi = amplitudes(params, walkers.positions[0])
     # of other projections, the same function is no eigenstate
     up, protons = Nucleus(a, z).spins.up, z
     for labels in itertools.product((0, 1), repeat=2 * a):
@@ -258,11 +273,11 @@ def test_psi_has_the_spin_and_isospin_of_the_nucleus(a, z):
 
 def test_pairs_of_the_deuteron_have_no_spin_zero():
     """So psi is independent of u, and positive in space."""
+    slopes = jax.jit(jax.grad(lambda p, x: SMALL.apply(p, x).logabs))
     for a, z in ((2, 1), (3, 1)):
         _, params, walkers = start(a, z)
-        x = jax.tree.map(lambda leaf: leaf[0], walkers)
-        slopes = jax.jit(jax.grad(lambda p, x: SMALL.apply(p, x).logabs))(params, x)
-        of_mixing = slopes["params"]["Dense_4"]["kernel"]
+        found = slopes(params, one_of(walkers))
+        of_mixing = np.asarray(found["params"]["Dense_4"]["kernel"])
         assert of_mixing.shape[1] == SMALL.channels
         assert np.all(of_mixing == 0) == (a == 2)
 
@@ -289,9 +304,9 @@ def test_labels_and_positions_are_sampled_from_psi_squared():
         return LogPsi(jnp.ones(()), logabs - jnp.sum((x.positions - center) ** 2) / 2)
 
     start = Nucleons(
-        jnp.zeros((4096, 3, 3)),
-        jnp.tile(jnp.array([0, 0, 1]), (4096, 1)),
-        jnp.tile(jnp.array([0, 1, 1]), (4096, 1)),
+        np.zeros((4096, 3, 3)),
+        np.tile([0, 0, 1], (4096, 1)),
+        np.tile([0, 1, 1], (4096, 1)),
     )
     sampler = Metropolis(80, 0.8, NucleonMove())
 
@@ -299,7 +314,7 @@ def test_labels_and_positions_are_sampled_from_psi_squared():
     def run(key):
         return sampler.step(key, Function(psi), {}, sampler.init(start))[0].walkers
 
-    walkers = run(jax.random.key(0))
+    walkers = jax.tree.map(np.asarray, run(jax.random.key(0)))
     spins = sorted(set(itertools.permutations([0, 0, 1])))
     isospins = sorted(set(itertools.permutations([0, 1, 1])))
     every = np.array([s + t for s in spins for t in isospins])
@@ -317,24 +332,24 @@ def test_labels_and_positions_are_sampled_from_psi_squared():
 
 def test_densities_count_nucleons_and_radii_are_about_the_center_of_mass():
     _, params, walkers = start(3, 1)
-    x = jax.tree.map(lambda leaf: leaf[0], walkers)
+    x = one_of(walkers)
     moved = x._replace(positions=x.positions + 5.0)
-    density = NucleonDensity(30.0, 200)
+    observables = (NucleonDensity(30.0, 200), PointRadius("proton"))
+    observables += (PointRadius("neutron"),)
+    measure = jax.jit(lambda x: [observe(SMALL, params, x) for observe in observables])
     for y in (x, moved):
-        rho = density(SMALL, params, y)
+        rho, *found = measure(y)
         edges = np.linspace(0, 30.0, 201)
         volumes = 4 * math.pi / 3 * np.diff(edges**3)
         np.testing.assert_allclose(rho @ volumes, [1, 2], rtol=1e-12)
-        radii = np.sum(np.asarray(x.positions) ** 2, axis=1)
-        for kind, isospin in (("proton", 0), ("neutron", 1)):
-            expected = np.mean(radii[np.asarray(x.isospins) == isospin])
-            found = PointRadius(kind)(SMALL, params, y)
-            assert float(found) == pytest.approx(expected, rel=1e-10)
+        radii = np.sum(x.positions**2, axis=1)
+        expected = [np.mean(radii[x.isospins == isospin]) for isospin in (0, 1)]
+        np.testing.assert_allclose(found, expected, rtol=1e-10)
 
 
 def test_first_walkers_have_the_numbers_of_the_nucleus_and_no_center():
     for a, z in ALL:
-        walkers = Nucleus(a, z).initial_walkers(jax.random.key(0), 50)
+        walkers = first_walkers()[a, z]
         assert np.all(np.sum(walkers.isospins == 0, axis=1) == z)
         assert np.all(np.sum(walkers.spins == 0, axis=1) == Nucleus(a, z).spins.up)
         np.testing.assert_allclose(np.mean(walkers.positions, axis=1), 0, atol=1e-12)

@@ -22,146 +22,179 @@ from nqs.ratios.exchange import exchange_ratios, total_spin
 from nqs.space.box import Box
 from nqs.space.spins import Spins
 from nqs.types import Function
+from tests.drawn import parameters
 
 SMALL = {"layers": 2, "width": 4, "channels": 2}
 ONE_LAYER = {"layers": 1, "width": 4, "channels": 2}
 CUBE = Box.shaped("cubic", 60.0, 3)
 SQUARE = Box.shaped("square", 20.0, 2)
 CASES = {
-    "orbitals in a plane": (SingletBackflow(Spins(5, 5), SQUARE, **ONE_LAYER), 10),
-    "orbitals": (SingletBackflow(Spins(7, 1), CUBE, **SMALL), 8),
-    "pairs": (SingletBackflow(Spins(2, 2), CUBE, pairing=True, **ONE_LAYER), 4),
-    "unpaired": (SingletBackflow(Spins(3, 2), CUBE, pairing=True, **ONE_LAYER), 5),
-    "closed shells of pairs": (
-        SingletBackflow(Spins(7, 7), CUBE, pairing=True, **ONE_LAYER),
-        14,
+    "orbitals": SingletBackflow(Spins(5, 5), SQUARE, **ONE_LAYER),
+    "pairs": SingletBackflow(Spins(2, 2), CUBE, pairing=True, **ONE_LAYER),
+    "unpaired": SingletBackflow(Spins(3, 2), CUBE, pairing=True, **SMALL),
+    "closed shells of pairs": SingletBackflow(
+        Spins(7, 7), CUBE, pairing=True, **ONE_LAYER
     ),
 }
+SLOW, FEWER = pytest.mark.slow, [(3, 3), (2, 1)]
 FEW = ["orbitals", "pairs", pytest.param("unpaired", marks=pytest.mark.slow)]
 
 
 @functools.cache
 def start(name):
-    """An ansatz, walkers (3, n, 3), initial and perturbed parameters."""
-    ansatz, n = CASES[name]
-    box = ansatz.box
-    walkers = jax.random.uniform(jax.random.key(0), (3, n, box.d)) * box.vectors[0, 0]
-    params = jax.jit(ansatz.init)(jax.random.key(1), walkers[0])
-    rng = np.random.default_rng(2)
-    off = jax.tree.map(lambda p: p + 0.3 * rng.normal(size=p.shape), params)
-    return ansatz, jax.jit(jax.vmap(ansatz.apply, (None, 0))), walkers, params, off
+    """An ansatz, its compiled psi, walkers (3, n, d) and parameters."""
+    ansatz = CASES[name]
+    n, box = ansatz.spins.up + ansatz.spins.down, ansatz.box
+    rng = np.random.default_rng(0)
+    walkers = rng.uniform(size=(3, n, box.d)) * box.vectors[0, 0]
+    apply = jax.jit(jax.vmap(ansatz.apply, (None, 0)))
+    return ansatz, apply, walkers, parameters(ansatz, walkers[0], scale=0.5)
 
 
 @functools.cache
 def ratios(name):
     """Compiled ratios of psi under exchanges, from the ansatz."""
-    ansatz, _ = CASES[name]
-    return jax.jit(
-        jax.vmap(lambda p, x: exchange_ratios(ansatz, p, x, ansatz.spins), (None, 0))
+    ansatz = CASES[name]
+    return jax.jit(lambda p, x: exchange_ratios(ansatz, p, x, ansatz.spins))
+
+
+def ratios_of_psi(name, params, x):
+    """The same from psi at exchanged positions."""
+    ansatz, apply, *_ = start(name)
+    n_up, n_down = ansatz.spins.up, ansatz.spins.down
+    every = [x]
+    for i, j in itertools.product(range(n_up), range(n_up, n_up + n_down)):
+        order = np.arange(len(x))
+        order[[i, j]] = j, i
+        every.append(x[order])
+    every += [x] * (-len(every) % 3)  # in the shape of other tests
+    found = [
+        apply(params, walkers) for walkers in np.split(np.stack(every), len(every) // 3)
+    ]
+    sign, logabs = (
+        np.concatenate(leaves)[: 1 + n_up * n_down]
+        for leaves in zip(*found, strict=True)
     )
+    ratio = sign[1:] * sign[0] * np.exp(logabs[1:] - logabs[0])
+    return ratio.reshape(n_up, n_down)
 
 
-@pytest.mark.parametrize("name", ["orbitals in a plane", *FEW[1:]])
+@pytest.mark.parametrize("name", FEW)
 def test_exchange_ratios_match_ratios_of_psi(name):
-    ansatz, _, walkers, _, off = start(name)
+    ansatz, _, walkers, params = start(name)
     assert isinstance(ansatz, ExchangeRatios)
+    expected = ratios_of_psi(name, params, walkers[0])
+    found = ratios(name)(params, walkers[0])
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.slow
+def test_exchange_ratios_of_any_ansatz_are_ratios_of_psi():
+    ansatz, _, walkers, params = start("pairs")
     plain = Function(ansatz.apply)
     assert not isinstance(plain, ExchangeRatios)
-    expected = jax.jit(
-        jax.vmap(lambda x: exchange_ratios(plain, off, x, ansatz.spins))
-    )(walkers)
-    found = ratios(name)(off, walkers)
-    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-10)
+    found = jax.jit(lambda x: exchange_ratios(plain, params, x, ansatz.spins))
+    expected = ratios_of_psi("pairs", params, walkers[0])
+    np.testing.assert_allclose(found(walkers[0]), expected, rtol=1e-9, atol=1e-10)
 
 
 @pytest.mark.parametrize("name", FEW)
 def test_psi_is_antisymmetric_periodic_and_invariant_under_translation(name):
-    ansatz, apply, walkers, _, off = start(name)
-    before = apply(off, walkers)
+    ansatz, apply, walkers, params = start(name)
+    before = apply(params, walkers)
     order = np.arange(walkers.shape[1])
     order[[0, 1]] = order[[1, 0]]
-    after = apply(off, walkers[:, order])
+    after = apply(params, walkers[:, order])
     np.testing.assert_allclose(after.logabs, before.logabs, atol=1e-10)
-    np.testing.assert_array_equal(after.sign, -before.sign)
-    moved = apply(off, walkers.at[:, 1].add(2 * CUBE.vectors[2] - CUBE.vectors[0]))
+    np.testing.assert_array_equal(after.sign, -np.asarray(before.sign))
+    vectors, moved = ansatz.box.vectors, walkers.copy()
+    moved[:, 1] += 2 * vectors[-1] - vectors[0]
+    moved = apply(params, moved)
     np.testing.assert_allclose(moved.logabs, before.logabs, atol=1e-10)
     np.testing.assert_array_equal(moved.sign, before.sign)
-    shifted = apply(off, walkers + jnp.array([0.3, -1.1, 0.7])[None, None])
+    shifted = apply(params, walkers + np.array([0.3, -1.1, 0.7])[: len(vectors)])
     np.testing.assert_allclose(shifted.logabs, before.logabs, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", ["closed shells of pairs", "orbitals"])
 def test_initial_psi_is_the_determinant_of_plane_waves(name):
-    ansatz, apply, walkers, params, _ = start(name)
-    slater = PlaneWaveSlater(ansatz.spins, CUBE)
-    expected = jax.jit(jax.vmap(lambda x: slater.apply({}, x)))(walkers)
-    found = apply(params, walkers)
+    ansatz, apply, walkers, _ = start(name)
+    slater = PlaneWaveSlater(ansatz.spins, ansatz.box)
+
+    @jax.jit
+    def first(walkers):
+        expected = jax.vmap(lambda x: slater.apply({}, x))(walkers)
+        return ansatz.init(jax.random.key(1), walkers[0]), expected
+
+    params, expected = first(walkers)
+    found, expected = jax.tree.map(np.asarray, (apply(params, walkers), expected))
     ratio = found.logabs - expected.logabs
     np.testing.assert_allclose(ratio, ratio[0], atol=1e-9)
     relative = found.sign * expected.sign
     np.testing.assert_array_equal(relative, relative[0])
 
 
+TOTAL_SPIN = jax.jit(total_spin)
+
+
 @pytest.mark.parametrize("name", ["pairs", "unpaired", "orbitals"])
 def test_total_spin_is_minimal_without_the_spin_factor(name):
-    ansatz, _, walkers, _, off = start(name)
-    blind = jax.tree.map(lambda p: p, off)
+    ansatz, _, walkers, params = start(name)
     # psi depends on the spins only through the layer with one number a pair
-    layers = [
-        layer
-        for layer, leaf in blind["params"].items()
+    layers = {
+        layer: {"kernel": np.zeros((2, 1))}
+        for layer, leaf in params["params"].items()
         if layer.startswith("Dense") and leaf["kernel"].shape == (2, 1)
-    ]
-    for layer in layers:
-        blind["params"][layer]["kernel"] *= 0
+    }
+    blind = {"params": params["params"] | layers}
 
     def spin(params):
-        return jax.jit(jax.vmap(total_spin))(ratios(name)(params, walkers))
+        return TOTAL_SPIN(ratios(name)(params, walkers[0]))
 
     least = ansatz.spins.up - walkers.shape[1] / 2
     np.testing.assert_allclose(spin(blind), least * (least + 1), atol=1e-8)
-    assert np.all(np.abs(spin(off) - least * (least + 1)) > 1e-4)
+    assert abs(spin(params) - least * (least + 1)) > 1e-4
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param("pairs", marks=pytest.mark.slow), "orbitals in a plane"]
+    "name", [pytest.param("pairs", marks=pytest.mark.slow), "orbitals"]
 )
 def test_psi_is_smooth_where_its_first_determinant_vanishes(name):
-    ansatz, _, walkers, _, off = start(name)
+    ansatz, _, walkers, params = start(name)
 
     @jax.jit
-    def first(t):  # a determinant without the operator
-        tables = ansatz.apply(off, at(t), method="_tables")
+    def first(x):  # a determinant without the operator
+        tables = ansatz.apply(params, x, method="_tables")
         return jnp.linalg.det(tables.matrices(ansatz.spins.up)[0])
 
     def at(t):
         return (1 - t) * walkers[0] + t * walkers[1]
 
     @jax.jit
-    def kinetic(t):
-        return kinetic_energy(ansatz, off, at(t))
+    def energy(x):
+        return kinetic_energy(ansatz, params, x)
 
-    @jax.jit
-    def exchanges(t):
-        plain = Function(ansatz.apply)
-        return [exchange_ratios(f, off, at(t), ansatz.spins) for f in (ansatz, plain)]
+    def kinetic(t):
+        return float(energy(at(t)))
 
     grid = np.linspace(0, 1, 101)
-    values = np.array([first(t) for t in grid])
+    values = np.array([first(at(t)) for t in grid])
     i = np.flatnonzero(np.sign(values[1:]) != np.sign(values[:-1]))[0]
-    zero = brentq(first, grid[i], grid[i + 1], xtol=1e-15)
+    zero = brentq(lambda t: first(at(t)), grid[i], grid[i + 1], xtol=1e-15)
     near = kinetic(zero + 1e-6)
     np.testing.assert_allclose(near, kinetic(zero + 1e-5), rtol=1e-2)
     np.testing.assert_allclose(near, kinetic(zero + 1e-7), rtol=1e-3)
-    np.testing.assert_allclose(*exchanges(zero + 1e-9), rtol=1e-6, atol=1e-7)
+    found = ratios(name)(params, at(zero + 1e-9))
+    expected = ratios_of_psi(name, params, at(zero + 1e-9))
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize(
-    ("n_up", "n"), [(1, 1), (2, 3), pytest.param(8, 15, marks=pytest.mark.slow)]
+    ("n_up", "n"), [(2, 3), *(pytest.param(*n, marks=SLOW) for n in ((1, 1), (8, 15)))]
 )
 def test_initial_psi_of_unpaired_neutrons_is_finite(n_up, n):
     ansatz = SingletBackflow(Spins(n_up, n - n_up), CUBE, pairing=True, **ONE_LAYER)
-    x = jax.random.uniform(jax.random.key(0), (n, 3)) * CUBE.vectors[0, 0]
+    x = np.random.default_rng(0).uniform(size=(n, 3)) * CUBE.vectors[0, 0]
     assert np.isfinite(jax.jit(ansatz.init_with_output)(jax.random.key(1), x)[0][1])
 
 
@@ -203,7 +236,9 @@ def sum_over_exchanges(u, psi):
     return total
 
 
-@pytest.mark.parametrize("n_up, n_down", [(3, 3), (3, 2), (2, 4), (2, 1)])
+@pytest.mark.parametrize(
+    "n_up, n_down", [(3, 2), (2, 4), *(pytest.param(*n, marks=SLOW) for n in FEWER)]
+)
 def test_operator_on_orbitals_matches_the_sum_over_exchanges(n_up, n_down):
     rng = np.random.default_rng(n_up)
     up = rng.normal(size=(n_up + n_down, n_up))
@@ -225,7 +260,9 @@ def test_operator_on_orbitals_matches_the_sum_over_exchanges(n_up, n_down):
     np.testing.assert_allclose(found, sum_over_exchanges(u, psi), rtol=1e-10)
 
 
-@pytest.mark.parametrize("n_up, n_down", [(3, 3), (3, 2), (2, 1)])
+@pytest.mark.parametrize(
+    "n_up, n_down", [(3, 3), (3, 2), pytest.param(2, 1, marks=SLOW)]
+)
 def test_operator_on_pairs_matches_the_sum_over_exchanges(n_up, n_down):
     rng = np.random.default_rng(n_up)
     n = n_up + n_down
@@ -275,5 +312,5 @@ def test_invalid_settings_are_refused(make, message):
 def test_more_spins_down_than_up_are_refused():
     with pytest.raises(ValueError, match="up >= down .* got Spins.up=1, down=2"):
         SingletBackflow(Spins(1, 2), CUBE, pairing=True).init(
-            jax.random.key(0), jnp.ones((3, 3))
+            jax.random.key(0), np.ones((3, 3))
         )
