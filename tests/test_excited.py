@@ -111,6 +111,11 @@ def test_values_of_the_first_system_are_a_row_of_the_matrix(of_exact_states):
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
+def test_overlaps_refuse_an_ansatz_of_one_state():
+    with pytest.raises(ValueError, match="ansatz must be States, got Backflow"):
+        StateOverlaps()(Backflow(), {}, np.zeros((2, 1)))  # pyright: ignore
+
+
 def test_dipole_transitions_of_the_oscillator():
     """|<a|x|a + 1>|^2 = (a + 1) / 2, and <x^2> = a + 1/2."""
     params, _ = exact_walkers()
