@@ -234,21 +234,22 @@ def first_walkers(gas):
 @pytest.mark.parametrize("gas", CLOUDS, ids=str)
 def test_first_walkers_are_in_the_cell_and_apart(gas, strict_dtypes):
     draw = first_walkers(gas)
-    walkers = draw(jax.random.key(1), 100)
-    assert walkers.shape == (100, gas.n, gas.d)
+    walkers = draw(jax.random.key(1), 2000)
+    assert walkers.shape == (2000, gas.n, gas.d)
     assert walkers.dtype == jnp.result_type(float)
     x = np.asarray(walkers)
     fractions = x @ np.linalg.inv(gas.box.vectors)
     assert np.all((fractions > -1e-12) & (fractions < 1 + 1e-12))
     i, j = np.triu_indices(gas.n, 1)
+    some = x[:100]
     steps = itertools.product(range(-6, 7), repeat=gas.d)
     images = np.array(list(steps)) @ gas.box.vectors
     images = images[np.argsort(np.linalg.norm(images, axis=1))[:60]]
-    r = (x[:, i] - x[:, j])[..., None, :] + images[None, None]
+    r = (some[:, i] - some[:, j])[..., None, :] + images[None, None]
     assert np.min(np.linalg.norm(r, axis=-1), initial=np.inf) > 0.3 - 1e-9
-    again = draw(jax.random.key(1), 100)
+    again = draw(jax.random.key(1), 2000)
     np.testing.assert_array_equal(walkers, again)
-    other = draw(jax.random.key(2), 100)
+    other = draw(jax.random.key(2), 2000)
     assert not np.any(np.asarray(other) == x)
 
 
