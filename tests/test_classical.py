@@ -4,7 +4,6 @@ import functools
 import itertools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -18,6 +17,7 @@ from nqs.statistics import Measurements, summary
 from nqs.vmc import VMC
 from samplers import Flip, Recolor, SiteMetropolis, Wolff
 from tests.chi_square import p_value
+from tests.drawn import parameters
 
 TORUS, RING = Lattice((2, 4), "square"), Lattice((7,))
 OPEN = Lattice((3, 3), "square", periodic=False)
@@ -47,9 +47,7 @@ def energies(model):
 @pytest.mark.parametrize("name", MODELS)
 def test_energies_are_sums_over_bonds(name):
     model, (x, energy) = MODELS[name], energies(MODELS[name])
-    np.testing.assert_allclose(
-        jax.jit(jax.vmap(model.energy))(jnp.asarray(x)), energy, atol=1e-12
-    )
+    np.testing.assert_allclose(jax.jit(jax.vmap(model.energy))(x), energy, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -65,7 +63,9 @@ def test_references_are_sums_over_all_configurations(name):
 
 
 @pytest.mark.parametrize("t", [1.7, CRITICAL, 2.269185, 4.0])
-@pytest.mark.parametrize("extent", [(3, 4), (6, 6)])
+@pytest.mark.parametrize(
+    "extent", [(3, 4), pytest.param((6, 6), marks=pytest.mark.whole)]
+)
 def test_kaufman_agrees_with_the_transfer_matrix(extent, t):
     exact = ClassicalIsing(Lattice(extent, "square"), t, 0.9)
     found, known = kaufman(*extent, t, 0.9), exact.thermal()
@@ -96,7 +96,7 @@ def test_references_equal_the_values_of_the_reference_file():
 def test_local_free_energy_of_the_exact_density_has_no_variance():
     model = ClassicalPotts(TORUS, 0.9, 3)
     x, energy = energies(model)
-    log_z = jax.scipy.special.logsumexp(-energy / model.temperature)
+    log_z = np.log(np.sum(np.exp(-energy / model.temperature)))
 
     class Exact(Boltzmann):
         def apply(self, params, x):
@@ -106,7 +106,7 @@ def test_local_free_energy_of_the_exact_density_has_no_variance():
         def sample(self, params, key):
             raise NotImplementedError  # an ansatz with `sample` counts as normalized
 
-    terms = jax.vmap(lambda x: model.terms(Exact(model), {}, x))(jnp.asarray(x[:50]))
+    terms = jax.jit(jax.vmap(lambda x: model.terms(Exact(model), {}, x)))(x[:50])
     free = terms["energy"] + terms["T log p"]
     np.testing.assert_allclose(free, model.thermal().free_energy, rtol=1e-12)
 
@@ -114,7 +114,7 @@ def test_local_free_energy_of_the_exact_density_has_no_variance():
 def test_a_free_energy_is_an_upper_bound_and_reweighting_makes_it_exact():
     model = ClassicalIsing(Lattice((2, 3), "square"), 2.5)
     ansatz = RecurrentGRU(6, 4)
-    params = jax.jit(ansatz.init)(jax.random.key(0), jnp.zeros(6, int))
+    params = parameters(ansatz, np.zeros(6, int), scale=0.1)
     keys = jax.random.split(jax.random.key(1), 40000)
     x = jax.jit(jax.vmap(ansatz.sample, (None, 0)))(params, keys)
     terms = jax.jit(jax.vmap(lambda x: model.terms(ansatz, params, x)))(x)
@@ -148,9 +148,9 @@ def test_heat_capacity_is_the_slope_of_the_energy():
 def test_a_free_energy_needs_a_normalized_ansatz():
     model = ClassicalIsing(RING)
     ansatz = BinaryRBM()
-    x = jnp.zeros(7, int)
+    x = np.zeros(7, int)
     with pytest.raises(ValueError, match="such as RecurrentGRU, got BinaryRBM"):
-        model.terms(ansatz, jax.jit(ansatz.init)(jax.random.key(0), x), x)
+        model.terms(ansatz, parameters(ansatz, x), x)
 
 
 # Boltzmann's density, by single changes and by clusters.
@@ -165,25 +165,27 @@ SAMPLED = {
 
 
 @functools.cache
-def last_states(name, factor):
-    """Last states of chains at a temperature that is too high by the factor."""
+def last_states(name):
+    """Last states of chains."""
     sampler, model = SAMPLED[name]
-    wrong = type(model)(model.lattice, factor * model.temperature)
-    walkers = jnp.zeros((4096, model.n), int)
 
-    def step(i, state):
-        key = jax.random.fold_in(jax.random.key(1), i)
-        return sampler.step(key, Boltzmann(wrong), {}, state)[0]
+    def step(state, key):
+        return sampler.step(key, Boltzmann(model), {}, state)[0], None
 
-    start = sampler.init(walkers)
-    return jax.jit(lambda: jax.lax.fori_loop(0, 8, step, start).walkers)()
+    @jax.jit
+    def run(walkers, keys):
+        return jax.lax.scan(step, sampler.init(walkers), keys)[0].walkers
+
+    walkers = np.zeros((4096, model.n), int)
+    return np.asarray(run(walkers, jax.random.split(jax.random.key(1), 8)))
 
 
 def density_p_value(name, factor):
+    """p-value of the samples for a temperature that is wrong by the factor."""
     model = SAMPLED[name][1]
     x, energy = energies(model)
-    p = np.exp(-energy / model.temperature)
-    return p_value(last_states(name, factor), x, p)
+    p = np.exp(-energy / (factor * model.temperature))
+    return p_value(last_states(name), x, p)
 
 
 @pytest.mark.parametrize(
@@ -195,7 +197,7 @@ def density_p_value(name, factor):
 )
 def test_final_walkers_follow_the_boltzmann_distribution(name):
     assert density_p_value(name, 1.0) > 1e-4
-    assert density_p_value(name, 1.1) < 1e-4
+    assert density_p_value(name, 0.87) < 1e-4
 
 
 def test_cluster_updates_require_attraction():

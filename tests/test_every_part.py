@@ -102,7 +102,7 @@ from samplers import (
     SpinsAndPositions,
     Wolff,
 )
-from tests.differences import kinetic_by_differences, near
+from tests.differences import kinetic_energy_from, near
 from tests.drawn import parameters
 
 THREE, RING, SQUARE = Spins(2, 1), Lattice((6,)), Lattice((4, 4), "square")
@@ -391,7 +391,7 @@ def test_kinetic_energy_matches_differences_of_psi(name):
     step = 0.005 * system.length_scale
 
     psi = log_psi(name, near(walkers[0], step))
-    expected = kinetic_by_differences(psi, step)
+    expected = kinetic_energy_from(psi, step)
     found = jax.jit(lambda p, x: kinetic_energy(ansatz, p, x))(params, walkers[0])
     assert np.isfinite(found)
     np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-9)

@@ -48,7 +48,7 @@ from nqs.space.spins import SpinPositions, Spins
 from nqs.statistics import estimate
 from nqs.types import Function, LogPsi
 from samplers import Exchange, Flip, Langevin, SiteMetropolis
-from tests.differences import kinetic_by_differences, near
+from tests.differences import kinetic_energy_from, near
 from tests.drawn import parameters
 
 K = 3
@@ -159,7 +159,7 @@ def test_kinetic_energy_is_that_of_the_determinant(flip_symmetric):
         return both.terms(psi, params, x)["kinetic"], each(params, near)
 
     found, psi_near = jax.device_get(both_ways(params, x, near(x, 0.01)))
-    expected = kinetic_by_differences(psi_near, 0.01)
+    expected = kinetic_energy_from(psi_near, 0.01)
     np.testing.assert_allclose(found, expected, rtol=1e-8)
 
 

@@ -22,6 +22,7 @@ from nqs.laplacian.sums import total
 from nqs.laplacian.waves import forward, sin_and_cos
 from nqs.space.box import Box
 from nqs.types import Function, LogPsi
+from tests.differences import kinetic_by_differences
 from tests.drawn import parameters
 
 
@@ -75,21 +76,9 @@ def kinetic(function, x, laplacian="forward"):
 
 @functools.cache
 def by_differences(function):
-    """Kinetic energy at X from differences of log psi of eighth order."""
-    step = 0.004  # truncation is about 1e-9 near a node, and rounding 1e-10
-    first = np.array([4 / 5, -1 / 5, 4 / 105, -1 / 280]) / step
-    second = np.array([8 / 5, -1 / 5, 8 / 315, -1 / 560]) / step**2
-    shifts = step * np.arange(1, 5).reshape(4, 1, 1) * np.eye(6)
-    shifts = np.concatenate([np.zeros((1, 6)), *shifts, *-shifts])
-    psi = jax.jit(jax.vmap(lambda x: function({}, x)))(X + shifts.reshape(-1, 3, 2))
-    sign, logabs = (np.asarray(leaf) for leaf in psi)
-    log = logabs - logabs[0]
-    if np.iscomplexobj(sign):  # otherwise f = log|psi|
-        log = log + 1j * np.angle(sign / sign[0])
-    above, below = log[1:].reshape(2, 4, 6)
-    gradient = first @ (above - below)
-    laplacian = np.sum(second @ (above + below))
-    return -(laplacian + np.sum(gradient**2)) / 2
+    """Kinetic energy at X; truncation is about 1e-9 near a node."""
+    psi = jax.jit(jax.vmap(lambda x: function({}, x)))
+    return kinetic_by_differences(psi, X, step=0.004)
 
 
 def check(function, energy):
@@ -226,7 +215,7 @@ def features_of_a_third_particle(x):
 ONE, PAIRS = pair_and_particle_features, features_of_pairs_alone
 RELATIVE, RELATIVE_PAIRS = relative_messages, relative_messages_of_pairs_alone
 REPEATED = [  # the steps of other cases in other combinations
-    pytest.param(silu, features, relative, True, marks=pytest.mark.slow)
+    pytest.param(silu, features, relative, True, marks=pytest.mark.whole)
     for features, relative in (
         (ONE, False),
         (RELATIVE, False),
@@ -241,7 +230,7 @@ REPEATED = [  # the steps of other cases in other combinations
     [
         pytest.param(
             *(f, all_particles_everywhere, False, True),
-            marks=() if f is silu else pytest.mark.slow,
+            marks=() if f is silu else pytest.mark.whole,
         )
         for f in (silu, jnp.tanh, jax.nn.gelu, jax.nn.softplus)
     ]

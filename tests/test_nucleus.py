@@ -26,6 +26,7 @@ from nqs.space.spins import Spins
 from nqs.types import Function, LogPsi
 from samplers import Metropolis, NucleonMove
 from tests.chi_square import p_value
+from tests.differences import kinetic_by_differences
 from tests.drawn import parameters
 
 SMALL = CorrelatedNucleons(layers=1, width=4, channels=2)
@@ -213,20 +214,16 @@ def test_deuteron_reference_matches_a_shooting_solution():
 
 
 def test_kinetic_energy_is_that_of_the_nucleon_mass():
-    """By differences of log|psi| of eighth order, which has no node nearby."""
     nucleus, params, walkers = start(3, 2)
-    x, step = one_of(walkers), 0.01
+    x = one_of(walkers)
     found = jax.jit(lambda x: nucleus.terms(SMALL, params, x)["kinetic"])(x)
-    first = np.array([4 / 5, -1 / 5, 4 / 105, -1 / 280]) / step
-    second = np.array([8 / 5, -1 / 5, 8 / 315, -1 / 560]) / step**2
-    shifts = step * np.arange(1, 5).reshape(4, 1, 1) * np.eye(9)
-    shifts = np.concatenate([np.zeros((1, 9)), *shifts, *-shifts]).reshape(-1, 3, 3)
-    labels = (np.tile(label, (len(shifts), 1)) for label in (x.spins, x.isospins))
-    log = APPLY_TO_ALL(params, Nucleons(x.positions + shifts, *labels)).logabs
-    above, below = (np.asarray(log)[1:] - log[0]).reshape(2, 4, 9)
-    laplacian = np.sum(second @ (above + below))
-    kinetic = -(laplacian + np.sum((first @ (above - below)) ** 2)) / 2
-    np.testing.assert_allclose(found, 41.47104 * kinetic, rtol=1e-7)
+
+    def psi(positions):
+        labels = (np.tile(each, (len(positions), 1)) for each in (x.spins, x.isospins))
+        return APPLY_TO_ALL(params, Nucleons(positions, *labels))
+
+    expected = 41.47104 * kinetic_by_differences(psi, x.positions)
+    np.testing.assert_allclose(found, expected, rtol=1e-7)
 
 
 @pytest.mark.parametrize("a, z", ALL)

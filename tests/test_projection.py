@@ -55,27 +55,43 @@ EXACT = {
 }
 
 
-def walk(driver, params, walkers, steps, key=2):
+def normal(*shape):
+    return np.random.default_rng(0).normal(size=shape)
+
+
+@functools.cache
+def program(psi, system):
+    """The compiled function (walkers, time step, keys, params, factor of the rate)."""
+    driver, right = Projection(Function(psi), system), Projection._rate
+
+    def run(walkers, time_step, keys, params, factor):
+        def rate(self, state, guide):
+            return factor * right(self, state, guide)
+
+        def step(state, key):
+            return driver.step(key, state)
+
+        with mock.patch.object(Projection, "_rate", rate):
+            state = driver.init(params, walkers)._replace(time_step=time_step)
+            return jax.lax.scan(step, state, keys)
+
+    return jax.jit(run)
+
+
+def walk(psi, system, time_step, walkers, steps, params=None, factor=1.0, key=2):
     """The last state, and the info of every step."""
-
-    def step(state, i):
-        return driver.step(jax.random.fold_in(jax.random.key(key), i), state)
-
-    @jax.jit
-    def run():
-        state = driver.init(params, walkers)
-        return jax.lax.scan(step, state, jnp.arange(steps))
-
-    return run()
+    keys = jax.random.split(jax.random.key(key), steps)
+    numbers = np.float64(time_step), keys, params or {}, np.float64(factor)
+    found = program(psi, system)(np.asarray(walkers), *numbers)
+    return jax.tree.map(np.asarray, found)
 
 
 @pytest.mark.parametrize("time_step", [0.01, 0.5])
 @pytest.mark.parametrize("name", EXACT)
 def test_exact_state_stays_exact_at_any_time_step(name, time_step, strict_dtypes):
     system, psi, energy = EXACT[name]
-    driver = Projection(Function(psi), system, time_step)
-    walkers = system.initial_walkers(jax.random.key(0), 32)
-    state, info = walk(driver, {}, walkers, 20)
+    walkers = normal(32, system.n, system.d)
+    state, info = walk(psi, system, time_step, walkers, 20)
     np.testing.assert_allclose(info["energy"], energy, rtol=1e-9)
     np.testing.assert_allclose(info["growth_energy"], energy, rtol=1e-9)
     np.testing.assert_allclose(state.weights, 1, rtol=1e-8)
@@ -85,9 +101,8 @@ def test_exact_state_stays_exact_at_any_time_step(name, time_step, strict_dtypes
 
 def test_walkers_do_not_cross_nodes():
     pair = HarmonicTrap(2, 1, 1.0, spins=Spins(2, 0))
-    driver = Projection(Function(functools.partial(calogero, 1)), pair, 1.0)
-    walkers = pair.initial_walkers(jax.random.key(0), 200)
-    state, info = walk(driver, {}, walkers, 20)
+    walkers = normal(200, 2, 1)
+    state, info = walk(functools.partial(calogero, 1), pair, 1.0, walkers, 20)
     before, after = (x[:, 0, 0] > x[:, 1, 0] for x in (walkers, state.walkers))
     np.testing.assert_array_equal(before, after)
     assert 0.1 < info["acceptance"].mean() < 0.9
@@ -97,9 +112,8 @@ def test_walkers_do_not_cross_nodes():
 def test_exact_state_has_its_density_at_a_long_time_step():
     """<x^2> = 1 / (2 omega), and its error from 4096 walkers."""
     system, psi, _ = EXACT["free oscillator"]
-    driver = Projection(Function(psi), system, 1.0)
-    walkers = 1.5 * system.initial_walkers(jax.random.key(0), 4096)
-    state, info = walk(driver, {}, walkers, 30)
+    walkers = 1.5 * normal(4096, 2, 3)
+    state, info = walk(psi, system, 1.0, walkers, 30)
     expected = 1 / (2 * 0.7)
     assert info["acceptance"].mean() < 0.8
     error = expected * np.sqrt(2 / walkers.size)
@@ -109,21 +123,29 @@ def test_exact_state_has_its_density_at_a_long_time_step():
 def test_growth_energy_is_independent_of_the_trial_energy():
     system, psi, energy = EXACT["free oscillator"]
     driver = Projection(Function(psi), system, 1e-6)
-    walkers = system.initial_walkers(jax.random.key(0), 16)
-    state = jax.jit(driver.init)({}, walkers)
-    moved = state._replace(trial_energy=state.trial_energy + 1)
-    _, info = jax.jit(driver.step)(jax.random.key(1), moved)
+
+    @jax.jit
+    def growth(walkers):
+        state = driver.init({}, walkers)
+        moved = state._replace(trial_energy=state.trial_energy + 1)
+        return driver.step(jax.random.key(1), moved)[1]
+
+    info = growth(normal(16, 2, 3))
     assert info["growth_energy"] == pytest.approx(energy, abs=1e-3)
 
 
 def test_rate_of_growth_is_bounded():
     system, psi, energy = EXACT["free oscillator"]
     driver = Projection(Function(psi), system, 0.01)
-    walkers = system.initial_walkers(jax.random.key(0), 4)
-    state = jax.jit(driver.init)({}, walkers)
-    trap = jnp.asarray([-1e6, 1e6, 0.0, jnp.nan]) - state.guide.terms["kinetic"]
-    guide = state.guide._replace(terms=state.guide.terms | {"trap": trap})
-    rate = driver._rate(state, guide)
+
+    @jax.jit
+    def rate_of(walkers):
+        state = driver.init({}, walkers)
+        trap = jnp.asarray([-1e6, 1e6, 0.0, jnp.nan]) - state.guide.terms["kinetic"]
+        guide = state.guide._replace(terms=state.guide.terms | {"trap": trap})
+        return driver._rate(state, guide)
+
+    rate = rate_of(normal(4, 2, 3))
     np.testing.assert_allclose(rate, [100, -100, energy, np.nan], rtol=1e-9)
 
 
@@ -138,9 +160,7 @@ def nodal(params, x):
 @pytest.mark.slow
 def test_energy_is_exact_at_finite_time_steps_where_the_nodes_are():
     pair = HarmonicTrap(2, 1, 1.0, spins=Spins(2, 0))
-    driver = Projection(Function(nodal), pair, 0.08)
-    walkers = pair.initial_walkers(jax.random.key(0), 2048)
-    _, info = walk(driver, {}, walkers, 4000, key=7)
+    _, info = walk(nodal, pair, 0.08, normal(2048, 2, 1), 4000, key=7)
     found = estimate(np.asarray(info["energy"])[50:])
     assert found.error < 3e-4
     assert found.mean == pytest.approx(2.0, abs=4 * found.error)
@@ -149,42 +169,52 @@ def test_energy_is_exact_at_finite_time_steps_where_the_nodes_are():
 def test_walkers_drawn_anew_have_equal_weights():
     system, psi, _ = EXACT["free oscillator"]
     driver = Projection(Function(psi), system)
-    walkers = system.initial_walkers(jax.random.key(0), 16)
-    state = jax.jit(driver.init)({}, walkers)
-    weights = jnp.zeros(16).at[jnp.asarray([3, 8])].set(8.0)
-    state = drawn_anew(jax.random.key(1), state._replace(weights=weights))
+    walkers, weights = normal(16, 2, 3), np.zeros(16)
+    weights[[3, 8]] = 8.0
+
+    @jax.jit
+    def draw(walkers, weights):
+        state = driver.init({}, walkers)._replace(weights=weights)
+        state = drawn_anew(jax.random.key(1), state)
+        return state, jax.vmap(lambda x: psi({}, x).logabs)(state.walkers)
+
+    state, logabs = draw(walkers, weights)
     np.testing.assert_array_equal(state.weights, 1)
     np.testing.assert_array_equal(state.walkers, walkers[np.repeat([3, 8], 8)])
-    apply = jax.vmap(lambda x: psi({}, x).logabs)(state.walkers)
-    np.testing.assert_allclose(state.guide.logabs, apply, rtol=1e-12)
+    np.testing.assert_allclose(state.guide.logabs, logabs, rtol=1e-12)
 
 
 def test_comb_draws_copies_in_proportion_to_the_weights():
-    weights = jax.random.exponential(jax.random.key(0), (7,)).at[2].set(0.0)
+    weights = np.random.default_rng(0).exponential(size=7)
+    weights[2] = 0.0
     keys = jax.random.split(jax.random.key(1), 20_000)
-    chosen = jax.jit(jax.vmap(lambda key: comb(key, weights)))(keys)
+    draw = jax.jit(jax.vmap(comb, (0, None)))
+    chosen = np.asarray(draw(keys, weights))
     copies = np.stack([np.sum(chosen == i, axis=1) for i in range(7)], axis=1)
-    expected = np.asarray(weights / jnp.mean(weights))
+    expected = weights / np.mean(weights)
     # every number of copies is one of two integers, with a variance of at most 1/4
     np.testing.assert_allclose(copies.mean(0), expected, atol=5 * 0.5 / 20_000**0.5)
     assert np.all(np.abs(copies - expected) < 1)
 
 
 def test_comb_of_equal_weights_changes_nothing():
-    chosen = comb(jax.random.key(0), jnp.ones(1000))
+    chosen = jax.jit(comb)(jax.random.key(0), np.ones(1000))
     np.testing.assert_array_equal(chosen, np.arange(1000))
 
 
 OSCILLATOR = HarmonicTrap(1, 1, 1.0)
 
 
-def projected_energy(width=0.8, time_step=0.05, steps=2400, n_walkers=512):
+def trial_of(params, x):
+    return trial(params["width"], {}, x)
+
+
+def projected_energy(width=0.8, factor=1.0, steps=2400):
     """Mean and standard error of a guiding Gaussian; the exact energy is 1/2."""
-    psi = Function(functools.partial(trial, width))
-    driver = Projection(psi, OSCILLATOR, time_step)
-    walkers = OSCILLATOR.initial_walkers(jax.random.key(0), n_walkers)
-    _, info = walk(driver, {}, walkers, steps)
-    blocks = np.asarray(info["energy"])[steps // 5 :].reshape(24, -1).mean(1)
+    params = {"width": np.float64(width)}
+    walkers = normal(512, 1, 1)
+    _, info = walk(trial_of, OSCILLATOR, 0.05, walkers, steps, params, factor)
+    blocks = info["energy"][steps // 5 :].reshape(24, -1).mean(1)
     return blocks.mean(), blocks.std(ddof=1) / np.sqrt(24)
 
 
@@ -198,13 +228,7 @@ def test_energy_of_a_guide_of_the_wrong_width_is_exact(width):
 
 @pytest.mark.parametrize("factor", [-1.0, 0.0, 0.5])
 def test_wrong_branching_fails(factor):
-    right = Projection._rate
-
-    def wrong(self, state, guide):
-        return factor * right(self, state, guide)
-
-    with mock.patch.object(Projection, "_rate", wrong):
-        energy, error = projected_energy()
+    energy, error = projected_energy(factor=factor)
     assert energy > 0.5 + 5 * error
 
 
@@ -221,19 +245,32 @@ LOCAL = {
 }
 
 
+def walkers_in(system, n_walkers):
+    """Walkers of a trap, or uniform in a box."""
+    if system is LOCAL["trap"]:
+        return normal(n_walkers, system.n, system.d)
+    shape = n_walkers, system.n, system.box.d
+    return np.random.default_rng(0).uniform(size=shape) @ system.box.vectors
+
+
 @pytest.mark.parametrize("name", LOCAL)
 def test_terms_are_those_of_the_hamiltonian(name):
     system, psi = LOCAL[name], Function(real)
-    walkers = system.initial_walkers(jax.random.key(0), 8)
-    found = jax.jit(Projection(psi, system).guide)({}, walkers)
-    terms = jax.jit(jax.vmap(lambda x: system.terms(psi, {}, x)))(walkers)
+
+    def alone(x):
+        gradient = jax.grad(lambda x: psi.apply({}, x).logabs)(x)
+        return system.terms(psi, {}, x), psi.apply({}, x), gradient
+
+    @jax.jit
+    def both(walkers):
+        return Projection(psi, system).guide({}, walkers), jax.vmap(alone)(walkers)
+
+    found, (terms, apply, gradient) = both(walkers_in(system, 8))
     assert found.terms.keys() == terms.keys()
     for term, expected in terms.items():
         np.testing.assert_allclose(found.terms[term], expected, rtol=1e-10)
-    apply = jax.vmap(lambda x: psi.apply({}, x))(walkers)
     np.testing.assert_array_equal(found.sign, apply.sign)
     np.testing.assert_allclose(found.logabs, apply.logabs, rtol=1e-12)
-    gradient = jax.vmap(jax.grad(lambda x: psi.apply({}, x).logabs))(walkers)
     np.testing.assert_allclose(found.gradient, gradient, rtol=1e-10)
 
 
@@ -242,12 +279,14 @@ def test_walkers_of_a_constant_psi_diffuse_freely(name):
     """<(x' - x)^2> = 2 D tau in each coordinate."""
     system = LOCAL[name]
     driver = Projection(CONSTANT, system, 0.02)
-    walkers = system.initial_walkers(jax.random.key(0), 4000)
-    guide = jax.jit(driver.guide)({}, walkers)
-    state = jax.eval_shape(lambda: driver.init({}, walkers))
-    tau = jnp.asarray(driver.time_step)
-    state = state._replace(params={}, walkers=walkers, guide=guide, time_step=tau)
-    moved, _, info = jax.jit(driver._moved)(jax.random.key(1), state)
+    walkers = walkers_in(system, 4000)
+
+    @jax.jit
+    def move(walkers):
+        moved, _, info = driver._moved(jax.random.key(1), driver.init({}, walkers))
+        return moved, info
+
+    moved, info = move(walkers)
     square = np.mean((moved - walkers) ** 2)
     n_numbers = walkers.size
     expected = 2 * system.diffusion * 0.02
@@ -268,7 +307,7 @@ def test_projection_refuses_what_it_cannot_project():
     def turning(params, x):
         return LogPsi(jnp.exp(1j * jnp.sum(x)), -jnp.sum(x**2))
 
-    walkers = trap.initial_walkers(jax.random.key(0), 4)
+    walkers = normal(4, 2, 2)
     with pytest.raises(ValueError, match="ansatz must be real .* got a complex psi"):
         Projection(Function(turning), trap).init({}, walkers)
 

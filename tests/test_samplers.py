@@ -180,7 +180,7 @@ def test_sampler_has_the_moments_and_shape_of_its_density(name, target):
 # |psi|, |psi|^4, every move accepted, and 1 / |psi|^2 instead of |psi|^2
 NEAR = [("correlated Gaussian", 0.5), ("first excited state", 2.0)]
 WRONG = [
-    pytest.param(*case, marks=() if case in NEAR else pytest.mark.slow)
+    pytest.param(*case, marks=() if case in NEAR else pytest.mark.whole)
     for case in itertools.product(TARGETS, (0.5, 2.0, 0.0, -1.0))
 ]
 
@@ -192,7 +192,7 @@ def test_sampler_with_a_wrong_acceptance_ratio_fails(name, target, power):
 
 
 # halved, with the opposite sign, and omitted
-FAR = [pytest.param(power, marks=pytest.mark.slow) for power in (-1.0, 0.0)]
+FAR = [pytest.param(power, marks=pytest.mark.whole) for power in (-1.0, 0.0)]
 
 
 @pytest.mark.parametrize("green_power", [0.5, *FAR])

@@ -36,7 +36,7 @@ CASES = {
         Spins(7, 7), CUBE, pairing=True, **ONE_LAYER
     ),
 }
-SLOW, FEWER = pytest.mark.slow, [(3, 3), (2, 1)]
+WHOLE, FEWER = pytest.mark.whole, [(3, 3), (2, 1)]
 FEW = ["orbitals", "pairs", pytest.param("unpaired", marks=pytest.mark.slow)]
 
 
@@ -88,7 +88,7 @@ def test_exchange_ratios_match_ratios_of_psi(name):
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-10)
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_exchange_ratios_of_any_ansatz_are_ratios_of_psi():
     ansatz, _, walkers, params = start("pairs")
     plain = Function(ansatz.apply)
@@ -157,7 +157,7 @@ def test_total_spin_is_minimal_without_the_spin_factor(name):
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param("pairs", marks=pytest.mark.slow), "orbitals"]
+    "name", [pytest.param("pairs", marks=pytest.mark.whole), "orbitals"]
 )
 def test_psi_is_smooth_where_its_first_determinant_vanishes(name):
     ansatz, _, walkers, params = start(name)
@@ -190,7 +190,7 @@ def test_psi_is_smooth_where_its_first_determinant_vanishes(name):
 
 
 @pytest.mark.parametrize(
-    ("n_up", "n"), [(2, 3), *(pytest.param(*n, marks=SLOW) for n in ((1, 1), (8, 15)))]
+    ("n_up", "n"), [(2, 3), *(pytest.param(*n, marks=WHOLE) for n in ((1, 1), (8, 15)))]
 )
 def test_initial_psi_of_unpaired_neutrons_is_finite(n_up, n):
     ansatz = SingletBackflow(Spins(n_up, n - n_up), CUBE, pairing=True, **ONE_LAYER)
@@ -237,7 +237,7 @@ def sum_over_exchanges(u, psi):
 
 
 @pytest.mark.parametrize(
-    "n_up, n_down", [(3, 2), (2, 4), *(pytest.param(*n, marks=SLOW) for n in FEWER)]
+    "n_up, n_down", [(3, 2), (2, 4), *(pytest.param(*n, marks=WHOLE) for n in FEWER)]
 )
 def test_operator_on_orbitals_matches_the_sum_over_exchanges(n_up, n_down):
     rng = np.random.default_rng(n_up)
@@ -261,7 +261,7 @@ def test_operator_on_orbitals_matches_the_sum_over_exchanges(n_up, n_down):
 
 
 @pytest.mark.parametrize(
-    "n_up, n_down", [(3, 3), (3, 2), pytest.param(2, 1, marks=SLOW)]
+    "n_up, n_down", [(3, 3), (3, 2), pytest.param(2, 1, marks=WHOLE)]
 )
 def test_operator_on_pairs_matches_the_sum_over_exchanges(n_up, n_down):
     rng = np.random.default_rng(n_up)
