@@ -1,4 +1,4 @@
-"""Checks of the toolkit as users run it: `make check`, about seven minutes.
+"""Checks of the toolkit as users run it: the last part of `make check`.
 
 Optimized programs, short experiments against exact energies, the wheel in a clean
 environment, a folder that hides a package of the toolkit, the script for a GPU on the
