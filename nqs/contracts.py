@@ -1,12 +1,12 @@
 """Checks of a wave function against its Hamiltonian, before anything compiles.
 
 By field: where both have `spins`, `omega`, `box`, `twist`, `levels`, `totals`,
-`nuclei` or a `lattice` of the same class, they are equal. Numerically, on a few random
-configurations: psi is finite; an exchange of two fermions of equal spin changes its
-sign; a translation of one particle by the lattice vector a multiplies it by
-exp(2 pi i twist_a); a translation of all leaves psi unchanged where the Hamiltonian is
-`translation_invariant`. Symmetry is not required of bosons, whose ground state is the
-lowest of all functions, unless they are in several states.
+`nuclei` or `lattice`, they are equal, and a lattice and a graph have as many sites.
+Numerically, on a few random configurations: psi is finite; an exchange of two fermions
+of equal spin changes its sign; a translation of one particle by the lattice vector a
+multiplies it by exp(2 pi i twist_a); a translation of all leaves psi unchanged where
+the Hamiltonian is `translation_invariant`. Symmetry is not required of bosons, whose
+ground state is the lowest of all functions, unless they are in several states.
 """
 
 import dataclasses
@@ -22,6 +22,7 @@ from jax.core import Tracer
 
 from nqs.capabilities import implemented_by
 from nqs.checks import name_of
+from nqs.space.lattice import Sites
 from nqs.types import Ansatz, Hamiltonian, LogPsi, Params, Sampler, Walkers
 
 FIELDS = ("spins", "omega", "box", "twist", "levels", "totals", "nuclei", "lattice")
@@ -191,8 +192,8 @@ def _parts(ansatz: Any) -> Iterator[Any]:
 
 
 def _same(here: Any, there: Any) -> bool:
-    if dataclasses.is_dataclass(here) and type(here) is not type(there):
-        return True  # a lattice and a graph may have the same bonds
+    if isinstance(here, Sites) and type(here) is not type(there):
+        return here.n == getattr(there, "n", None)  # with other bonds, if it is a graph
     try:
         one, other = (np.asarray(v, float) for v in (here, there))
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""Parameters of an ansatz without a compiled program."""
+"""Parameters of an ansatz, drawn and joined without a compiled program."""
 
 import jax
 import numpy as np
@@ -16,3 +16,8 @@ def parameters(ansatz, x, seed=0, scale=0.3):
         lambda leaf: scale * numbers.standard_normal(leaf.shape).astype(leaf.dtype),
         shapes,
     )
+
+
+def flat(tree):
+    """All numbers of a tree in one array, as of `ravel_pytree`."""
+    return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])

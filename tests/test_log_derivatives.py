@@ -24,7 +24,7 @@ from nqs.optimizers import MinSR
 from nqs.optimizers.derivatives import CenteredDerivatives, n_parameters
 from nqs.space.spins import Spins
 from nqs.types import Function, LogPsi
-from tests.drawn import parameters
+from tests.drawn import flat, parameters
 
 W, N, D = 7, 3, 2
 
@@ -123,10 +123,6 @@ def dense(name):
     mean = np.einsum("w,wkp->kp", weights, rows)
     rows = np.sqrt(weights)[:, None, None] * (rows - mean)
     return rows.reshape(-1, rows.shape[2])
-
-
-def flat(tree):
-    return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])
 
 
 def grams(name, ansatze, **settings):

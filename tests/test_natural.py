@@ -19,7 +19,7 @@ from nqs.optimizers.derivatives import CenteredDerivatives
 from nqs.optimizers.natural import solve
 from nqs.space.spins import Spins
 from nqs.types import Function, LogPsi
-from tests.drawn import parameters
+from tests.drawn import flat, parameters
 
 W = 12
 ANSATZE = {
@@ -40,10 +40,6 @@ def problem(ansatz):
     if jnp.iscomplexobj(jax.eval_shape(ansatz.apply, params, walkers[0]).sign):
         energy = energy + 1j * rng.normal(size=W)
     return params, walkers, weights / weights.sum(), energy
-
-
-def flat(tree):
-    return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])
 
 
 @functools.cache

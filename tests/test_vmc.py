@@ -20,7 +20,7 @@ from nqs.space.spins import Spins
 from nqs.types import Function, Hamiltonian, LogPsi
 from nqs.vmc import VMC, local_terms, running_average
 from samplers import Gibbs, Langevin, Metropolis, OneParticle
-from tests.drawn import parameters
+from tests.drawn import flat, parameters
 
 # The gradient against finite differences of the exact energy: one particle in an
 # anisotropic trap in two dimensions, all integrals by quadrature.
@@ -68,10 +68,6 @@ def exact(name):
         )
 
     return params, expectations
-
-
-def flat(tree):
-    return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])
 
 
 def like(tree, vector):
