@@ -17,7 +17,7 @@ CASES = {
         3,
         3,
     ),
-    "bosons": (Backflow(None, layers=1, width=4), 3, 2),
+    "bosons": (Backflow(None, layers=1, width=4, pair_width=3), 3, 2),
 }
 
 

@@ -142,7 +142,10 @@ ANSATZE = {
     "backflow of bosons": (Backflow(None, **SMALL), BOSONS),
     "slater": (Slater(THREE), ELECTRONS),
     "slater and jastrow": (Product((Slater(THREE), PadeJastrow(THREE))), ELECTRONS),
-    "backflow": (Backflow(THREE, **SMALL, determinants=2), ELECTRONS),
+    "backflow": (
+        Backflow(THREE, **SMALL, determinants=2, pair_width=3),
+        ELECTRONS,
+    ),
     "plane waves": (PlaneWaveSlater(TWISTED.spins, GAS.box), GAS),
     "twisted waves": (
         PlaneWaveSlater(TWISTED.spins, TWISTED.box, TWISTED.twist),

@@ -151,12 +151,20 @@ def test_sr_minsr_and_spring_without_momentum_agree(name):
         np.testing.assert_allclose(flat(found), expected, atol=1e-10)
 
 
-@pytest.mark.parametrize("space", ["parameters", "samples"])
-def test_spring_matches_the_formula_of_its_paper(space):
+SOLVED = {
+    "parameters": {"space": "parameters"},
+    "samples": {"space": "samples"},
+    "cg": {"solver": "cg", "tolerance": 1e-12},
+    "cg, columns beyond the memory": {"solver": "cg", "tolerance": 1e-12, "memory": 1},
+}
+
+
+@pytest.mark.parametrize("name", SOLVED)
+def test_spring_matches_the_formula_of_its_paper(name):
     ansatz, mu = ANSATZE["complex"], 0.8
     params, _, weights, energy = problem(ansatz)
     o, residual = dense(ansatz), dense_residual(weights, energy)
-    optimizer = NaturalGradient(momentum=mu, max_step=None, space=space)
+    optimizer = NaturalGradient(momentum=mu, max_step=None, **SOLVED[name])
     phi, state = np.zeros(o.shape[1]), optimizer.build().init(params)
     for _ in range(3):
         gram = o @ o.T + dense_damping(residual) * np.eye(len(o))
@@ -165,16 +173,31 @@ def test_spring_matches_the_formula_of_its_paper(space):
         np.testing.assert_allclose(flat(found), -0.05 * phi, atol=1e-9)
 
 
-def test_max_step_bounds_the_step_and_the_stored_direction():
+def test_conjugate_gradients_stop_at_the_tolerance():
+    ansatz = ANSATZE["real"]
+    _, _, weights, energy = problem(ansatz)
+    o, residual = dense(ansatz), dense_residual(weights, energy)
+    damped = o.T @ o + dense_damping(residual) * np.eye(o.shape[1])
+    left = []
+    for tolerance in (0.3, 1e-2):
+        settings = {"solver": "cg", "tolerance": tolerance, "max_step": None}
+        found, _ = update(SR(**settings), ansatz)
+        rest = o.T @ residual - damped @ flat(found) / -0.05
+        left.append(np.linalg.norm(rest) / np.linalg.norm(o.T @ residual))
+    assert 1e-2 < left[0] <= 0.3 and 1e-6 < left[1] <= 1e-2
+
+
+@pytest.mark.parametrize("solver", ["cholesky", "cg"])
+def test_max_step_bounds_the_step_and_the_stored_direction(solver):
     ansatz = ANSATZE["real"]
     o = dense(ansatz)
-    free, _ = update(Spring(max_step=None), ansatz)
+    free, _ = update(Spring(max_step=None, solver=solver), ansatz)
     angle = np.linalg.norm(o @ flat(free))
-    bounded, state = update(Spring(max_step=angle / 4), ansatz)
+    bounded, state = update(Spring(max_step=angle / 4, solver=solver), ansatz)
     np.testing.assert_allclose(flat(bounded), flat(free) / 4)
     taken = flat(state.direction)
     np.testing.assert_allclose(-0.05 * taken, flat(bounded))
-    loose, _ = update(Spring(max_step=2 * angle), ansatz)
+    loose, _ = update(Spring(max_step=2 * angle, solver=solver), ansatz)
     np.testing.assert_allclose(flat(loose), flat(free))
 
 
@@ -243,11 +266,19 @@ def test_step_scales_with_the_schedule():
         ("max_step", 0.0),
         ("space", "fourier"),
         ("memory", 0),
+        ("solver", "lu"),
+        ("tolerance", 0.0),
+        ("tolerance", 1.0),
     ],
 )
 def test_invalid_settings_are_refused(field, value):
     with pytest.raises(ValueError, match=field):
         NaturalGradient(**{field: value})
+
+
+def test_conjugate_gradients_among_samples_are_refused():
+    with pytest.raises(ValueError, match='space must be "auto" or "parameters"'):
+        MinSR(solver="cg")
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ CASES = {
     "closed shells": (gas(Spins(7, 7), CUBE, layers=2, ranges=(0.5, 1.0)), 14),
     "polarized, flat": (gas(Spins(5), SQUARE), 5),
     "bosons, skew": (gas(None, SKEW), 3),
-    "twist, skew": (gas(Spins(3, 2), SKEW, TWIST, ranges=(0.7,)), 5),
+    "twist, skew": (gas(Spins(3, 2), SKEW, TWIST, ranges=(0.7,), pair_width=3), 5),
     "twist, two determinants": (
         gas(Spins(2, 1), SQUARE, TWIST[:2], determinants=2, ranges=(0.6,)),
         3,

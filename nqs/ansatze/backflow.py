@@ -47,16 +47,18 @@ class MessagePassing(nn.Module):
       width: of particle features and messages.
       activation: name of a smooth function of `jax.nn`, or a callable.
       relative: pairs are functions of x_i - x_j, as in `message_sum`.
+      pair_width: of a hidden layer for the features of a pair; 0 for none.
     """
 
     layers: int = 2
     width: int = 32
     activation: str | Callable = "silu"
     relative: bool = False
+    pair_width: int = 0
 
     def __post_init__(self):
         super().__post_init__()
-        check_integers(self, layers=1, width=1)
+        check_integers(self, layers=1, width=1, pair_width=0)
 
     @nn.compact
     def __call__(self, particles: Array, pairs: Array) -> Array:
@@ -64,6 +66,8 @@ class MessagePassing(nn.Module):
         f = named_activation(self.activation)
         dense = partial(nn.Dense, self.width, param_dtype=particles.dtype)
         h = dense(use_bias=False)(particles)
+        if self.pair_width:
+            pairs = f(nn.Dense(self.pair_width, param_dtype=pairs.dtype)(pairs))
         for _ in range(self.layers):
             of_i, of_j = dense()(h), dense(use_bias=False)(h)
             of_pairs = dense(use_bias=False)(pairs)
@@ -95,6 +99,7 @@ class Backflow(LayerwiseDerivatives, nn.Module):
       flip_symmetric: psi of as many spins up as down is even under a flip of all spins,
         as singlets are; triplets, for example, require False, which adds the spin to
         the features of a particle.
+      pair_width: of a hidden layer for the features of a pair; 0 for none.
 
     Raises:
       ValueError: unless sizes are positive integers and ranges are positive, and for a
@@ -111,10 +116,12 @@ class Backflow(LayerwiseDerivatives, nn.Module):
     twist: tuple[float, ...] | None = None
     ranges: tuple[float, ...] = ()
     flip_symmetric: bool = True
+    pair_width: int = 0
 
     def __post_init__(self):
         super().__post_init__()
         check_backflow(self, "determinants")
+        check_integers(self, pair_width=0)
         positives("omega", self.omega)
         if self.twist is not None and (self.box is None or self.spins is None):
             raise ValueError(
@@ -138,7 +145,7 @@ class Backflow(LayerwiseDerivatives, nn.Module):
         if not self.flip_symmetric:
             signs = jnp.asarray(spin_signs(n, self.spins), x.dtype)
             particles = jnp.concatenate([particles, signs[:, None]], axis=-1)
-        h = message_passing(self)(particles, pairs)
+        h = message_passing(self, self.pair_width)(particles, pairs)
         q = x + zero_dense(d, x)(h)
         logabs = jnp.sum(zero_dense(1, x)(h))
         if self.box is None:
@@ -160,9 +167,10 @@ def check_backflow(ansatz: Any, *sizes: str) -> None:
     check_elementwise(ansatz.activation)
 
 
-def message_passing(ansatz: Any) -> MessagePassing:
+def message_passing(ansatz: Any, pair_width: int = 0) -> MessagePassing:
     """Message passing with the settings of the ansatz."""
-    return MessagePassing(ansatz.layers, ansatz.width, ansatz.activation, relative=True)
+    settings = ansatz.layers, ansatz.width, ansatz.activation
+    return MessagePassing(*settings, relative=True, pair_width=pair_width)
 
 
 def spin_signs(n: int, spins: Spins | None) -> tuple[int, ...]:

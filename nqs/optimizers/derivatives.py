@@ -19,6 +19,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.flatten_util import ravel_pytree
 
 from nqs.batching import chunked_map, chunked_sum, divided, n_devices
 from nqs.capabilities import LogDerivatives, OuterProducts
@@ -87,6 +88,20 @@ class CenteredDerivatives:
 
         return chunked_sum(pulled_back, (self.walkers, signal), self.chunk_size)
 
+    def products(self) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
+        """O v (rows,) of vectors v (p,) and O^T u (p,) of u (rows,), for many products.
+
+        With all columns where they fit the memory, even those of layers.
+        """
+        if self._n_bytes <= self.memory:
+            columns = self.columns()
+            return lambda v: columns @ v, lambda u: u @ columns
+        _, unravel = ravel_pytree(self.params)
+        return (
+            lambda v: self.times(unravel(v)),
+            lambda u: ravel_pytree(self.transposed_times(u))[0],
+        )
+
     def gram(self) -> Array:
         """O O^T (rows, rows), summed over layers and blocks of columns."""
         if self._held is not None:
@@ -149,9 +164,7 @@ class CenteredDerivatives:
     @cached_property
     def _held(self) -> list[Array] | None:
         """Columns of O (rows, size) of each leaf; None if too many or not required."""
-        rows = self.weights.shape[0] * self.n_parts
-        needed = rows * n_parameters(self.params) * self.weights.dtype.itemsize
-        if needed > self.memory or any(map(is_rank_one, self._shapes)):
+        if self._n_bytes > self.memory or any(map(is_rank_one, self._shapes)):
             return None
 
         def of_walker(x):
@@ -159,6 +172,12 @@ class CenteredDerivatives:
 
         columns = chunked_map(of_walker, self.walkers, self.chunk_size)
         return [self.center(leaf) for leaf in columns]
+
+    @property
+    def _n_bytes(self) -> int:
+        """Of all columns."""
+        rows = self.weights.shape[0] * self.n_parts
+        return rows * n_parameters(self.params) * self.weights.dtype.itemsize
 
     @property
     def _derivatives(self) -> Callable[[Configuration], tuple[OuterProducts, ...]]:

@@ -8,7 +8,8 @@ imaginary parts stacked, half the energy gradient is O^T eps and all three solve
 
 with the direction phi' taken at the last step. mu = 0 is stochastic reconfiguration, in
 parameter space (first line) or in sample space (second line, minSR), which are the same
-update; mu > 0 is SPRING. The parameters move by -learning_rate phi.
+update; mu > 0 is SPRING. The parameters move by -learning_rate phi. Conjugate gradients
+solve the first line with products of O and O^T alone, without a matrix.
 
 The step is bounded in the metric of Fubini and Study: ||O step|| <= max_step, where
 ||O step||^2 is the squared angle between the old and the new wave function. The stored
@@ -35,6 +36,8 @@ from nqs.optimizers.schedules import Schedule, check_rate
 from nqs.types import Params
 
 SPACES = ("auto", "parameters", "samples")
+SOLVERS = ("cholesky", "cg")
+MOST_PRODUCTS = 200  # of conjugate gradients
 
 
 class NaturalGradientState(NamedTuple):
@@ -61,9 +64,13 @@ class NaturalGradient:
       max_step: largest ||O step||, an angle between wave functions; None for any.
       space: "parameters" (SR), "samples" (minSR), or "auto" for fewer operations.
       memory: most bytes of all derivatives, or else of a block of them.
+      solver: "cholesky", or "cg" for at most 200 conjugate-gradient iterations among
+        the parameters, for many devices: each adds up one vector of the parameters.
+      tolerance: of "cg", largest residual as a fraction of the right-hand side.
 
     Raises:
-      ValueError: for a number out of range or an unknown space.
+      ValueError: for a number out of range, an unknown space or solver, or "cg" among
+        samples.
     """
 
     learning_rate: float | optax.Schedule = 0.05
@@ -74,6 +81,8 @@ class NaturalGradient:
     max_step: float | None = 0.1
     space: str = "auto"
     memory: int = 2**30
+    solver: str = "cholesky"
+    tolerance: float = 1e-3
 
     uses_gradient = False
 
@@ -87,6 +96,14 @@ class NaturalGradient:
         if self.max_step is not None:
             positive("max_step", self.max_step)
         one_of("space", self.space, SPACES)
+        one_of("solver", self.solver, SOLVERS)
+        if self.solver == "cg" and self.space == "samples":
+            raise ValueError(
+                'solver "cg" works among the parameters: space must be "auto" or '
+                '"parameters", got "samples"'
+            )
+        if not 0 < self.tolerance < 1:
+            raise ValueError(f"tolerance must be > 0 and < 1, got {self.tolerance!r}")
 
     def build(self) -> optax.GradientTransformationExtraArgs:
         """The optax transformation; it owns the learning rate and returns the step."""
@@ -139,14 +156,16 @@ class NaturalGradient:
 
             O phi = eps - damping alpha,    O^T O phi = O^T eps - damping delta.
         """
-        space = self.space
-        if space == "auto":
-            operations = derivatives.operations()
-            space = min(operations, key=operations.__getitem__)
         parts = [local_energy.real, local_energy.imag][: derivatives.n_parts]
         eps = derivatives.center(jnp.stack(parts, axis=1))
         damping = self.damping + self.noise * jnp.sum((peak * eps) ** 2)
         start = jax.tree.map(lambda leaf: self.momentum * leaf, last)
+        if self.solver == "cg":
+            return self._iterated(derivatives, eps, damping, start)
+        space = self.space
+        if space == "auto":
+            operations = derivatives.operations()
+            space = min(operations, key=operations.__getitem__)
         if space == "samples":
             residual = eps - derivatives.times(start) if self.momentum else eps
             solution = solve(derivatives.gram(), residual, damping)
@@ -160,6 +179,25 @@ class NaturalGradient:
         direction = start + correction
         square = direction @ (force - damping * correction)
         return unravel(direction), jnp.sqrt(jnp.maximum(square, 0))
+
+    def _iterated(
+        self,
+        derivatives: CenteredDerivatives,
+        eps: Array,
+        damping: Array,
+        start: Params,
+    ) -> tuple[Params, Array]:
+        """The direction and its length, by conjugate gradients from `start`."""
+        times, transposed_times = derivatives.products()
+        start, unravel = ravel_pytree(start)
+        correction, _ = jax.scipy.sparse.linalg.cg(
+            lambda v: transposed_times(times(v)) + damping * v,
+            transposed_times(eps - times(start)),
+            tol=self.tolerance,
+            maxiter=MOST_PRODUCTS,
+        )
+        direction = start + correction
+        return unravel(direction), jnp.linalg.norm(times(direction))
 
 
 def solve(matrix: Array, vector: Array, damping: Array | float) -> Array:
