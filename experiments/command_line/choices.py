@@ -80,7 +80,9 @@ TrapAnsatz = Annotated[
 GasAnsatz = Annotated[
     PartOption,
     listed(
-        Choice("backflow", "Backflow", {"ranges": "(0.5, 1.0, 2.0)"}),
+        Choice(
+            "backflow", "Backflow", {"ranges": "(0.5, 1.0, 2.0)", "pair_width": "32"}
+        ),
         Choice("slater_jastrow, slater", "PlaneWaveSlater"),
         note="All but slater have a Jastrow factor; lengths are in units of rs.",
     ),

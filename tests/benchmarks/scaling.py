@@ -71,7 +71,11 @@ def measured(system: str, n: int, walkers: int, devices: int = 1) -> dict[str, A
     configure()
     experiment = {
         DOT: lambda: QuantumDotOptions(n=n),
-        GAS: lambda: ElectronGasOptions(n_up=n // 2, n_down=n // 2),
+        GAS: lambda: ElectronGasOptions(
+            n_up=n // 2,
+            n_down=n // 2,
+            ansatz=Part("backflow", (("pair_width", 0),)),
+        ),
         SQUARE: lambda: IsingOptions(
             lattice="square", length=(round(n**0.5),), ansatz=Part("rbm")
         ),

@@ -32,14 +32,16 @@ def bosons(hidden: tuple[int, ...], optimizer, n_walkers: int) -> Experiment:
     )
 
 
+# the work of the first measurements
+GAS = ElectronGasOptions(n_walkers=256, ansatz=Part("backflow", (("pair_width", 0),)))
 SYSTEMS = {
     "bosons_10": bosons((64, 64), FirstOrder("adam", 0.01), 1024),
     "electrons_2": QuantumDotOptions(n=2).experiment(),
     "electrons_6": QuantumDotOptions(n=6).experiment(),
     "electrons_20": QuantumDotOptions(n=20).experiment(),
-    "electron_gas_14": ElectronGasOptions().experiment(),
-    "electron_gas_14_metropolis": ElectronGasOptions(
-        sampler=Part("metropolis"), sweeps=10
+    "electron_gas_14": GAS.experiment(),
+    "electron_gas_14_metropolis": dataclasses.replace(
+        GAS, sampler=Part("metropolis"), sweeps=10
     ).experiment(),
     "neutrons_14": NeutronMatterOptions(ansatz=Part("singlet")).experiment(),
     "neutrons_14_pairing": NeutronMatterOptions().experiment(),

@@ -47,7 +47,12 @@ def gas_ansatz(part: Part, gas: ElectronGas) -> Any:
         "ansatz",
         {
             "backflow": partial(
-                Backflow, gas.spins, box=gas.box, twist=gas.twist, ranges=RANGES
+                Backflow,
+                gas.spins,
+                box=gas.box,
+                twist=gas.twist,
+                ranges=RANGES,
+                pair_width=32,
             ),
             "slater_jastrow": plane_waves,
             "slater": plane_waves,
