@@ -8,7 +8,6 @@ from experiments.command_line.options import main
 
 if TYPE_CHECKING:
     from nqs.runs import Experiment
-    from samplers import Exchange
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,12 +27,6 @@ class TVOptions(FermionOptions):
     def repulsion(self) -> float:
         """V."""
         return self.v
-
-    def move(self) -> "Exchange":
-        """Exchange of neighbors."""
-        from samplers import Exchange
-
-        return Exchange(self.sites)
 
     def experiment(self) -> "Experiment":
         """The model, its ansatz and sampler."""

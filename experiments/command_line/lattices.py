@@ -78,6 +78,12 @@ class LatticeOptions(Options):
 class QuantumLatticeOptions(LatticeOptions, StatesOptions):
     """Options of every quantum model on a lattice."""
 
+    def move(self) -> "SiteMove":
+        """Exchange of neighbors, which conserves the sum of the levels."""
+        from samplers import Exchange
+
+        return Exchange(self.sites)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ParticleOptions(QuantumLatticeOptions):
