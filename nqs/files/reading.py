@@ -15,7 +15,6 @@ from nqs.files.directory import RunError, is_locked, read_json
 from nqs.files.metrics import Metrics
 
 FILES = ("config.json", "metrics.jsonl", "result.json", "observables.npz")
-FOLDERS = ("checkpoints", "samples", "evaluations", "projections")
 
 
 def read(directory: str | Path) -> "Run":
