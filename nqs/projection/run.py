@@ -32,7 +32,6 @@ from nqs.runs.interrupts import refusals, signals, warn
 from nqs.runs.loading import saved_run
 from nqs.runs.numbered import Checkpoints, opened
 from nqs.runs.progress import Progress
-from nqs.runs.state import identity
 
 # Default time steps; on a lattice the energy does not depend on them.
 TIME_STEPS = {Projection: (0.01, 0.005), LatticeProjection: (0.1,)}
@@ -115,12 +114,8 @@ class Walk:
 
     def __post_init__(self):
         self.metrics = Metrics(self.directory / "metrics.jsonl")
-        config = dataclasses.asdict(self.settings)
-        about = identity(self.experiment.config() | {"projection": config})
-        every = self.settings.checkpoint_every
-        self.checkpoints = Checkpoints(
-            self.directory, about, every, self.stop, "project"
-        )
+        about = self.directory, self.experiment, self.settings
+        self.checkpoints = Checkpoints(*about, self.stop, "project")
         self.key = jax.random.key(self.settings.seed)
         self.programs: dict[int, Callable] = {}  # of a block, by population
 

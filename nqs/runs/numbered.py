@@ -11,7 +11,9 @@ import jax
 
 from nqs.files import checkpoint
 from nqs.files.directory import RunError, read_json, write_json
+from nqs.runs.experiment import Experiment
 from nqs.runs.interrupts import warn
+from nqs.runs.state import identity
 
 
 def opened[Settings](
@@ -55,8 +57,8 @@ class Checkpoints:
 
     Attributes:
       directory: of the projection or evolution, in that of the run.
-      identity: of its run and settings.
-      every: seconds between two checkpoints.
+      experiment: of the run.
+      settings: of the projection or evolution, with `checkpoint_every`.
       stop: signals received.
       command: `nqs COMMAND DIR --resume` continues.
     """
@@ -64,14 +66,16 @@ class Checkpoints:
     def __init__(
         self,
         directory: Path,
-        identity: str,
-        every: float,
+        experiment: Experiment,
+        settings: Any,
         stop: list[int],
         command: str,
     ):
         self.folder, self.run = directory / "checkpoints", directory.parents[1]
-        self.identity, self.every, self.stop = identity, every, stop
-        self.command, self.saved_at = command, time.monotonic()
+        kind = directory.parent.name.removesuffix("s")  # projection, evolution
+        about = experiment.config() | {kind: dataclasses.asdict(settings)}
+        self.identity, self.every = identity(about), settings.checkpoint_every
+        self.stop, self.command, self.saved_at = stop, command, time.monotonic()
 
     def after(self, number: int, tree: dict[str, Any], where: str, last: bool) -> None:
         """Save if it is time, and end the process after a signal.
