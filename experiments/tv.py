@@ -15,9 +15,7 @@ class TVOptions(FermionOptions):
     """-t sum (c^+ c + h.c.) + V sum n n over neighbors, at a fixed number."""
 
     length: tuple[int, ...] = (4,)
-    """Sites along each axis; one number for a chain, or for two equal axes."""
     lattice: Literal["chain", "square", "triangular"] = "square"
-    """Shape of the lattice."""
     fermions: int | None = 5
     """Number of fermions; None for half of the sites."""
     v: float = 1.0

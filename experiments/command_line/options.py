@@ -36,7 +36,6 @@ class Options(Training, abc.ABC):
     sweeps: int | None = None
     """Sweeps per step; None for the sampler's own default."""
     resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Continue the run in the directory; options left out are taken from it."""
     distributed: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """One of several processes of the run, which the cluster or `processes` names."""
     processes: tuple[str, int, int] | None = None
