@@ -16,7 +16,7 @@ from nqs.ansatze.complex_parameters import (
 )
 from nqs.evolution.settings import EvolutionSettings, assignments
 from nqs.runs.compilation import once
-from nqs.types import Ansatz, Hamiltonian, LogPsi, Params, Walkers
+from nqs.types import Ansatz, Hamiltonian, Params, Walkers
 
 
 def quenched(hamiltonian: Hamiltonian, settings: EvolutionSettings) -> Hamiltonian:
@@ -113,7 +113,7 @@ def check_analytic(ansatz: Ansatz, params: Params, x: Any) -> None:
         at = {"real": params, "imaginary": jax.tree.map(lambda a: 0.01 * a, away)}
         none = jax.tree.map(jnp.zeros_like, step)
         return [
-            jax.jvp(lambda p: log_of(psi.apply(p, x)), (at,), (along,))[1]
+            jax.jvp(lambda p: psi.apply(p, x).log, (at,), (along,))[1]
             for along in (
                 {"real": step, "imaginary": none},
                 {"real": none, "imaginary": step},
@@ -128,11 +128,6 @@ def check_analytic(ansatz: Ansatz, params: Params, x: Any) -> None:
     if not abs(imaginary - 1j * real) <= eps**0.5 * abs(real):
         found = f"derivatives {real:.4g} and {imaginary:.4g}"
         raise ValueError(_not_analytic(ansatz, found))
-
-
-def log_of(psi: LogPsi) -> Array:
-    """Log psi (), whose phase is differentiable."""
-    return jax.lax.complex(*psi.parts)
 
 
 def _normal(key: Array, leaf: Array) -> Array:

@@ -149,7 +149,8 @@ class Walk:
                 burn_in = block < self.settings.burn_in // BLOCK
                 self.metrics.append(done, row | {"burn_in": burn_in} | info)
                 progress.update(block + 1, info)
-                self.after_block(done, state, last=block + 1 == blocks)
+                where, last = f"after block {done}", block + 1 == blocks
+                self.checkpoints.after(done, {"state": state}, where, last)
 
     def beginning(self, n_walkers: int, time_step: float) -> ProjectionState:
         """The first state of a stage, with walkers of the run."""
@@ -208,10 +209,6 @@ class Walk:
                 f"{count} local energies or wave-function values are not finite in "
                 f"block {done}; the last checkpoint is in {self.directory}"
             )
-
-    def after_block(self, done: int, state: ProjectionState, last: bool) -> None:
-        """Save if it is time, and end the process after a signal."""
-        self.checkpoints.after(done, {"state": state}, f"after block {done}", last)
 
     def restored(self) -> tuple[int, ProjectionState | None]:
         """Blocks done and state of the last checkpoint; without any, the beginning."""
