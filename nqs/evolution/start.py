@@ -7,7 +7,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
 from nqs.ansatze.complex_parameters import (
     Shifted,
@@ -103,11 +102,13 @@ def check_analytic(ansatz: Ansatz, params: Params, x: Any) -> None:
     """
     leaves, treedef = jax.tree.flatten(params)
     keys = jax.random.split(jax.random.key(0), 2 * len(leaves)).reshape(2, -1)
-    step, away = (
-        jax.tree.unflatten(treedef, list(map(_normal, keys_of_one, leaves)))
-        for keys_of_one in keys
-    )
     psi = complex_parameters(ansatz)
+
+    def random(keys):
+        pairs = zip(keys, leaves, strict=True)
+        return treedef.unflatten(
+            jax.random.normal(key, leaf.shape, leaf.dtype) for key, leaf in pairs
+        )
 
     def slopes(params, step, away):
         at = {"real": params, "imaginary": jax.tree.map(lambda a: 0.01 * a, away)}
@@ -121,17 +122,13 @@ def check_analytic(ansatz: Ansatz, params: Params, x: Any) -> None:
         ]
 
     try:
-        real, imaginary = map(complex, once(slopes, params, step, away))
+        real, imaginary = map(complex, once(slopes, params, *map(random, keys)))
     except (TypeError, ValueError) as error:
         raise ValueError(_not_analytic(ansatz, str(error).splitlines()[0])) from None
     eps = float(np.finfo(leaves[0].dtype).eps)
     if not abs(imaginary - 1j * real) <= eps**0.5 * abs(real):
         found = f"derivatives {real:.4g} and {imaginary:.4g}"
         raise ValueError(_not_analytic(ansatz, found))
-
-
-def _normal(key: Array, leaf: Array) -> Array:
-    return jax.random.normal(key, leaf.shape, leaf.dtype)
 
 
 def _not_analytic(ansatz: Ansatz, found: str) -> str:
