@@ -186,11 +186,7 @@ class Course:
 
     def refuse_broken(self, info: dict[str, Any]) -> None:
         """Raise RunError if numbers are not finite, or a step is too short."""
-        if count := int(info["non_finite"]):
-            raise RunError(
-                f"{count} local energies or wave-function values are not finite at "
-                f"time {info['time']:g}; the last checkpoint is in {self.directory}"
-            )
+        self.checkpoints.refuse_broken(info, f"at time {info['time']:g}")
         longest = self.settings.time / self.settings.outputs
         if not info["accepted"] and info["time_step"] < SHORTEST * longest:
             raise RunError(

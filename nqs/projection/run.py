@@ -144,7 +144,7 @@ class Walk:
                 done = number * blocks + block + 1
                 following, info = program(self.key, np.asarray(done), state)
                 info = jax.device_get(info)
-                self.refuse_broken(info, done)
+                self.checkpoints.refuse_broken(info, f"in block {done}")
                 state = following
                 burn_in = block < self.settings.burn_in // BLOCK
                 self.metrics.append(done, row | {"burn_in": burn_in} | info)
@@ -201,14 +201,6 @@ class Walk:
                 )
                 found[observable.name] = jnp.mean(state.weights * jnp.real(values))
         return found
-
-    def refuse_broken(self, info: dict[str, Any], done: int) -> None:
-        """Raise RunError if a block gave numbers that are not finite."""
-        if count := int(info["non_finite"]):
-            raise RunError(
-                f"{count} local energies or wave-function values are not finite in "
-                f"block {done}; the last checkpoint is in {self.directory}"
-            )
 
     def restored(self) -> tuple[int, ProjectionState | None]:
         """Blocks done and state of the last checkpoint; without any, the beginning."""

@@ -77,6 +77,14 @@ class Checkpoints:
         self.identity, self.every = identity(about), settings.checkpoint_every
         self.stop, self.command, self.saved_at = stop, command, time.monotonic()
 
+    def refuse_broken(self, info: dict[str, Any], where: str) -> None:
+        """Raise RunError if a step gave numbers that are not finite."""
+        if count := int(info["non_finite"]):
+            raise RunError(
+                f"{count} local energies or wave-function values are not finite "
+                f"{where}; the last checkpoint is in {self.folder.parent}"
+            )
+
     def after(self, number: int, tree: dict[str, Any], where: str, last: bool) -> None:
         """Save if it is time, and end the process after a signal.
 
