@@ -20,7 +20,10 @@ class WalkersState(NamedTuple):
 
 
 class WithoutWidth:
-    """First state and `adapt` of a sampler that has no width."""
+    """Checks, first state and `adapt` of a sampler that has no width."""
+
+    def __post_init__(self):
+        check_settings(self)
 
     def init(self, walkers: Walkers, /) -> WalkersState:
         """Start at the given walkers."""

@@ -9,7 +9,7 @@ from jax import Array
 
 from nqs.capabilities import HiddenLayer
 from nqs.types import Ansatz, Params
-from samplers.acceptance import WalkersState, WithoutWidth, check_settings
+from samplers.acceptance import WalkersState, WithoutWidth
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,9 +25,6 @@ class Gibbs(WithoutWidth):
 
     sweeps: int = 10
     requires: ClassVar[type | None] = HiddenLayer
-
-    def __post_init__(self):
-        check_settings(self)
 
     def step(
         self, key: Array, ansatz: Ansatz, params: Params, state: WalkersState, /

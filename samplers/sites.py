@@ -19,7 +19,7 @@ from nqs.moves import where
 from nqs.ratios.sites import site_ratios_of
 from nqs.space.lattice import Sites
 from nqs.types import Ansatz, Params
-from samplers.acceptance import WalkersState, WithoutWidth, check_settings
+from samplers.acceptance import WalkersState, WithoutWidth
 
 
 class SiteMove(Protocol):
@@ -144,9 +144,6 @@ class SiteMetropolis(WithoutWidth):
     sweeps: int = 1
     requires: ClassVar[type | None] = None
     kind: ClassVar[str] = "lattice"
-
-    def __post_init__(self):
-        check_settings(self)
 
     def step(
         self, key: Array, ansatz: Ansatz, params: Params, state: WalkersState, /

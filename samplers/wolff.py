@@ -15,7 +15,7 @@ from jax import Array
 from nqs.batching import chunked_map
 from nqs.capabilities import Bonds, Clusters
 from nqs.types import Ansatz, Params
-from samplers.acceptance import WalkersState, WithoutWidth, check_settings
+from samplers.acceptance import WalkersState, WithoutWidth
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,9 +29,6 @@ class Wolff(WithoutWidth):
     sweeps: int = 1
     requires: ClassVar[type | None] = Clusters
     kind: ClassVar[str] = "lattice"
-
-    def __post_init__(self):
-        check_settings(self)
 
     def step(
         self, key: Array, ansatz: Ansatz, params: Params, state: WalkersState, /
