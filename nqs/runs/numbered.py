@@ -30,8 +30,8 @@ def opened[Settings](
       RunError: if there is none to resume, or a setting has changed.
     """
     kind = type(settings)
-    numbers = sorted(int(path.name) for path in folder.glob("[0-9]*") if path.is_dir())
-    last = numbers[-1] if numbers else 0
+    numbers = (int(path.name) for path in folder.glob("[0-9]*") if path.is_dir())
+    last = max(numbers, default=0)
     if not resume:
         target = folder / f"{last + 1:04d}"
         target.mkdir(parents=True)
