@@ -111,10 +111,8 @@ class StatesOptions:
 
     def lowest_states(self, ground_state: "Experiment") -> "Experiment":
         """The experiment with so many states."""
-        whole("states", self.states)
-        return (
-            ground_state if self.states == 1 else ground_state.with_states(self.states)
-        )
+        count = whole("states", self.states)
+        return ground_state if count == 1 else ground_state.with_states(count)
 
 
 @dataclasses.dataclass(frozen=True)
