@@ -19,7 +19,6 @@ class BoseHubbardOptions(ParticleOptions):
     """-t sum (a^+ a + h.c.) + (U/2) sum n (n - 1), at a fixed number of bosons."""
 
     length: tuple[int, ...] = (8,)
-    """Sites along each axis; one number for a chain, or for two equal axes."""
     bosons: int | None = None
     """Number of bosons; None for one a site."""
     most: int | None = None

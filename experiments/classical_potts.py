@@ -18,7 +18,6 @@ class ClassicalPottsOptions(ClassicalOptions):
     name = "classical_potts"
 
     length: tuple[int, ...] = (4,)
-    """Sites along each axis; one number for a chain, or for two equal axes."""
     q: int = 3
     """Levels of each site."""
     temperature: tuple[float, ...] = (0.994973,)

@@ -44,14 +44,11 @@ class ElectronGasOptions(SeriesOptions):
     sampler: BoxSampler = Part("langevin", (("sweeps", 3),))
     optimizer: OptimizerOption = Part("spring", (("steps", 200),))
     iterations: int = 1500
-    """Training steps."""
     n_walkers: int = 512
-    """Markov chains."""
     averaging: float = 0.2
     """Last part of training over which parameters are averaged for the evaluation; 0
     for the last ones."""
     evaluation_steps: int = 1000
-    """Sampler steps with frozen parameters, which give the result."""
 
     @property
     def learning_rate(self) -> float:

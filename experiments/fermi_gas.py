@@ -18,13 +18,10 @@ class FermiGasOptions(SingletOptions):
     """Fermions in a periodic cube, energies in E_FG = n 3/5 E_F, lengths in 1/k_F."""
 
     n: int = 2
-    """Fermions."""
     kf_re: float = 0.4
     """Effective range of the attraction, 1/k_F."""
     iterations: int = 500
-    """Training steps."""
     evaluation_steps: int = 500
-    """Sampler steps with frozen parameters, which give the result."""
 
     @property
     def learning_rate(self) -> float:

@@ -8,7 +8,6 @@ from experiments.command_line.options import main
 
 if TYPE_CHECKING:
     from nqs.runs import Experiment
-    from samplers import Exchange
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -22,12 +21,6 @@ class HeisenbergOptions(QuantumLatticeOptions):
     marshall: bool | None = None
     """Turn the spins of one sublattice, which makes psi positive without j2; None where
     the lattice is bipartite."""
-
-    def move(self) -> "Exchange":
-        """Exchange of neighbors."""
-        from samplers import Exchange
-
-        return Exchange(self.sites)
 
     def experiment(self) -> "Experiment":
         """The model, its ansatz and sampler."""

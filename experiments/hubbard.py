@@ -16,7 +16,6 @@ class HubbardOptions(FermionOptions):
     """-t sum (c^+ c + h.c.) + U sum n_up n_down, at fixed numbers of both spins."""
 
     length: tuple[int, ...] = (8,)
-    """Sites along each axis; one number for a chain, or for two equal axes."""
     up: int | None = None
     """Fermions with spin up; None for half of the sites."""
     down: int | None = None

@@ -23,7 +23,6 @@ class IsingOptions(QuantumLatticeOptions):
     """Transverse field h."""
     ansatz: LatticeAnsatz = Part("rbm", (("alpha", 4), ("symmetric", "translations")))
     n_walkers: int = 512
-    """Markov chains."""
 
     def move(self) -> "Flip":
         """Flip of one spin."""

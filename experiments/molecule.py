@@ -30,11 +30,8 @@ class MoleculeOptions(Options):
     sampler: MoleculeSampler = Part("metropolis")
     optimizer: OptimizerOption = Part("spring", (("noise", 0.3), ("steps", 400)))
     iterations: int = 800
-    """Training steps."""
     n_walkers: int = 256
-    """Markov chains."""
     evaluation_steps: int = 800
-    """Sampler steps with frozen parameters, which give the result."""
 
     @property
     def learning_rate(self) -> float:

@@ -27,9 +27,7 @@ class NeutronMatterOptions(SingletOptions, SeriesOptions):
     r3: float = 1.0
     """Its range, 1.0, 1.1, 1.5 or 2.0 fm."""
     iterations: int = 1000
-    """Training steps."""
     evaluation_steps: int = 500
-    """Sampler steps with frozen parameters, which give the result."""
 
     @property
     def learning_rate(self) -> float:

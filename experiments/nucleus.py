@@ -34,11 +34,8 @@ class NucleusOptions(Options):
     sampler: NucleonSampler = Part("metropolis")
     optimizer: OptimizerOption = Part("spring")
     iterations: int = 250
-    """Training steps."""
     n_walkers: int = 512
-    """Markov chains."""
     evaluation_steps: int = 300
-    """Sampler steps with frozen parameters, which give the result."""
 
     @property
     def learning_rate(self) -> float:

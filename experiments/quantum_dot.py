@@ -27,11 +27,8 @@ class QuantumDotOptions(Options, StatesOptions):
     sampler: TrapSampler = Part("langevin")
     optimizer: OptimizerOption = Part("spring")
     iterations: int = 500
-    """Training steps."""
     n_walkers: int = 256
-    """Markov chains."""
     evaluation_steps: int = 400
-    """Sampler steps with frozen parameters, which give the result."""
 
     @property
     def learning_rate(self) -> float:

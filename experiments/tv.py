@@ -8,7 +8,6 @@ from experiments.command_line.options import main
 
 if TYPE_CHECKING:
     from nqs.runs import Experiment
-    from samplers import Exchange
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -16,9 +15,7 @@ class TVOptions(FermionOptions):
     """-t sum (c^+ c + h.c.) + V sum n n over neighbors, at a fixed number."""
 
     length: tuple[int, ...] = (4,)
-    """Sites along each axis; one number for a chain, or for two equal axes."""
     lattice: Literal["chain", "square", "triangular"] = "square"
-    """Shape of the lattice."""
     fermions: int | None = 5
     """Number of fermions; None for half of the sites."""
     v: float = 1.0
@@ -28,12 +25,6 @@ class TVOptions(FermionOptions):
     def repulsion(self) -> float:
         """V."""
         return self.v
-
-    def move(self) -> "Exchange":
-        """Exchange of neighbors."""
-        from samplers import Exchange
-
-        return Exchange(self.sites)
 
     def experiment(self) -> "Experiment":
         """The model, its ansatz and sampler."""

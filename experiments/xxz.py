@@ -10,7 +10,6 @@ from experiments.command_line.options import main
 
 if TYPE_CHECKING:
     from nqs.runs import Experiment
-    from samplers import Exchange
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,12 +23,6 @@ class XXZOptions(QuantumLatticeOptions):
     down: int | None = None
     """Spins down; None for half of all."""
     ansatz: LatticeAnsatz = Part("rbm", (("alpha", 4), ("symmetric", True)))
-
-    def move(self) -> "Exchange":
-        """Exchange of neighbors."""
-        from samplers import Exchange
-
-        return Exchange(self.sites)
 
     def experiment(self) -> "Experiment":
         """The model, its ansatz and sampler."""

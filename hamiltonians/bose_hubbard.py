@@ -8,10 +8,8 @@ import numpy as np
 from jax import Array
 
 from hamiltonians.lattice_model import Connected, LatticeModel
-from hamiltonians.references.lanczos import diagonalized
 from nqs.checks import finite, require, settle, whole
 from nqs.space.lattice import Sites
-from nqs.types import Reference
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +79,3 @@ class BoseHubbard(LatticeModel):
         square = (here * (there + 1)).astype(jnp.result_type(float))
         elements = jnp.where(fits, -self.t * jnp.sqrt(square), 0)
         return Connected(sites, values, elements)
-
-    def references(self) -> tuple[Reference, ...]:
-        """Exact for few configurations."""
-        return diagonalized(self)

@@ -9,7 +9,6 @@ from jax import Array
 
 from hamiltonians.lattice_model import Connected, LatticeModel
 from hamiltonians.references.chains import heisenberg_ring
-from hamiltonians.references.lanczos import diagonalized
 from nqs.checks import finite, require, settle, whole
 from nqs.space.lattice import Lattice, Sites, is_ring, spins, sublattices
 from nqs.types import Reference
@@ -101,7 +100,7 @@ class Heisenberg(LatticeModel):
             return (Reference(energy, 0.0, "exact", source),)
         if antiferromagnet and lattice == Lattice((6, 6), "square"):
             return (Reference(36 * SQUARE * self.j, 36 * 5e-7, "exact", SCHULZ),)
-        return diagonalized(self)
+        return super().references()
 
 
 @dataclasses.dataclass(frozen=True)

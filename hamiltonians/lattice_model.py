@@ -98,6 +98,10 @@ class LatticeModel(OnLattice):
         found = ratios.site_ratios(tables, cache, x, row.sites, row.values)
         return self.diagonal(x) | {self.off_diagonal: jnp.sum(row.elements * found)}
 
+    def references(self) -> tuple[Reference, ...]:
+        """Exact for few configurations."""
+        return diagonalized(self)
+
     def spectrum(self, count: int) -> tuple[Reference, ...]:
         """The lowest levels of few sites; else the ground state, where it is exact."""
         return diagonalized(self, count) or super().spectrum(count)

@@ -8,10 +8,8 @@ import numpy as np
 from jax import Array
 
 from hamiltonians.lattice_model import Connected, LatticeModel
-from hamiltonians.references.lanczos import diagonalized
 from nqs.checks import finite, require, whole
 from nqs.space.lattice import Sites
-from nqs.types import Reference
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +54,3 @@ class Potts(LatticeModel):
         values = (x[sites] + steps) % self.levels
         elements = jnp.full(2 * self.n, -self.field, jnp.result_type(float))
         return Connected(jnp.asarray(sites), values, elements)
-
-    def references(self) -> tuple[Reference, ...]:
-        """Exact for few sites."""
-        return diagonalized(self)

@@ -7,10 +7,8 @@ import numpy as np
 from jax import Array
 
 from hamiltonians.lattice_fermions import LatticeFermions
-from hamiltonians.references.lanczos import diagonalized
 from nqs.checks import finite, require, settle, whole
 from nqs.space.lattice import Sites
-from nqs.types import Reference
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +50,3 @@ class TV(LatticeFermions):
         """The repulsion of neighbors."""
         i, j = self.lattice.edges.T
         return {"interaction": self.v * jnp.sum(x[i] * x[j])}
-
-    def references(self) -> tuple[Reference, ...]:
-        """Exact for few configurations."""
-        return diagonalized(self)

@@ -37,9 +37,8 @@ def check_fields(ansatz: Ansatz, hamiltonian: Hamiltonian) -> None:
     Raises:
       ValueError: if a field differs.
     """
-    hamiltonian = getattr(
-        hamiltonian, "system", hamiltonian
-    )  # one of many side by side
+    # one of many side by side
+    hamiltonian = getattr(hamiltonian, "system", hamiltonian)
     for part in _parts(ansatz):
         for name in FIELDS:
             here, there = getattr(part, name, None), getattr(hamiltonian, name, None)

@@ -19,6 +19,21 @@ class WalkersState(NamedTuple):
     walkers: Walkers
 
 
+class WithoutWidth:
+    """Checks, first state and `adapt` of a sampler that has no width."""
+
+    def __post_init__(self):
+        check_settings(self)
+
+    def init(self, walkers: Walkers, /) -> WalkersState:
+        """Start at the given walkers."""
+        return WalkersState(walkers)
+
+    def adapt(self, state: WalkersState, info: dict[str, Array], /) -> WalkersState:
+        """Unchanged state: there is no width."""
+        return state
+
+
 def move_walkers(
     key: Array, n_moves: int, move: Callable, walkers: Any, value: Any
 ) -> tuple[Any, dict[str, Array]]:

@@ -9,20 +9,16 @@ from jax import Array
 
 from nqs.batching import chunked_map
 from nqs.capabilities import DirectSampling
-from nqs.types import Ansatz, Params, Walkers
-from samplers.acceptance import WalkersState
+from nqs.types import Ansatz, Params
+from samplers.acceptance import WalkersState, WithoutWidth
 
 
 @dataclasses.dataclass(frozen=True)
-class Direct:
+class Direct(WithoutWidth):
     """Exact sampling of an autoregressive psi: every step draws all walkers anew."""
 
     requires: ClassVar[type | None] = DirectSampling
     sweeps: ClassVar[int] = 1
-
-    def init(self, walkers: Walkers, /) -> WalkersState:
-        """Keep the shape of the given walkers."""
-        return WalkersState(walkers)
 
     def step(
         self, key: Array, ansatz: Ansatz, params: Params, state: WalkersState, /
@@ -33,7 +29,3 @@ class Direct:
         keys = jax.random.split(key, n_walkers)
         walkers = chunked_map(lambda key: ansatz.sample(params, key), keys)
         return WalkersState(walkers), {"acceptance": jnp.ones(())}
-
-    def adapt(self, state: WalkersState, info: dict[str, Array], /) -> WalkersState:
-        """Unchanged state: there is no width."""
-        return state

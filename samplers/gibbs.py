@@ -8,12 +8,12 @@ import jax.numpy as jnp
 from jax import Array
 
 from nqs.capabilities import HiddenLayer
-from nqs.types import Ansatz, Params, Walkers
-from samplers.acceptance import WalkersState, check_settings
+from nqs.types import Ansatz, Params
+from samplers.acceptance import WalkersState, WithoutWidth
 
 
 @dataclasses.dataclass(frozen=True)
-class Gibbs:
+class Gibbs(WithoutWidth):
     """Alternate draws of the hidden layer given x and of x given the hidden layer.
 
     Both conditionals of the joint density are exact, so every move is accepted and
@@ -25,13 +25,6 @@ class Gibbs:
 
     sweeps: int = 10
     requires: ClassVar[type | None] = HiddenLayer
-
-    def __post_init__(self):
-        check_settings(self)
-
-    def init(self, walkers: Walkers, /) -> WalkersState:
-        """Start at the given walkers."""
-        return WalkersState(walkers)
 
     def step(
         self, key: Array, ansatz: Ansatz, params: Params, state: WalkersState, /
@@ -55,7 +48,3 @@ class Gibbs:
         walkers = jax.lax.fori_loop(0, self.sweeps, move_all, state.walkers)
         dtype = jnp.result_type(*jax.tree.leaves(walkers), float)
         return WalkersState(walkers), {"acceptance": jnp.ones((), dtype)}
-
-    def adapt(self, state: WalkersState, info: dict[str, Array], /) -> WalkersState:
-        """Unchanged state: there is no width."""
-        return state

@@ -19,7 +19,7 @@ from nqs.moves import where
 from nqs.ratios.sites import site_ratios_of
 from nqs.space.lattice import Sites
 from nqs.types import Ansatz, Params
-from samplers.acceptance import WalkersState, check_settings
+from samplers.acceptance import WalkersState, WithoutWidth
 
 
 class SiteMove(Protocol):
@@ -132,7 +132,7 @@ class Hop(OneBond):
 
 
 @dataclasses.dataclass(frozen=True)
-class SiteMetropolis:
+class SiteMetropolis(WithoutWidth):
     """Metropolis-Hastings on a lattice, by ratios of psi.
 
     Attributes:
@@ -144,13 +144,6 @@ class SiteMetropolis:
     sweeps: int = 1
     requires: ClassVar[type | None] = None
     kind: ClassVar[str] = "lattice"
-
-    def __post_init__(self):
-        check_settings(self)
-
-    def init(self, walkers: Array, /) -> WalkersState:
-        """Start at the given walkers."""
-        return WalkersState(walkers)
 
     def step(
         self, key: Array, ansatz: Ansatz, params: Params, state: WalkersState, /
@@ -198,7 +191,3 @@ class SiteMetropolis:
         keys = jax.random.split(key, self.sweeps)
         orders = jax.vmap(lambda key: self.move.sweep(key, x))(keys)
         return orders.reshape(-1, orders.shape[-1])
-
-    def adapt(self, state: WalkersState, info: dict[str, Array], /) -> WalkersState:
-        """Unchanged state: there is no width."""
-        return state

@@ -15,11 +15,11 @@ from jax import Array
 from nqs.batching import chunked_map
 from nqs.capabilities import Bonds, Clusters
 from nqs.types import Ansatz, Params
-from samplers.acceptance import WalkersState, check_settings
+from samplers.acceptance import WalkersState, WithoutWidth
 
 
 @dataclasses.dataclass(frozen=True)
-class Wolff:
+class Wolff(WithoutWidth):
     """Cluster moves for Boltzmann's density.
 
     Attributes:
@@ -29,13 +29,6 @@ class Wolff:
     sweeps: int = 1
     requires: ClassVar[type | None] = Clusters
     kind: ClassVar[str] = "lattice"
-
-    def __post_init__(self):
-        check_settings(self)
-
-    def init(self, walkers: Array, /) -> WalkersState:
-        """Start at the given walkers."""
-        return WalkersState(walkers)
 
     def step(
         self, key: Array, ansatz: Ansatz, params: Params, state: WalkersState, /
@@ -68,10 +61,6 @@ class Wolff:
             "cluster_share": jnp.mean(shares) / self.sweeps,
         }
         return WalkersState(walkers), info
-
-    def adapt(self, state: WalkersState, info: dict[str, Array], /) -> WalkersState:
-        """Unchanged state: there is no width."""
-        return state
 
 
 def _cluster(key_seed: Array, key_bonds: Array, x: Array, bonds: Bonds) -> Array:

@@ -40,14 +40,11 @@ class LatticeOptions(Options):
     sampler: LatticeSampler = Part("metropolis")
     optimizer: OptimizerOption = Part("spring")
     iterations: int = 300
-    """Training steps."""
     n_walkers: int = 1024
-    """Markov chains."""
     clip: float | None = None
     """Window for local energies in gradients, in mean deviations on either side of the
     median; None for no window: rare large ones show where psi lacks signs."""
     evaluation_steps: int = 500
-    """Sampler steps with frozen parameters, which give the result."""
 
     @property
     def learning_rate(self) -> float:
@@ -78,6 +75,12 @@ class LatticeOptions(Options):
 class QuantumLatticeOptions(LatticeOptions, StatesOptions):
     """Options of every quantum model on a lattice."""
 
+    def move(self) -> "SiteMove":
+        """Exchange of neighbors, which conserves the sum of the levels."""
+        from samplers import Exchange
+
+        return Exchange(self.sites)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ParticleOptions(QuantumLatticeOptions):
@@ -98,9 +101,7 @@ class FermionOptions(ParticleOptions):
     """Hopping amplitude."""
     ansatz: FermionAnsatz = Part("slater")
     iterations: int = 600
-    """Training steps."""
     evaluation_steps: int = 200
-    """Sampler steps with frozen parameters, which give the result."""
 
     @property
     @abc.abstractmethod
@@ -121,9 +122,7 @@ class ClassicalOptions(LatticeOptions, SeriesOptions):
     figure = "energies.png"
 
     length: tuple[int, ...] = (8,)
-    """Sites along each axis; one number for a chain, or for two equal axes."""
     lattice: Literal["chain", "square", "triangular"] = "square"
-    """Shape of the lattice."""
     name: ClassVar[str]
     j: float = 1.0
     """Coupling J of neighbors, ferromagnetic where positive."""

@@ -36,7 +36,6 @@ class Options(Training, abc.ABC):
     sweeps: int | None = None
     """Sweeps per step; None for the sampler's own default."""
     resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Continue the run in the directory; options left out are taken from it."""
     distributed: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """One of several processes of the run, which the cluster or `processes` names."""
     processes: tuple[str, int, int] | None = None
@@ -112,10 +111,8 @@ class StatesOptions:
 
     def lowest_states(self, ground_state: "Experiment") -> "Experiment":
         """The experiment with so many states."""
-        whole("states", self.states)
-        return (
-            ground_state if self.states == 1 else ground_state.with_states(self.states)
-        )
+        count = whole("states", self.states)
+        return ground_state if count == 1 else ground_state.with_states(count)
 
 
 @dataclasses.dataclass(frozen=True)

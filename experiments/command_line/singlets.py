@@ -28,7 +28,6 @@ class SingletOptions(Options):
     sampler: BoxSampler = Part("langevin", (("sweeps", 3),))
     optimizer: OptimizerOption = Part("spring")
     n_walkers: int = 256
-    """Markov chains."""
 
     @property
     def spins(self) -> "Spins":

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from experiments.command_line.searches import Search
-from nqs.files.config import differences
-from nqs.files.directory import RunError, read_json, write_json
+from nqs.files.directory import RunError, read_json
 from nqs.jobs.claims import claimed
+from nqs.jobs.plan import keep
 from nqs.jobs.workers import Jobs
 
 FILE = "tune.json"
@@ -45,26 +45,7 @@ class Tuning:
         Raises:
           RunError: if it holds something else; only the trials may become more.
         """
-        path = directory / FILE
-        if path.exists():
-            old, new = (dataclasses.asdict(each) for each in (read(directory), self))
-            for free in ("jobs", "trials"):
-                del old[free], new[free]
-            for field, before, now in differences(_lists(old), _lists(new)):
-                raise RunError(
-                    f"{directory} holds another search: {field} is {before!r} there, "
-                    f"got {now!r}; name another directory"
-                )
-        elif directory.exists() and any(directory.iterdir()):
-            raise RunError(f"{directory} exists already; name another directory")
-        directory.mkdir(parents=True, exist_ok=True)
-        write_json(path, dataclasses.asdict(self))
-
-
-def _lists(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _lists(item) for key, item in value.items()}
-    return [*map(_lists, value)] if isinstance(value, list | tuple) else value
+        keep(self, directory / FILE, read, ("jobs", "trials"), "search")
 
 
 def read(directory: Path) -> Tuning:

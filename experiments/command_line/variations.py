@@ -119,11 +119,8 @@ def varied(
 
 def literal(value: str) -> str:
     """A value as Python writes it; a word is a text."""
-    return repr(value) if value.isidentifier() and not _constant(value) else value
-
-
-def _constant(value: str) -> bool:
-    return value in ("True", "False", "None")
+    word = value.isidentifier() and value not in ("True", "False", "None")
+    return repr(value) if word else value
 
 
 def hyphened(option: str) -> str:

@@ -2,7 +2,7 @@
 
 import math
 
-from hamiltonians.references.two_centers import SOURCE, energy_of_one
+from hamiltonians.references.two_centers import SOURCE, ground_state
 from nqs.space.nuclei import Nuclei
 from nqs.space.spins import Spins
 from nqs.types import Reference
@@ -45,5 +45,5 @@ def _one_electron(
     """The lowest state of one electron about one or two nuclei."""
     if len(charges) == 1:
         return Reference(-(charges[0] ** 2) / 2, 0.0, "exact", "hydrogen-like atom")
-    energy = energy_of_one(*charges, distance) + repulsion
-    return Reference(energy, 0.0, "exact", SOURCE)
+    energy, *_ = ground_state(*charges, distance)
+    return Reference(energy + repulsion, 0.0, "exact", SOURCE)

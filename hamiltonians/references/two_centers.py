@@ -23,15 +23,13 @@ SOURCE = "one electron in prolate spheroidal coordinates"
 
 
 @functools.cache
-def energy_of_one(z_1: int, z_2: int, distance: float) -> float:
-    """Lowest energy of the electron, hartree, without the repulsion of the nuclei."""
-    return ground_state(z_1, z_2, distance)[0]
-
-
 def ground_state(
     z_1: int, z_2: int, distance: float, size: int = BASIS
 ) -> tuple[float, float, np.ndarray]:
-    """Energy of the electron, hartree, p, and coefficients (m, k) of the basis."""
+    """Energy of the electron, hartree, p, and coefficients (m, k) of the basis.
+
+    The energy is that without the repulsion of the nuclei.
+    """
     h = distance / 2
     p = h * max(z_1, z_2, 0.7 * (z_1 + z_2))
     xi, of_xi = _radial(size, p)

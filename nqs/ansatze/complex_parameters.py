@@ -35,7 +35,7 @@ class ComplexParameters:
     def apply(self, params: Params, x: Configuration, /) -> LogPsi:
         """Log psi of one configuration, complex."""
         sign, logabs = self.ansatz.apply(joined(params), x)
-        sign = jnp.asarray(sign, jnp.result_type(sign, complex_of(logabs)))
+        sign = jnp.asarray(sign, jnp.result_type(sign, logabs, jnp.complex64))
         if jnp.iscomplexobj(logabs):
             sign = sign * jnp.exp(jax.lax.complex(0 * logabs.imag, logabs.imag))
         return LogPsi(sign, logabs.real)
@@ -105,8 +105,3 @@ def with_imaginary(params: Params) -> Params:
 def joined(params: Params) -> Params:
     """Complex arrays from their real and imaginary parts."""
     return jax.tree.map(jax.lax.complex, params["real"], params["imaginary"])
-
-
-def complex_of(array: Array) -> jnp.dtype:
-    """The complex dtype of the precision of an array."""
-    return jnp.result_type(array, jnp.complex64)

@@ -167,9 +167,8 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
 class Tables(NamedTuple):
     """The parts of psi, all of them independent of spin."""
 
-    orbitals: tuple[
-        Array, ...
-    ]  # (n, n_up), (n, n_down); of unpaired in a pairing state
+    # (n, n_up), (n, n_down); of unpaired in a pairing state
+    orbitals: tuple[Array, ...]
     pairs: Array | None  # phi (n, n) in a pairing state
     spin_factor: Array  # w (n, n)
     mixing: Array  # u (n, n) of the singlet operator

@@ -115,8 +115,7 @@ def evolution_programs(
     n_walkers = jax.tree.leaves(state.sampler.walkers)[0].shape[0]
     mesh = walker_mesh(n_walkers)
     everywhere = NamedSharding(mesh, PartitionSpec())
-    sampler = shardings(state.sampler, mesh, n_walkers)
-    where = jax.tree.map(lambda _: everywhere, state)._replace(sampler=sampler)
+    where = shardings(state, mesh, n_walkers)
     keys = jax.random.split(jax.random.key(settings.seed), 3)
     keys, state = jax.device_put(keys, everywhere), placed(state, where)
     functions = Functions(driver, observables, settings)
@@ -124,7 +123,7 @@ def evolution_programs(
     arguments = {
         "relax": (functions.relax, where, 1, (keys[0], state)),
         "step": (functions.step, (where, everywhere), 1, (keys[1], state)),
-        "measure": (functions.measure, (sampler, everywhere), 3, measured),
+        "measure": (functions.measure, (where.sampler, everywhere), 3, measured),
     }
     compiled = {
         name: optimized(jax.jit(f, out_shardings=out, donate_argnums=give).lower(*of))

@@ -1,16 +1,15 @@
 """The result of an evolution: observables against time, as arrays and figures."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nqs.evolution.figures import draw_evolution
 from nqs.evolution.settings import EvolutionSettings
 from nqs.files.directory import all_or_none, write_json
 from nqs.runs.experiment import Experiment
-from nqs.runs.figures import Profile, labeled
+from nqs.runs.figures import BLUE, Profile, figure, labeled
 from nqs.statistics import uncertain
 from nqs.statistics.measurements import Measurements
 from nqs.statistics.summary import summary
@@ -167,3 +166,37 @@ def against_time(outputs: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
             key = name if name not in arrays else f"{name}_term"
             arrays[key] = np.array([row[kind][name] for row in outputs], float)
     return arrays
+
+
+def draw_evolution(
+    folder: Path,
+    arrays: Mapping[str, np.ndarray],
+    profiles: Mapping[str, Profile],
+    unit: str,
+    energies: Collection[str] = ("energy",),
+) -> None:
+    """Write a PNG file for every average against time.
+
+    Args:
+      folder: of the files.
+      arrays: "time" (t,), and mean and error (t, 2) of numbers.
+      profiles: with means (t, k) on grids (k,).
+      unit: of the energy.
+      energies: names of those arrays that have this unit.
+    """
+    folder.mkdir(exist_ok=True)
+    time, label = arrays["time"], f"time (1/{unit})"
+    for name, values in arrays.items():
+        if values.ndim == 2:
+            text = f"{name} ({unit})" if name in energies else name
+            with figure(folder / f"{name}.png", label, text) as axes:
+                mean, error = values.T
+                axes.plot(time, mean, color=BLUE, marker="." if len(time) < 50 else "")
+                band = {"color": BLUE, "alpha": 0.3, "lw": 0}
+                axes.fill_between(time, mean - error, mean + error, **band)
+                axes.ticklabel_format(axis="y", useOffset=False)
+    for name, profile in profiles.items():
+        path = folder / f"{name}.png"
+        with figure(path, label, profile.axes[0], width=5.2) as axes:
+            colors = axes.pcolormesh(time, profile.grid, profile.mean.T, vmin=0)
+            axes.figure.colorbar(colors, label=profile.label)

@@ -29,7 +29,6 @@ from nqs.runs.interrupts import refusals, signals, warn
 from nqs.runs.loading import saved_run
 from nqs.runs.numbered import Checkpoints, opened
 from nqs.runs.progress import Progress
-from nqs.runs.state import identity
 from nqs.statistics import Measurements
 
 SHORTEST = 1e-6  # of the evolution: steps this short never come to its end
@@ -147,12 +146,8 @@ class Course:
     def __post_init__(self):
         self.metrics = Metrics(self.directory / "metrics.jsonl")
         self.outputs = Metrics(self.directory / "outputs.jsonl")
-        config = dataclasses.asdict(self.settings)
-        about = identity(self.experiment.config() | {"evolution": config})
-        every = self.settings.checkpoint_every
-        self.checkpoints = Checkpoints(
-            self.directory, about, every, self.stop, "evolve"
-        )
+        about = self.directory, self.experiment, self.settings
+        self.checkpoints = Checkpoints(*about, self.stop, "evolve")
         self.times = np.linspace(0, self.settings.time, self.settings.outputs + 1)
 
     def all_intervals(self, resume: bool) -> None:
@@ -191,11 +186,7 @@ class Course:
 
     def refuse_broken(self, info: dict[str, Any]) -> None:
         """Raise RunError if numbers are not finite, or a step is too short."""
-        if count := int(info["non_finite"]):
-            raise RunError(
-                f"{count} local energies or wave-function values are not finite at "
-                f"time {info['time']:g}; the last checkpoint is in {self.directory}"
-            )
+        self.checkpoints.refuse_broken(info, f"at time {info['time']:g}")
         longest = self.settings.time / self.settings.outputs
         if not info["accepted"] and info["time_step"] < SHORTEST * longest:
             raise RunError(

@@ -4,7 +4,7 @@ import ast
 import dataclasses
 from typing import Any
 
-from nqs.checks import finite, positive, settle, whole
+from nqs.checks import finite, positive, require, settle, whole
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,17 +51,15 @@ class EvolutionSettings:
     """Seconds between checkpoints."""
 
     def __post_init__(self):
-        for name in ("time", "ramp_time", "tolerance", "time_step", "cut", "power"):
-            positive(name, getattr(self, name))
-        for name in ("noise_cut", "checkpoint_every"):
-            positive(name, getattr(self, name), zero=True)
-        for name in ("outputs", "samples"):
-            whole(name, getattr(self, name))
+        require(self, positive, "time", "ramp_time", "time_step", "tolerance")
+        require(self, positive, "cut", "power")
+        require(self, positive, "noise_cut", "checkpoint_every", zero=True)
+        require(self, whole, "outputs", "samples")
         for name in ("n_walkers", "sweeps"):
             if getattr(self, name) is not None:
-                whole(name, getattr(self, name))
-        whole("burn_in", self.burn_in, 0)
-        whole("seed", self.seed, 0, 2**32 - 1)
+                require(self, whole, name)
+        require(self, whole, "burn_in", least=0)
+        require(self, whole, "seed", least=0, most=2**32 - 1)
         for name in ("quench", "shift", "ramp"):
             settle(self, **{name: tuple(getattr(self, name))})
         for length in self.shift:

@@ -7,7 +7,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
 from nqs.ansatze.complex_parameters import (
     Shifted,
@@ -16,7 +15,7 @@ from nqs.ansatze.complex_parameters import (
 )
 from nqs.evolution.settings import EvolutionSettings, assignments
 from nqs.runs.compilation import once
-from nqs.types import Ansatz, Hamiltonian, LogPsi, Params, Walkers
+from nqs.types import Ansatz, Hamiltonian, Params, Walkers
 
 
 def quenched(hamiltonian: Hamiltonian, settings: EvolutionSettings) -> Hamiltonian:
@@ -103,17 +102,19 @@ def check_analytic(ansatz: Ansatz, params: Params, x: Any) -> None:
     """
     leaves, treedef = jax.tree.flatten(params)
     keys = jax.random.split(jax.random.key(0), 2 * len(leaves)).reshape(2, -1)
-    step, away = (
-        jax.tree.unflatten(treedef, list(map(_normal, keys_of_one, leaves)))
-        for keys_of_one in keys
-    )
     psi = complex_parameters(ansatz)
+
+    def random(keys):
+        pairs = zip(keys, leaves, strict=True)
+        return treedef.unflatten(
+            jax.random.normal(key, leaf.shape, leaf.dtype) for key, leaf in pairs
+        )
 
     def slopes(params, step, away):
         at = {"real": params, "imaginary": jax.tree.map(lambda a: 0.01 * a, away)}
         none = jax.tree.map(jnp.zeros_like, step)
         return [
-            jax.jvp(lambda p: log_of(psi.apply(p, x)), (at,), (along,))[1]
+            jax.jvp(lambda p: psi.apply(p, x).log, (at,), (along,))[1]
             for along in (
                 {"real": step, "imaginary": none},
                 {"real": none, "imaginary": step},
@@ -121,22 +122,13 @@ def check_analytic(ansatz: Ansatz, params: Params, x: Any) -> None:
         ]
 
     try:
-        real, imaginary = map(complex, once(slopes, params, step, away))
+        real, imaginary = map(complex, once(slopes, params, *map(random, keys)))
     except (TypeError, ValueError) as error:
         raise ValueError(_not_analytic(ansatz, str(error).splitlines()[0])) from None
     eps = float(np.finfo(leaves[0].dtype).eps)
     if not abs(imaginary - 1j * real) <= eps**0.5 * abs(real):
         found = f"derivatives {real:.4g} and {imaginary:.4g}"
         raise ValueError(_not_analytic(ansatz, found))
-
-
-def log_of(psi: LogPsi) -> Array:
-    """Log psi (), whose phase is differentiable."""
-    return jax.lax.complex(*psi.parts)
-
-
-def _normal(key: Array, leaf: Array) -> Array:
-    return jax.random.normal(key, leaf.shape, leaf.dtype)
 
 
 def _not_analytic(ansatz: Ansatz, found: str) -> str:

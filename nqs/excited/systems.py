@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from nqs.checks import require, whole
+from nqs.checks import require, settle, whole
 from nqs.excited.states import States
 from nqs.types import (
     Ansatz,
@@ -42,26 +42,9 @@ class SideBySide(Hamiltonian):
         if hasattr(self.system, "temperature"):
             name = type(self.system).__name__
             raise ValueError(f"system must have quantum states, got {name}")
-
-    @property
-    def n(self) -> int:
-        """Particles or sites of all systems."""
-        return self.count * self.system.n
-
-    @property
-    def energy_unit(self) -> str:
-        """That of one system."""
-        return self.system.energy_unit
-
-    @property
-    def length_unit(self) -> str | None:
-        """That of one system."""
-        return self.system.length_unit
-
-    @property
-    def length_scale(self) -> float:
-        """That of one system."""
-        return self.system.length_scale
+        of_one = ("energy_unit", "length_unit", "length_scale")
+        settle(self, **{name: getattr(self.system, name) for name in of_one})
+        settle(self, n=self.count * self.system.n)
 
     def terms(self, ansatz: Ansatz, params: Params, x: Configuration) -> dict[str, Any]:
         """Sums over the systems of the terms of one: traces of their matrices."""

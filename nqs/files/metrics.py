@@ -51,10 +51,13 @@ class Metrics:
         return [row for _, row in self._undamaged()]
 
     def _undamaged(self) -> Iterator[tuple[bytes, dict[str, Any]]]:
-        """Complete lines, with their content."""
-        content = self.path.read_bytes() if self.path.exists() else b""
-        for line in content.splitlines(keepends=True):
-            with contextlib.suppress(ValueError):
-                row = json.loads(line)
-                if line.endswith(b"\n") and isinstance(row, dict) and "step" in row:
-                    yield line, row
+        return undamaged(self.path.read_bytes() if self.path.exists() else b"")
+
+
+def undamaged(content: bytes) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """Complete lines of a log, with the steps that they hold."""
+    for line in content.splitlines(keepends=True):
+        with contextlib.suppress(ValueError):
+            row = json.loads(line)
+            if line.endswith(b"\n") and isinstance(row, dict) and "step" in row:
+                yield line, row

@@ -15,7 +15,6 @@ from nqs.files.directory import RunError, is_locked, read_json
 from nqs.files.metrics import Metrics
 
 FILES = ("config.json", "metrics.jsonl", "result.json", "observables.npz")
-FOLDERS = ("checkpoints", "samples", "evaluations", "projections")
 
 
 def read(directory: str | Path) -> "Run":
@@ -129,7 +128,8 @@ class Run:
         One array, or a dict of arrays where a configuration has several. Saved ones
         are those of `SaveSamples`, which `--save-samples` adds.
         """
-        saved = [_arrays(path) for path in self._saved]
+        files = sorted((self.directory / "samples").glob("[0-9]*.npz"))
+        saved = [_arrays(path) for path in files]
         names = [name for name in (saved[0] if saved else ()) if name != "local_energy"]
         found = {name: np.stack([step[name] for step in saved]) for name in names}
         if not saved:
@@ -181,10 +181,6 @@ class Run:
             assert self.local_energy is not None
         except RunError as error:
             yield str(error)
-
-    @property
-    def _saved(self) -> list[Path]:
-        return sorted((self.directory / "samples").glob("[0-9]*.npz"))
 
     @cached_property
     def _checkpoint(self) -> dict[str, np.ndarray]:

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -108,14 +108,9 @@ def draw(folder: Path, plan: Plan, results: Mapping[str, Mapping[str, Any]]) -> 
             style = {"ls": "", "marker": "_", "ms": 14, "color": GREY}
             axes.plot(*zip(*sorted(known), strict=True), **style, label="reference")
         for label, points in curves.items():
-            _points(axes, label, sorted(points))
+            x, y, errors = zip(*sorted(points), strict=True)
+            axes.errorbar(x, y, errors, fmt="o", ms=4, capsize=2, label=label)
         if any(value != str(place) for value, place in places.items()):
             axes.set_xticks([*places.values()], [*places])
         axes.ticklabel_format(axis="y", useOffset=False)
         axes.legend(frameon=False, fontsize="small")
-
-
-def _points(axes: Any, label: str, points: Sequence[tuple[float, float, float]]):
-    x, y, errors = zip(*points, strict=True)
-    style = {"fmt": "o", "ms": 4, "capsize": 2}
-    axes.errorbar(x, y, errors, **style, label=label)

@@ -5,12 +5,12 @@ claims, logs and the reasons of failures.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from nqs.files.config import differences
-from nqs.files.directory import RunError, read_json, write_json
+from nqs.files.directory import RunError, plain, read_json, write_json
 from nqs.jobs.claims import claimed, is_claimed
 from nqs.jobs.workers import Jobs, Worker, attempts, last_error, was_stopped
 
@@ -56,23 +56,7 @@ class Plan:
         Raises:
           RunError: if it holds another plan, or something else.
         """
-        path = directory / FILE
-        if path.exists():
-            old, new = (dataclasses.asdict(p) for p in (read(directory), self))
-            del old["jobs"], new["jobs"]
-            for field, before, now in differences(_lists(old), _lists(new)):
-                raise RunError(
-                    f"{directory} holds another sweep: {field} is {before!r} there, "
-                    f"got {now!r}; name another directory"
-                )
-        elif directory.exists() and any(
-            p.name != f"{FILE}.tmp" for p in directory.iterdir()
-        ):
-            raise RunError(
-                f"{directory} exists already and holds no sweep; name another directory"
-            )
-        directory.mkdir(parents=True, exist_ok=True)
-        write_json(path, dataclasses.asdict(self))
+        keep(self, directory / FILE, read, ("jobs",), "sweep")
 
 
 def read(directory: Path) -> Plan:
@@ -94,11 +78,35 @@ def read(directory: Path) -> Plan:
         raise RunError(f"{directory / FILE} is damaged: {error!r}") from None
 
 
-def _lists(value: Any) -> Any:
-    """Tuples as lists, as they are in JSON."""
-    if isinstance(value, Mapping):
-        return {key: _lists(item) for key, item in value.items()}
-    return [*map(_lists, value)] if isinstance(value, list | tuple) else value
+def keep(plan: Any, path: Path, read: Callable, free: tuple[str, ...], kind: str):
+    """Write a plan as JSON, or check that its directory holds the same one.
+
+    Args:
+      plan: a dataclass.
+      path: of the file.
+      read: returns the plan in a directory.
+      free: fields that may differ.
+      kind: name of the plan in messages.
+
+    Raises:
+      RunError: if the directory holds another plan, or something else.
+    """
+    directory = path.parent
+    if path.exists():
+        old, new = (plain(dataclasses.asdict(p)) for p in (read(directory), plan))
+        for field, before, now in differences(old, new | {k: old[k] for k in free}):
+            raise RunError(
+                f"{directory} holds another {kind}: {field} is {before!r} there, got "
+                f"{now!r}; name another directory"
+            )
+    elif directory.exists() and any(
+        p.name != f"{path.name}.tmp" for p in directory.iterdir()
+    ):
+        raise RunError(
+            f"{directory} exists already and holds no {kind}; name another directory"
+        )
+    directory.mkdir(parents=True, exist_ok=True)
+    write_json(path, dataclasses.asdict(plan))
 
 
 @dataclasses.dataclass(frozen=True)

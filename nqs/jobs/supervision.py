@@ -59,13 +59,15 @@ def complete(
     Raises:
       KeyboardInterrupt: after SIGINT or SIGTERM, when all runs have stopped.
     """
-    before: list[str] | None = None
+    from rich.console import Console
+
+    before, terminal = None, Console().is_terminal
     while (left := tasks.left()) and left != before:
         before, crew = left, Crew(tasks, jobs, name, len(left))
         try:
             with terminating():
-                if threading.current_thread() is threading.main_thread():
-                    show_until(look, crew.ended)
+                if threading.current_thread() is threading.main_thread() and terminal:
+                    show(look, crew.ended)
                 while not crew.ended():
                     time.sleep(LOOK)
         except KeyboardInterrupt:
@@ -99,14 +101,6 @@ class Crew:
             job.cancel(check=False)
         while self.tasks.running():
             time.sleep(LOOK)
-
-
-def show_until(look: Callable[[], list[Row]], ended: Callable[..., bool]) -> None:
-    """A live table on a terminal; nothing elsewhere."""
-    from rich.console import Console
-
-    if Console().is_terminal:
-        show(look, ended)
 
 
 @contextlib.contextmanager

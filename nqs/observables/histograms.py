@@ -11,16 +11,6 @@ from nqs.checks import positive, whole
 BALL = {1: 2.0, 2: math.pi, 3: 4 * math.pi / 3}  # volume at radius 1, by dimensions
 
 
-def per_shell(
-    r: Array, r_max: float, n_bins: int, d: int, weights: Array | float = 1
-) -> Array:
-    """Weighted number of the distances r in each of the shells (k,), per volume."""
-    volumes = BALL[d] * np.diff(np.linspace(0, r_max, n_bins + 1) ** d)
-    bins = jnp.floor(r * (n_bins / r_max))
-    counts = histogram(bins, bins < n_bins, n_bins, weights)
-    return counts / jnp.asarray(volumes, r.dtype)
-
-
 def histogram(
     bins: Array, inside: Array, n_bins: int, weights: Array | float = 1
 ) -> Array:
@@ -52,4 +42,8 @@ class RadialBins:
 
     def per_shell(self, r: Array, d: int, weights: Array | float = 1) -> Array:
         """Weighted number of the distances r in each shell (k,), per volume."""
-        return per_shell(r, self.r_max, self.n_bins, d, weights)
+        r_max, n_bins = self.r_max, self.n_bins
+        volumes = BALL[d] * np.diff(np.linspace(0, r_max, n_bins + 1) ** d)
+        bins = jnp.floor(r * (n_bins / r_max))
+        counts = histogram(bins, bins < n_bins, n_bins, weights)
+        return counts / jnp.asarray(volumes, r.dtype)

@@ -134,10 +134,6 @@ class Projection:
         assert self.hamiltonian.diffusion is not None
         return self.hamiltonian.diffusion
 
-    def _spread(self, state: ProjectionState) -> Array:
-        """Variance of the diffusion of every coordinate in one step, 2 D tau."""
-        return 2 * self._diffusion * state.time_step
-
     def _rate(self, state: ProjectionState, guide: Guide) -> Array:
         """The rate S (w,) at which the weights grow, bounded near nodes."""
         rate = state.trial_energy - sum_of_terms(guide.terms)
@@ -148,7 +144,8 @@ class Projection:
     ) -> tuple[Array, Guide, dict[str, Array]]:
         """Drift, diffuse and accept; walkers that would cross a node stay."""
         key_xi, key_accept = jax.random.split(key)
-        old, guide, spread = state.walkers, state.guide, self._spread(state)
+        old, guide = state.walkers, state.guide
+        spread = 2 * self._diffusion * state.time_step  # variance of a coordinate
         # rows of two or three numbers would be drawn one row at a time
         row = jax.random.normal(key_xi, (old.size,), old.dtype)
         xi = jax.lax.optimization_barrier(row).reshape(old.shape)

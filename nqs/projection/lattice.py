@@ -148,11 +148,6 @@ class LatticeProjection:
         info["non_finite"] = jnp.sum(~jnp.isfinite(sum_of_terms(moved.row.terms)))
         return renewed(key_comb, following), info
 
-    def _changed(self, x: Array, k: Array) -> Array:
-        """Levels (s,) after jump k () of the row of x."""
-        change = self.hamiltonian.connected(x)
-        return x.at[change.sites[k]].set(change.values[k])
-
     def _moved(self, key: Array, state: ProjectionState) -> Jumper:
         """All walkers at the end of an interval."""
         tables = site_ratios_of(self.ansatz).site_tables(state.params)
@@ -167,7 +162,8 @@ class LatticeProjection:
         def jump(walker):
             key, x, here, wait, left, growth, jumps = walker
             u = jax.random.uniform(jax.random.fold_in(key, jumps), (2,), dtype)
-            x = self._changed(x, chosen_jump(u[0], here))
+            change, k = self.hamiltonian.connected(x), chosen_jump(u[0], here)
+            x = x.at[change.sites[k]].set(change.values[k])
             there = self.row(tables, x)
             growth, left = growth - wait * excess(here), left - wait
             wait = waiting_time(u[1], there)

@@ -32,7 +32,6 @@ from nqs.runs.interrupts import refusals, signals, warn
 from nqs.runs.loading import saved_run
 from nqs.runs.numbered import Checkpoints, opened
 from nqs.runs.progress import Progress
-from nqs.runs.state import identity
 
 # Default time steps; on a lattice the energy does not depend on them.
 TIME_STEPS = {Projection: (0.01, 0.005), LatticeProjection: (0.1,)}
@@ -115,12 +114,8 @@ class Walk:
 
     def __post_init__(self):
         self.metrics = Metrics(self.directory / "metrics.jsonl")
-        config = dataclasses.asdict(self.settings)
-        about = identity(self.experiment.config() | {"projection": config})
-        every = self.settings.checkpoint_every
-        self.checkpoints = Checkpoints(
-            self.directory, about, every, self.stop, "project"
-        )
+        about = self.directory, self.experiment, self.settings
+        self.checkpoints = Checkpoints(*about, self.stop, "project")
         self.key = jax.random.key(self.settings.seed)
         self.programs: dict[int, Callable] = {}  # of a block, by population
 
@@ -149,12 +144,13 @@ class Walk:
                 done = number * blocks + block + 1
                 following, info = program(self.key, np.asarray(done), state)
                 info = jax.device_get(info)
-                self.refuse_broken(info, done)
+                self.checkpoints.refuse_broken(info, f"in block {done}")
                 state = following
                 burn_in = block < self.settings.burn_in // BLOCK
                 self.metrics.append(done, row | {"burn_in": burn_in} | info)
                 progress.update(block + 1, info)
-                self.after_block(done, state, last=block + 1 == blocks)
+                where, last = f"after block {done}", block + 1 == blocks
+                self.checkpoints.after(done, {"state": state}, where, last)
 
     def beginning(self, n_walkers: int, time_step: float) -> ProjectionState:
         """The first state of a stage, with walkers of the run."""
@@ -205,18 +201,6 @@ class Walk:
                 )
                 found[observable.name] = jnp.mean(state.weights * jnp.real(values))
         return found
-
-    def refuse_broken(self, info: dict[str, Any], done: int) -> None:
-        """Raise RunError if a block gave numbers that are not finite."""
-        if count := int(info["non_finite"]):
-            raise RunError(
-                f"{count} local energies or wave-function values are not finite in "
-                f"block {done}; the last checkpoint is in {self.directory}"
-            )
-
-    def after_block(self, done: int, state: ProjectionState, last: bool) -> None:
-        """Save if it is time, and end the process after a signal."""
-        self.checkpoints.after(done, {"state": state}, f"after block {done}", last)
 
     def restored(self) -> tuple[int, ProjectionState | None]:
         """Blocks done and state of the last checkpoint; without any, the beginning."""

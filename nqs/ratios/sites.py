@@ -4,7 +4,6 @@ import dataclasses
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax import Array
 
 from nqs.capabilities import SiteRatios
@@ -51,5 +50,4 @@ class EvaluatedRatios(RatiosOfMoves):
     ) -> tuple[Array, LogPsi]:
         """The ratio () for a change (k,) and log psi(x')."""
         new = self.ansatz.apply(tables, x.at[sites].set(values))
-        ratio = jnp.exp(new.logabs - cache.logabs)
-        return new.sign * jnp.conj(cache.sign) * ratio, new
+        return new.over(cache), new

@@ -42,23 +42,7 @@ _HOMES = {
     "steps": "nqs.runs.loop",
 }
 
-__all__ = [
-    "Experiment",
-    "SaveSamples",
-    "Step",
-    "Stop",
-    "StopAtPlateau",
-    "StopAtVariance",
-    "TensorBoard",
-    "Training",
-    "WeightsAndBiases",
-    "configure",
-    "evaluate",
-    "load",
-    "read",
-    "run",
-    "steps",
-]
+__all__ = [*_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

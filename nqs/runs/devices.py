@@ -14,8 +14,6 @@ from jax import Array
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from threadpoolctl import threadpool_limits
 
-from nqs.vmc import VMCState
-
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # parameters of mallopt in malloc.h
 
 
@@ -86,7 +84,8 @@ def shardings(state: Any, mesh: jax.sharding.Mesh, n_walkers: int) -> Any:
     """Sharding of each leaf: per-walker arrays of a sampler are split, others are not.
 
     Args:
-      state: a VMCState or a sampler state, of arrays or their shapes.
+      state: a sampler state, or a named tuple with one as its field `sampler`, whose
+        other fields are not split; of arrays or their shapes.
       mesh: from `walker_mesh`.
       n_walkers: length of the leading axis that is split.
     """
@@ -96,7 +95,7 @@ def shardings(state: Any, mesh: jax.sharding.Mesh, n_walkers: int) -> Any:
     def of_sampler(leaf):
         return split if leaf.shape[:1] == (n_walkers,) else everywhere
 
-    if isinstance(state, VMCState):
+    if hasattr(state, "sampler"):
         placed = jax.tree.map(lambda leaf: everywhere, state)
         return placed._replace(sampler=jax.tree.map(of_sampler, state.sampler))
     return jax.tree.map(of_sampler, state)

@@ -5,7 +5,7 @@ They are in `diagnostics.ndjson`: times differ between two equal runs, whereas
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,9 @@ class Diagnostics:
         self.optimizer, self.energies = optimizer, []
         self.rates = scheduled(optimizer, iterations)
 
-    @contextlib.contextmanager
-    def open(self, steps: int) -> Iterator[None]:
+    def open(self, steps: int) -> contextlib.AbstractContextManager:
         """Keep the lines of the first steps; lines of other versions may be missing."""
-        with self.log.open(steps, lambda sentence: None):
-            yield
+        return self.log.open(steps, lambda sentence: None)
 
     def append(
         self, step: int, seconds: float, info: Any, terms: Any, opt_state: Any

@@ -11,7 +11,9 @@ import jax
 
 from nqs.files import checkpoint
 from nqs.files.directory import RunError, read_json, write_json
+from nqs.runs.experiment import Experiment
 from nqs.runs.interrupts import warn
+from nqs.runs.state import identity
 
 
 def opened[Settings](
@@ -28,8 +30,8 @@ def opened[Settings](
       RunError: if there is none to resume, or a setting has changed.
     """
     kind = type(settings)
-    numbers = sorted(int(path.name) for path in folder.glob("[0-9]*") if path.is_dir())
-    last = numbers[-1] if numbers else 0
+    numbers = (int(path.name) for path in folder.glob("[0-9]*") if path.is_dir())
+    last = max(numbers, default=0)
     if not resume:
         target = folder / f"{last + 1:04d}"
         target.mkdir(parents=True)
@@ -55,8 +57,8 @@ class Checkpoints:
 
     Attributes:
       directory: of the projection or evolution, in that of the run.
-      identity: of its run and settings.
-      every: seconds between two checkpoints.
+      experiment: of the run.
+      settings: of the projection or evolution, with `checkpoint_every`.
       stop: signals received.
       command: `nqs COMMAND DIR --resume` continues.
     """
@@ -64,14 +66,24 @@ class Checkpoints:
     def __init__(
         self,
         directory: Path,
-        identity: str,
-        every: float,
+        experiment: Experiment,
+        settings: Any,
         stop: list[int],
         command: str,
     ):
         self.folder, self.run = directory / "checkpoints", directory.parents[1]
-        self.identity, self.every, self.stop = identity, every, stop
-        self.command, self.saved_at = command, time.monotonic()
+        kind = directory.parent.name.removesuffix("s")  # projection, evolution
+        about = experiment.config() | {kind: dataclasses.asdict(settings)}
+        self.identity, self.every = identity(about), settings.checkpoint_every
+        self.stop, self.command, self.saved_at = stop, command, time.monotonic()
+
+    def refuse_broken(self, info: dict[str, Any], where: str) -> None:
+        """Raise RunError if a step gave numbers that are not finite."""
+        if count := int(info["non_finite"]):
+            raise RunError(
+                f"{count} local energies or wave-function values are not finite "
+                f"{where}; the last checkpoint is in {self.folder.parent}"
+            )
 
     def after(self, number: int, tree: dict[str, Any], where: str, last: bool) -> None:
         """Save if it is time, and end the process after a signal.

@@ -66,19 +66,15 @@ class Progress:
 
     def update(self, done: int, info: Mapping[str, float]) -> None:
         """Show the state after step `done`."""
-        if self.live:
-            self._show(done, self._text(done, info))
+        every = LINE_EVERY if self.output is None else SHOWN_EVERY
+        every, now = 0.0 if self.live else every, time.monotonic()
+        if now - self.last_line < every and done != self.total:
             return
-        now = time.monotonic()
-        if self.output is not None:
-            if now - self.last_line >= SHOWN_EVERY or done == self.total:
-                self._show(done, self._text(done, info))
-                self.last_line = now
-            return
-        if now - self.last_line >= LINE_EVERY or done == self.total:
-            text = f"{self.name} {done}/{self.total}  {self._text(done, info)}"
-            print(text, flush=True)  # a log shows it at once
-            self.last_line = now
+        self.last_line, text = now, self._text(done, info)
+        if self.live or self.output is not None:
+            self._show(done, text)
+        else:  # a log shows it at once
+            print(f"{self.name} {done}/{self.total}  {text}", flush=True)
 
     def _text(self, done: int, info: Mapping[str, float]) -> str:
         elapsed = time.monotonic() - self.started

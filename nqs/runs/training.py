@@ -4,7 +4,7 @@ import dataclasses
 import math
 from typing import Any, Literal
 
-from nqs.checks import one_of, positive, settle, whole
+from nqs.checks import one_of, positive, require, whole
 
 # settings that are no part of the configuration of a run
 UNSAVED = frozenset(
@@ -64,23 +64,16 @@ class Training:
     """Run directory whose parameters and rescaled walkers to start from."""
 
     def __post_init__(self):
-        settle(
-            self,
-            iterations=whole("iterations", self.iterations, 0),
-            burn_in=whole("burn_in", self.burn_in, 0),
-            n_walkers=whole("n_walkers", self.n_walkers),
-            evaluation_steps=whole("evaluation_steps", self.evaluation_steps),
-            # larger seeds need a key of 64 bits
-            seed=whole("seed", self.seed, 0, 2**32 - 1),
-            precision=one_of("precision", self.precision, ("float64", "float32")),
-        )
-        if (seconds := self.checkpoint_every) != math.inf:  # which is never
-            seconds = positive("checkpoint_every", seconds, zero=True)
-            settle(self, checkpoint_every=seconds)
-        if self.observe_every is not None:
-            settle(self, observe_every=whole("observe_every", self.observe_every))
-        if self.save_samples is not None:
-            settle(self, save_samples=whole("save_samples", self.save_samples))
+        require(self, whole, "iterations", "burn_in", least=0)
+        require(self, whole, "n_walkers", "evaluation_steps")
+        # larger seeds need a key of 64 bits
+        require(self, whole, "seed", least=0, most=2**32 - 1)
+        one_of("precision", self.precision, ("float64", "float32"))
+        if self.checkpoint_every != math.inf:  # which is never
+            require(self, positive, "checkpoint_every", zero=True)
+        for name in ("observe_every", "save_samples"):
+            if getattr(self, name) is not None:
+                require(self, whole, name)
         if self.iterations and self.n_walkers < 2:
             raise ValueError(
                 "n_walkers must be at least 2 for training, as the gradient is a "

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from nqs.files import checkpoint
-from nqs.files.directory import RunError, extend, read_json, write_json
+from nqs.files.directory import EXTENDABLE, RunError, extend, read_json, write_json
 from nqs.runs.callbacks import Callbacks, Step, Stop
 from nqs.runs.hosts import by_first, first, gathered, together
 from nqs.runs.interrupts import Interrupted, in_notebook, resume_command
@@ -93,11 +93,7 @@ class Watch:
         return by_first(lambda: called.after(step._replace(run=run)))
 
     def _totals(self) -> dict[str, Any]:
-        experiment = self.start.experiment
-        return {
-            "iterations": experiment.iterations,
-            "evaluation_steps": experiment.evaluation_steps,
-        }
+        return {name: getattr(self.start.experiment, name) for name in EXTENDABLE}
 
     def _stops(self) -> dict[str, int]:
         """Stops of the run that is resumed; none if it is to have more steps."""

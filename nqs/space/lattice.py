@@ -12,6 +12,8 @@ from typing import Literal
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from nqs.checks import one_of, require, settle, whole
 
@@ -201,24 +203,13 @@ def is_ring(lattice: Sites) -> bool:
 
 def sublattices(n: int, edges: np.ndarray) -> np.ndarray | None:
     """Signs (n,), opposite at the ends of every bond; None if not bipartite."""
-    neighbors: list[list[int]] = [[] for _ in range(n)]
-    for i, j in edges.tolist():
-        neighbors[i].append(j)
-        neighbors[j].append(i)
-    signs = np.zeros(n, int)
-    for start in range(n):
-        if signs[start]:
-            continue
-        signs[start], stack = 1, [start]
-        while stack:
-            i = stack.pop()
-            for j in neighbors[i]:
-                if signs[j] == signs[i]:
-                    return None
-                if not signs[j]:
-                    signs[j] = -signs[i]
-                    stack.append(j)
-    return signs
+    # of two copies of the sites, joined by every bond from one to the other, a part
+    # contains one sublattice here and the other one there
+    bonds = np.concatenate([edges, edges[:, ::-1]]) + np.array([0, n])
+    graph = coo_array((np.ones(len(bonds)), tuple(bonds.T)), shape=(2 * n, 2 * n))
+    _, part = connected_components(graph, directed=False)
+    here, there = part[:n], part[n:]
+    return None if np.any(here == there) else np.where(here < there, 1, -1)
 
 
 def spins(x: Array) -> Array:

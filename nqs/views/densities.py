@@ -132,9 +132,8 @@ def correlations(levels: np.ndarray, system: Any) -> Picture:
         rows = [
             np.mean([np.roll(r, [-i for i in at], axes) for r, at in pairs], axis=0)
         ]
-    title = (
-        f"Correlation of the levels of two sites{'' if alike else ', one the first'}"
-    )
+    title = "Correlation of the levels of two sites"
+    title += "" if alike else ", one the first"
     points = [np.arange(length) * 1.0 for length in extent]
     if len(extent) == 2:
         labels = "x apart (sites)", "y apart (sites)"

@@ -1,7 +1,6 @@
 """A live view of runs on the terminal, from their files."""
 
 import dataclasses
-import json
 import math
 import os
 import time
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from nqs.files.directory import RunError, is_locked, read_json
+from nqs.files.metrics import undamaged
 from nqs.statistics.estimates import uncertain
 
 SPARKS = "▁▂▃▄▅▆▇█"
@@ -19,16 +19,6 @@ SHOWN = 16  # characters of a sparkline
 LONG = 24  # characters of a name in one line
 TAIL = 2**18  # bytes at the end of metrics.jsonl: some 1000 steps
 SILENT = 120.0  # seconds without a new line, after which a run counts as stopped
-TITLES = (
-    "name",
-    "status",
-    "steps",
-    "energy",
-    "variance",
-    "acceptance",
-    "left",
-    "history",
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +33,9 @@ class Row:
     acceptance: str = ""
     left: str = ""
     history: str = ""
+
+
+TITLES = [field.name for field in dataclasses.fields(Row)]
 
 
 def follow(directories: Sequence[Path], every: float = 2.0, once: bool = False) -> None:
@@ -111,19 +104,19 @@ def row(directory: Path, status: str | None = None) -> Row:
       directory: of the run.
       status: if it is unfinished; None to find out.
     """
-    name = str(directory)
+    name, steps = str(directory), _last_rows(directory / "metrics.jsonl")
+    energies = np.array([found.get("energy") or math.nan for found in steps], float)
     try:
         config = read_json(directory / "config.json")
         if (directory / "result.json").exists():
-            return _finished(name, read_json(directory / "result.json"), directory)
+            result = read_json(directory / "result.json")
+            return _finished(name, result, sparkline(energies))
     except RunError as error:
         return Row(name, "damaged", history=str(error))
-    steps, total = _last_rows(directory / "metrics.jsonl"), config.get("iterations", 0)
-    status = status or _status(directory)
+    total, status = config.get("iterations", 0), status or _status(directory)
     if not steps:
         return Row(name, status, f"0/{total}")
     last = steps[-1]
-    energies = np.array([found.get("energy") or math.nan for found in steps], float)
     recent = energies[-max(1, len(energies) // 10) :]
     error = math.sqrt((last.get("variance") or 0) / max(1, config["n_walkers"]))
     error /= math.sqrt(len(recent))  # successive steps count as independent
@@ -172,9 +165,7 @@ def sparkline(values: np.ndarray) -> str:
     return "".join(SPARKS[round(level)] for level in levels)
 
 
-def _finished(name: str, result: dict[str, Any], directory: Path) -> Row:
-    steps = _last_rows(directory / "metrics.jsonl")
-    energies = np.array([found.get("energy") or math.nan for found in steps], float)
+def _finished(name: str, result: dict[str, Any], history: str) -> Row:
     return Row(
         name,
         "finished",
@@ -182,7 +173,7 @@ def _finished(name: str, result: dict[str, Any], directory: Path) -> Row:
         uncertain(result["energy"], result["energy_error"]),
         f"{result['variance']:.3g}",
         f"{result['acceptance']:.2f}",
-        history=sparkline(energies),
+        history=history,
     )
 
 
@@ -212,13 +203,4 @@ def _last_rows(path: Path) -> list[dict[str, Any]]:
         return []
     with open(path, "rb") as file:
         file.seek(max(0, path.stat().st_size - TAIL))
-        lines = file.read().split(b"\n")[:-1]
-    found = []
-    for line in lines:
-        try:
-            values = json.loads(line)
-        except ValueError:  # the first line may be cut
-            continue
-        if isinstance(values, dict) and "step" in values:
-            found.append(values)
-    return found
+        return [row for _, row in undamaged(file.read())]  # the first may be cut

@@ -57,10 +57,8 @@ def cuts(run: Run, system: Any) -> Iterator[Picture]:
     along, curves = psi_at(line), ("psi",)
     rows = along[None]
     if np.iscomplexobj(along):
-        rows, curves = (
-            np.stack([np.real(along), np.imag(along)]),
-            ("real part", "imaginary"),
-        )
+        rows = np.stack([np.real(along), np.imag(along)])
+        curves = "real part", "imaginary"
     axes = f"x of particle 1 ({unit})", "psi / largest |psi|"
     title = "One particle moved along x" + (", the others held" if n > 1 else "")
     yield Picture(title, axes, x, rows, None, best[1:, 0], curves)
@@ -70,10 +68,8 @@ def cuts(run: Run, system: Any) -> Iterator[Picture]:
         plane[..., 0], plane[..., 1] = np.meshgrid(x, x, indexing="ij")
         found = psi_at(plane.reshape(-1, d)).reshape(SIDE, SIDE)
         found = np.abs(found) if np.iscomplexobj(found) else found
-        axes, title = (
-            (f"x ({unit})", f"y ({unit})"),
-            title.replace("along x", "in x, y"),
-        )
+        title = title.replace("along x", "in x, y")
+        axes = f"x ({unit})", f"y ({unit})"
         yield Picture(title, axes, x, x, found, best[1:, :2])
 
 
