@@ -42,7 +42,23 @@ _HOMES = {
     "steps": "nqs.runs.loop",
 }
 
-__all__ = [*_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = [
+    "Experiment",
+    "SaveSamples",
+    "Step",
+    "Stop",
+    "StopAtPlateau",
+    "StopAtVariance",
+    "TensorBoard",
+    "Training",
+    "WeightsAndBiases",
+    "configure",
+    "evaluate",
+    "load",
+    "read",
+    "run",
+    "steps",
+]
 
 
 def __getattr__(name: str) -> Any:
