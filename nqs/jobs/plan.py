@@ -78,7 +78,9 @@ def read(directory: Path) -> Plan:
         raise RunError(f"{directory / FILE} is damaged: {error!r}") from None
 
 
-def keep(plan: Any, path: Path, read: Callable, free: tuple[str, ...], kind: str):
+def keep(
+    plan: Any, path: Path, read: Callable, free: tuple[str, ...], kind: str
+) -> None:
     """Write a plan as JSON, or check that its directory holds the same one.
 
     Args:
