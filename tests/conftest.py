@@ -25,8 +25,9 @@ OF_CACHE = {
 def pytest_configure(config):
     """Compile most tests with few optimizations, as they compile longer than they run.
 
-    This saves a third of the time. Slow and whole tests, benchmarks and tests with
-    `optimized` compile as a user's run does.
+    This saves a third of the time. Sessions whose expression of marks contains
+    `not whole` do so: those of `make test` and of the further cases in `make check`.
+    All others, and tests with `optimized`, compile as a user's run does.
     """
     careless = "not whole" in config.option.markexpr
     jax.config.update(CARELESS, careless)
