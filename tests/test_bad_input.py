@@ -27,6 +27,7 @@ from nqs.runs import load, result, run
 from nqs.runs.loop import evaluate_again
 from nqs.types import Function, LogPsi
 from tests import tiny
+from tests.cases import at, further
 from tests.tiny import FULL_DISK, SAMPLERS, Still, Well, gaussian, narrow, process
 
 pytestmark = pytest.mark.usefixtures("without_figures")
@@ -285,7 +286,7 @@ DAMAGES = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("damage", at(DAMAGES, 0))
 def test_run_falls_back_to_an_undamaged_checkpoint(crashed, finished, capsys, damage):
     assert [p.stem for p in saved(crashed)] == ["000000005", "000000006"]
     DAMAGES[damage](saved(crashed)[1])
@@ -633,12 +634,11 @@ def on_a_full_disk(monkeypatch, owner, name, call):
 @pytest.mark.parametrize(
     ("owner", "name", "call"),
     [
-        (checkpoint, "save", 1),  # before burn-in
-        (checkpoint, "save", 2),  # after training
-        (checkpoint, "save", 3),  # after the evaluation
-        (Metrics, "append", 1),  # a line that is written in part
-        (Metrics, "append", 3),
-        (result, "draw_figures", 1),
+        *further((checkpoint, "save", 1)),
+        (checkpoint, "save", 2),
+        *further((checkpoint, "save", 3)),
+        (Metrics, "append", 1),
+        *further((Metrics, "append", 3), (result, "draw_figures", 1)),
         (result, "write_json", 1),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -661,7 +661,7 @@ def test_full_disk_stops_a_run_that_can_resume(
     assert (tmp_path / "a" / "metrics.jsonl").read_bytes() == metrics
 
 
-@pytest.mark.parametrize("name", ["draw_figures", "write_json"])
+@pytest.mark.parametrize("name", [*further("draw_figures"), "write_json"])
 def test_full_disk_leaves_an_earlier_result_unchanged(tmp_path, monkeypatch, name):
     directory = tmp_path / "a"
     walking = {"sampler": SAMPLERS["metropolis"], "checkpoint_every": 60.0}

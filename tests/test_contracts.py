@@ -26,6 +26,7 @@ from nqs.space.spins import Spins
 from nqs.types import Function, LogPsi
 from nqs.vmc import VMC
 from samplers import Metropolis, Periodic, SiteMetropolis
+from tests.cases import further
 
 DOT = HarmonicTrap(4, 2, 1.0, Coulomb(), Spins(2, 2))
 ADAM, WALK = FirstOrder("adam"), Metropolis()
@@ -219,7 +220,9 @@ def test_product_with_a_function_is_the_product_of_both():
 GAUSSIAN = Function(lambda p, x: LogPsi(jnp.ones(()), -jnp.sum(x**2) / 2))
 
 
-@pytest.mark.parametrize("optimizer", [ADAM, SR(), MinSR(), Spring(), optax.adam(0.1)])
+@pytest.mark.parametrize(
+    "optimizer", [*further(ADAM, SR()), MinSR(), *further(Spring()), optax.adam(0.1)]
+)
 def test_ansatz_without_parameters_takes_steps(optimizer):
     vmc, state = started(GAUSSIAN, BOSON, optimizer=optimizer)
     _, info = jax.jit(vmc.step)(jax.random.key(2), state)

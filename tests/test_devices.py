@@ -21,6 +21,7 @@ from nqs.runs.state import shapes
 from nqs.types import Function
 from tests.benchmarks.collectives import collectives, of_step
 from tests.benchmarks.weak_scaling import ELECTRONS, PRODUCTS, Step
+from tests.cases import further
 from tests.test_natural import ANSATZE, W, compiled_update, problem
 
 G = 4  # devices, of conftest.py
@@ -136,7 +137,7 @@ def test_devices_exchange_sums_and_parts_of_the_derivatives(name):
     assert sizes.keys() <= {"all-reduce", "all-gather", "all-to-all"}
 
 
-@pytest.mark.parametrize("name", ["first order", "lattice"])
+@pytest.mark.parametrize("name", ["first order", *further("lattice")])
 def test_work_of_a_device_depends_on_its_own_walkers_alone(name):
     def counted(n_devices, w):
         experiment = dataclasses.replace(SYSTEMS[name], n_walkers=w).experiment()

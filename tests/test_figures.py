@@ -12,6 +12,7 @@ from nqs.space.spins import Spins
 from nqs.statistics import uncertain
 from nqs.statistics.extrapolation import blocks, extrapolate
 from nqs.types import Reference
+from tests.cases import further
 from tests.tiny import experiment
 
 EXACT = (Reference(3.0, 0.0, "exact", "textbook"),)
@@ -77,7 +78,7 @@ def test_figure_without_a_reference_has_no_line(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("scatter", [0.0, 1e-15, 1e-7, 1e-3])
+@pytest.mark.parametrize("scatter", [0.0, *further(1e-15), 1e-7, *further(1e-3)])
 def test_an_eigenstate_has_a_histogram(tmp_path, dtype, scatter):
     samples = (3 + scatter * RANDOM.normal(size=(50, 16))).astype(dtype)
     images = drawn(tmp_path, metrics(np.full(10, 3.0)), samples)

@@ -24,6 +24,7 @@ from nqs.projection.lattice import LatticeProjection, Row, chosen_jump, waiting_
 from nqs.space.lattice import Lattice
 from nqs.statistics import estimate
 from nqs.types import Function, LogPsi
+from tests.cases import few, further
 from tests.drawn import parameters
 
 MODELS = {
@@ -119,7 +120,9 @@ def projected(model, guide=UNIFORM, time_step=0.2, n_walkers=256, time=150, key=
 
 
 @pytest.mark.parametrize("time_step", [0.05, 2.0])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name", few(MODELS, "Heisenberg ring", "Ising ring", "triangle")
+)
 def test_exact_state_stays_exact_for_any_interval(name, time_step, strict_dtypes):
     model = MODELS[name]
     with jax.numpy_dtype_promotion("standard"):
@@ -136,6 +139,7 @@ def test_exact_state_stays_exact_for_any_interval(name, time_step, strict_dtypes
     assert not np.any(info["non_finite"])
 
 
+@pytest.mark.further
 def test_exact_state_keeps_its_density():
     """Probabilities of all configurations, within their errors from 10 000 walkers."""
     psi = exact(ISING).psi
@@ -149,7 +153,9 @@ def test_exact_state_keeps_its_density():
     assert chi_square < 63 + 4 * np.sqrt(2 * 63)
 
 
-@pytest.mark.parametrize("name", ["Heisenberg ring", "Ising ring", "Ising square"])
+@pytest.mark.parametrize(
+    "name", ["Heisenberg ring", *further("Ising ring", "Ising square")]
+)
 def test_energy_of_a_uniform_guide_is_exact(name):
     energy, error, info = projected(MODELS[name])
     exact_energy = exact(MODELS[name]).energy
@@ -200,12 +206,12 @@ def test_right_factors_of_growth_and_rates_pass():
     assert abs(deviation((1.0, 1.0))) < 4
 
 
-@pytest.mark.parametrize("sign", [-1.0, 0.5])
+@pytest.mark.parametrize("sign", [*further(-1.0), 0.5])
 def test_wrong_growth_of_weights_fails(sign):
     assert deviation((sign, 1.0)) > 5
 
 
-@pytest.mark.parametrize("factor", [0.8, 1.25])
+@pytest.mark.parametrize("factor", [0.8, *further(1.25)])
 def test_wrong_rates_of_jumps_fail(factor):
     assert abs(deviation((1.0, factor))) > 5
 
@@ -314,6 +320,7 @@ def test_projection_refuses_what_it_cannot_project():
         LatticeProjection(turning, RING).init(params, walkers)
 
 
+@pytest.mark.further
 def test_bias_of_a_small_population_falls_with_its_size():
     exact_energy = exact(ISING).energy
     few, few_error, _ = projected(ISING, n_walkers=4, time=1000)

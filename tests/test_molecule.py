@@ -17,6 +17,7 @@ from nqs.space.spins import Spins
 from nqs.types import Function, LogPsi
 from nqs.vmc import VMC
 from samplers import AboutNuclei, Metropolis
+from tests.cases import further
 from tests.differences import kinetic_by_differences
 from tests.drawn import parameters
 
@@ -69,7 +70,9 @@ def local_energies(molecule, psi, walkers):
 # The Hamiltonian.
 
 
-@pytest.mark.parametrize("atoms, charge", [("H 0 0 0", 1), ("Be 1 -2 0.5", 4)])
+@pytest.mark.parametrize(
+    "atoms, charge", [*further(("H 0 0 0", 1)), ("Be 1 -2 0.5", 4)]
+)
 def test_hydrogen_like_state_has_no_variance(atoms, charge, strict_dtypes):
     molecule = Molecule.of(atoms, charge - 1)
     walkers = walkers_of(molecule, 64)
@@ -283,7 +286,7 @@ def test_local_energy_matches_finite_differences():
 @pytest.mark.parametrize(
     "atoms, n_up",
     [
-        ("N 0 0 0", 5),
+        *further(("N 0 0 0", 5)),
         pytest.param("Ar 0 0 0", 9, marks=pytest.mark.whole),
         ("He 0 0 0", 2),
     ],

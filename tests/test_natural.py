@@ -19,6 +19,7 @@ from nqs.optimizers.derivatives import CenteredDerivatives
 from nqs.optimizers.natural import solve
 from nqs.space.spins import Spins
 from nqs.types import Function, LogPsi
+from tests.cases import further
 from tests.drawn import flat, parameters
 
 W = 12
@@ -103,7 +104,7 @@ def update(optimizer, ansatz, state=None):
 @pytest.mark.parametrize(
     "name, memory, chunk_size",
     [
-        ("complex", 2**30, 5),
+        *further(("complex", 2**30, 5)),
         ("complex", 500, None),
         pytest.param("real", 2**30, None, marks=pytest.mark.slow),
     ],
@@ -187,7 +188,7 @@ def test_conjugate_gradients_stop_at_the_tolerance():
     assert 1e-2 < left[0] <= 0.3 and 1e-6 < left[1] <= 1e-2
 
 
-@pytest.mark.parametrize("solver", ["cholesky", "cg"])
+@pytest.mark.parametrize("solver", [*further("cholesky"), "cg"])
 def test_max_step_bounds_the_step_and_the_stored_direction(solver):
     ansatz = ANSATZE["real"]
     o = dense(ansatz)

@@ -16,6 +16,7 @@ from nqs.ratios.exchange import exchange_ratios, total_spin
 from nqs.space.spins import Spins
 from nqs.statistics import Evaluation
 from samplers import Metropolis
+from tests.cases import further
 from tests.tiny import evaluate
 
 # MeV per neutron of 14 in plane waves, images summed, R3 = 1.0 fm: closed form.
@@ -186,7 +187,7 @@ def two_body(matter, psi, x):
     return jax.jit(lambda x: matter.terms(log_psi(psi), {}, x)["two_body"])(x)
 
 
-@pytest.mark.parametrize("n_up, n_down", [(1, 1), (1, 2), (2, 2)])
+@pytest.mark.parametrize("n_up, n_down", [*further((1, 1), (1, 2)), (2, 2)])
 def test_two_body_force_matches_pauli_matrices(n_up, n_down):
     matter, psi, x = antisymmetric(n_up, n_down)
     np.testing.assert_allclose(

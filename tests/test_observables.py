@@ -16,6 +16,7 @@ from nqs.observables import (
 )
 from nqs.space.spins import Spins
 from nqs.types import Function, LogPsi
+from tests.cases import further
 
 OBSERVABLES = [
     MeanSquareRadius(),
@@ -63,7 +64,7 @@ def test_density_of_the_oscillator_is_its_gaussian(d):
     np.testing.assert_allclose(found[:6], exact[:6], rtol=0.1)
 
 
-@pytest.mark.parametrize("d", [1, 2, 3])
+@pytest.mark.parametrize("d", [*further(1), 2, 3])
 def test_density_of_a_uniform_ball_is_flat(d):
     rng = np.random.default_rng(2)
     direction = rng.normal(size=(20000, 3, d))
@@ -186,7 +187,7 @@ def agree(counts, expected, n_walkers):
     np.testing.assert_allclose(((counts - expected) / error)[seen], 0, atol=4.5, rtol=0)
 
 
-@pytest.mark.parametrize("d", [1, 2, 3])
+@pytest.mark.parametrize("d", [*further(1), 2, *further(3)])
 def test_density_map_of_the_oscillator_is_its_gaussian(d):
     n, omega, n_walkers = 2, 0.7, 20000
     walkers = gaussian_walkers(n_walkers, n, d, omega, 4)
@@ -339,7 +340,11 @@ def test_spin_squared_of_an_eigenstate_is_the_same_everywhere(name):
 
 @pytest.mark.parametrize(
     "up, down, expected",
-    [((0, 1), (0, 2), 1.0), ((0, 1), (2,), 1.75), ((1,), (0, 2), 1.75)],
+    [
+        *further(((0, 1), (0, 2), 1.0)),
+        ((0, 1), (2,), 1.75),
+        *further(((1,), (0, 2), 1.75)),
+    ],
 )
 def test_spin_squared_of_a_mixture_is_its_mean(up, down, expected):
     """S_z (S_z + 1) + n_down - sum |<up orbital|down orbital>|^2 of a determinant."""

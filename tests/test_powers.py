@@ -14,12 +14,13 @@ from nqs.optimizers.real_time import RealTime
 from nqs.ratios.sites import site_ratios_of
 from nqs.space.lattice import Lattice
 from samplers import Direct
+from tests.cases import further
 
 RBM = BinaryRBM(alpha=2, complex=True, stddev=0.5)
 X = jnp.array([0, 1, 1, 0])
 
 
-@pytest.mark.parametrize("ansatz", [RBM, FeedForward((5,))])
+@pytest.mark.parametrize("ansatz", [*further(RBM), FeedForward((5,))])
 def test_ratios_are_those_of_the_modulus_to_a_power(ansatz):
     params = ansatz.init(jax.random.key(0), X)
     guide = power(ansatz, 0.3)

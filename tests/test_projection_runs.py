@@ -34,6 +34,7 @@ from nqs.space.spins import Spins
 from nqs.statistics import Diagnostics
 from nqs.statistics.projection import at_zero, corrected_energy, extrapolated
 from samplers import Exchange, SiteMetropolis
+from tests.cases import further
 from tests.tiny import experiment, machine
 
 pytestmark = pytest.mark.usefixtures("without_figures")
@@ -135,7 +136,7 @@ def kill_at(monkeypatch, directory, settings, line):
     monkeypatch.undo()
 
 
-@pytest.mark.parametrize("line", [1, 6, 11])
+@pytest.mark.parametrize("line", [*further(1), 6, *further(11)])
 def test_killed_projection_resumes_bit_for_bit(projected, monkeypatch, line):
     kill_at(monkeypatch, projected, FEW, line)
     number = f"{len(list(projected.glob('projections/*'))):04d}"
@@ -146,6 +147,7 @@ def test_killed_projection_resumes_bit_for_bit(projected, monkeypatch, line):
     assert json.loads(json.dumps(again["stages"])) == whole["stages"]
 
 
+@pytest.mark.further
 @pytest.mark.parametrize("line", [1, 5])
 def test_killed_projection_of_a_lattice_resumes_bit_for_bit(
     of_spins, monkeypatch, line
@@ -205,6 +207,7 @@ def test_driver_depends_on_the_hamiltonian():
     assert "got NeutronMatter" in refusal(NeutronMatter(Spins(1, 1), 0.1))
 
 
+@pytest.mark.further
 def test_signal_saves_a_checkpoint(directory, monkeypatch, capsys):
     append = Metrics.append
 
@@ -236,6 +239,7 @@ def test_energy_is_that_of_one_device(directory, monkeypatch):
         assert row == pytest.approx(other, rel=1e-9)
 
 
+@pytest.mark.further
 def test_energy_of_a_lattice_is_that_of_one_device(of_spins, tmp_path, monkeypatch):
     monkeypatch.setattr(population, "FEW", 2.0)
     directory = tmp_path / "a"

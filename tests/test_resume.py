@@ -17,6 +17,7 @@ from nqs.runs.experiment import Experiment
 from nqs.runs.loading import last_checkpoint
 from nqs.runs.state import expected, identity, shapes
 from nqs.vmc import VMC
+from tests.cases import few, further
 from tests.tiny import (
     OPTIMIZERS,
     SAMPLERS,
@@ -235,7 +236,7 @@ def test_a_finished_run_resumes_to_the_same_result(finished, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "longer", [{"iterations": 9}, {"evaluation_steps": 7}], ids=str
+    "longer", [{"iterations": 9}, *further({"evaluation_steps": 7})], ids=str
 )
 def test_extended_run_equals_longer_run(finished, tmp_path, longer):
     resumed(finished, tmp_path / "a", **longer)
@@ -259,7 +260,11 @@ def older(field):
     return config
 
 
-FIELDS = [("clip",), ("options", "n"), ("hamiltonian", "omega")]
+FIELDS = [
+    *further((("clip",),)),
+    ("options", "n"),
+    *further((("hamiltonian", "omega"),)),
+]
 
 
 @pytest.mark.parametrize("field", FIELDS, ids=str)
@@ -354,7 +359,7 @@ def test_resume_does_not_need_start_from(finished, tmp_path):
     assert run(experiment(**start, resume=True))["energy"] == energy
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", few(OPTIMIZERS, "adam", "lion", "spring"))
 def test_the_state_of_every_optimizer_survives_a_checkpoint(tmp_path, name):
     well = Well()
     vmc = VMC(experiment().ansatz, well, Still(), OPTIMIZERS[name])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from nqs.laplacian.rules import flush
+from tests.cases import further
 
 
 def apart(x):
@@ -15,7 +16,7 @@ def apart(x):
     return jnp.sum(jnp.exp(0.3 * sin)) * jnp.sum(square) / two
 
 
-@pytest.mark.parametrize("threshold", [0, 6])
+@pytest.mark.parametrize("threshold", [0, *further(6)])
 def test_barrier_changes_no_derivative_and_warns_of_none(threshold, caplog):
     flush()
     x = np.random.default_rng(0).standard_normal((2, 3))

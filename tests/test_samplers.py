@@ -29,6 +29,7 @@ from nqs.types import Function, LogPsi
 from nqs.vmc import VMC
 from samplers import AllParticles, Gibbs, Langevin, Metropolis, OneParticle, langevin
 from samplers.langevin import LangevinState
+from tests.cases import further, most
 from tests.drawn import parameters
 
 N_CHAINS = 4096
@@ -202,7 +203,7 @@ def test_langevin_with_a_wrong_green_ratio_fails(target, green_power):
     assert not agrees(found, TARGETS[target])
 
 
-@pytest.mark.parametrize("name", ["one particle", "langevin"])
+@pytest.mark.parametrize("name", [*further("one particle"), "langevin"])
 def test_sampler_has_the_density_in_single_precision(name):
     sampler, steps = DENSITY_SAMPLERS[name]
     ansatz, start = Function(correlated_gaussian), START.astype(np.float32)
@@ -332,7 +333,7 @@ def gibbs(ansatz):
     return jax.jit(lambda params: last_states(Gibbs(60), ansatz, params, start, 1))
 
 
-@pytest.mark.parametrize("root", [True, False])
+@pytest.mark.parametrize("root", [True, *further(False)])
 def test_gibbs_samples_the_density_of_the_machine(root):
     walkers = gibbs(GaussianBinaryRBM(3, root, learn_sigma=True))(RBM_PARAMS)
     assert agrees(walkers, grid_density(root))
@@ -347,7 +348,7 @@ def test_density_of_the_machine_differs_from_a_gaussian(root):
         assert np.max(np.abs(normal.cdf(GRID) - marginal.cdf(GRID))) > 0.05
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", most(FAULTS, "one layer only"))
 def test_gibbs_with_wrong_conditionals_fails(fault):
     params = RBM_PARAMS | {"faults": RIGHT | FAULTS[fault]}
     walkers = gibbs(Faulty(3, learn_sigma=True))(params)

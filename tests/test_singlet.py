@@ -22,6 +22,7 @@ from nqs.ratios.exchange import exchange_ratios, total_spin
 from nqs.space.box import Box
 from nqs.space.spins import Spins
 from nqs.types import Function
+from tests.cases import further
 from tests.drawn import parameters
 
 SMALL = {"layers": 2, "width": 4, "channels": 2}
@@ -116,7 +117,7 @@ def test_psi_is_antisymmetric_periodic_and_invariant_under_translation(name):
     np.testing.assert_allclose(shifted.logabs, before.logabs, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", ["closed shells of pairs", "orbitals"])
+@pytest.mark.parametrize("name", [*further("closed shells of pairs"), "orbitals"])
 def test_initial_psi_is_the_determinant_of_plane_waves(name):
     ansatz, apply, walkers, _ = start(name)
     slater = PlaneWaveSlater(ansatz.spins, ansatz.box)
@@ -137,7 +138,7 @@ def test_initial_psi_is_the_determinant_of_plane_waves(name):
 TOTAL_SPIN = jax.jit(total_spin)
 
 
-@pytest.mark.parametrize("name", ["pairs", "unpaired", "orbitals"])
+@pytest.mark.parametrize("name", ["pairs", *further("unpaired"), "orbitals"])
 def test_total_spin_is_minimal_without_the_spin_factor(name):
     ansatz, _, walkers, params = start(name)
     # psi depends on the spins only through the layer with one number a pair
