@@ -40,7 +40,7 @@ from nqs.laplacian.kinetic import kinetic_energy
 from nqs.space.oscillator import filled_levels
 from nqs.space.spins import Spins
 from nqs.types import LogPsi
-from tests.cases import at, further
+from tests.cases import at, few, further
 from tests.drawn import parameters
 
 W = 8
@@ -106,7 +106,13 @@ ANSATZE = {
 SYMMETRIC = [name for name, case in ANSATZE.items() if case.statistics != "none"]
 
 
-@pytest.fixture(params=ANSATZE)
+ONE_OF_A_KIND = (
+    *("rbm root", "feed-forward", "phase", "deep sets power"),
+    *("slater open shell", "slater anisotropic", "slater jastrow 3d"),
+)
+
+
+@pytest.fixture(params=few(ANSATZE, *ONE_OF_A_KIND))
 def name(request):
     return request.param
 
@@ -235,7 +241,9 @@ def permutations_of(case):
         yield order, np.linalg.det(np.eye(case.n)[order])
 
 
-@pytest.mark.parametrize("name", SYMMETRIC)
+@pytest.mark.parametrize(
+    "name", few(SYMMETRIC, *(n for n in SYMMETRIC if n in ONE_OF_A_KIND))
+)
 def test_exchange_of_equal_particles_has_the_sign_of_the_statistics(name):
     case, walkers = ANSATZE[name], start(name)[0]
     before, parities = evaluate(name, walkers), set()
@@ -469,7 +477,7 @@ def test_every_initializer_spreads_the_weights(kernel_init):
 # (spins, d, omega)
 FREE_FERMIONS = [
     (Spins(0, 10), 1, 1.3),
-    pytest.param(Spins(6, 4), 2, 0.28, marks=pytest.mark.whole),
+    pytest.param(Spins(6, 4), 2, 0.28, marks=pytest.mark.further),
     (Spins(5, 5), 3, (1.0, 1.5, 2.0)),
 ]
 

@@ -21,7 +21,7 @@ from nqs.runs.state import shapes
 from nqs.types import Function
 from tests.benchmarks.collectives import collectives, of_step
 from tests.benchmarks.weak_scaling import ELECTRONS, PRODUCTS, Step
-from tests.cases import further
+from tests.cases import at, further
 from tests.test_natural import ANSATZE, W, compiled_update, problem
 
 G = 4  # devices, of conftest.py
@@ -52,7 +52,7 @@ LARGE = {  # kinds of the collectives of more than one number a row
 }
 
 
-@pytest.mark.parametrize("name, way", LARGE)
+@pytest.mark.parametrize("name, way", at(LARGE, 1, 3, 4))
 def test_natural_gradient_on_several_devices_is_that_of_one(name, way):
     ansatz = ANSATZE["real" if name == "layers" else name]
     if name != "layers":  # derivatives by every parameter
@@ -85,6 +85,7 @@ def test_natural_gradient_on_several_devices_is_that_of_one(name, way):
         assert max(size for *_, size in moved) <= 8 * 2 * (p + 1)
 
 
+@pytest.mark.further
 def test_training_by_orbits_is_the_same_on_several_devices():
     symmetrized = Part("rbm", (("symmetrized", True), ("stddev", 0.1)))
     options = HeisenbergOptions(length=(6,), n_walkers=16, ansatz=symmetrized)
@@ -113,7 +114,9 @@ GATHERED = {  # numbers of a walker that every device receives
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=pytest.mark.whole if "conjugate" in name else ())
+        pytest.param(
+            name, marks=() if name == "natural gradient" else pytest.mark.further
+        )
         for name in SYSTEMS
     ],
 )

@@ -213,7 +213,7 @@ def test_other_gases_have_only_the_hartree_fock_reference(gas):
 
 CLOUDS = [
     ElectronGas(Spins(7, 7), 1.0),
-    pytest.param(ElectronGas(Spins(27, 27), 1.0), marks=pytest.mark.whole),
+    pytest.param(ElectronGas(Spins(27, 27), 1.0), marks=pytest.mark.further),
     ElectronGas(Spins(1, 0), 1.0),
     ElectronGas(Spins(13, 1), 1.0, 3, "bcc"),
     ElectronGas(Spins(1, 1), 1.0, 3, SKEW),

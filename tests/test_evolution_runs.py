@@ -330,6 +330,7 @@ def test_arrays_hold_means_and_errors_against_time():
     assert arrays["density"].shape == (3, 2, 2)
 
 
+@pytest.mark.further
 def test_command_evolves(directory, capsys):
     arguments = ["--time", "0.2", "--outputs", "2", "--quench", "omega=1.5"]
     arguments += ["--samples", "8", "--burn-in", "4", "--tolerance", "1e-3"]

@@ -553,6 +553,7 @@ def test_count_must_be_at_least_two(count):
         SideBySide(HarmonicTrap(1, 1), count)
 
 
+@pytest.mark.further
 def test_flips_of_many_systems_are_sampled_from_the_determinant():
     """Frequencies of two spins in two systems agree with psi^2 by enumeration."""
     psi = States(BinaryRBM(alpha=1), 2, noise=0.3)

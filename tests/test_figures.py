@@ -12,7 +12,7 @@ from nqs.space.spins import Spins
 from nqs.statistics import uncertain
 from nqs.statistics.extrapolation import blocks, extrapolate
 from nqs.types import Reference
-from tests.cases import further
+from tests.cases import at, further
 from tests.tiny import experiment
 
 EXACT = (Reference(3.0, 0.0, "exact", "textbook"),)
@@ -87,7 +87,11 @@ def test_an_eigenstate_has_a_histogram(tmp_path, dtype, scatter):
 
 @pytest.mark.parametrize(
     "energy",
-    [[3.0], [3.0, 3.0], [np.nan, np.nan], [3.1, np.nan, 3.05, 3.02], [1e300, 3.0, 2.0]],
+    at(
+        [[3.0], [3.0, 3.0], [np.nan] * 2, [3.1, np.nan, 3.05, 3.02], [1e300, 3.0, 2.0]],
+        0,
+        3,
+    ),
     ids=["one step", "constant", "all NaN", "some NaN", "a spike"],
 )
 def test_unusual_energies_are_drawn(tmp_path, energy):

@@ -216,7 +216,7 @@ def features_of_a_third_particle(x):
 ONE, PAIRS = pair_and_particle_features, features_of_pairs_alone
 RELATIVE, RELATIVE_PAIRS = relative_messages, relative_messages_of_pairs_alone
 REPEATED = [  # the steps of other cases in other combinations
-    pytest.param(silu, features, relative, True, marks=pytest.mark.whole)
+    pytest.param(silu, features, relative, True, marks=pytest.mark.further)
     for features, relative in (
         (ONE, False),
         (RELATIVE, False),
@@ -231,14 +231,14 @@ REPEATED = [  # the steps of other cases in other combinations
     [
         pytest.param(
             *(f, all_particles_everywhere, False, True),
-            marks=() if f is silu else pytest.mark.whole,
+            marks=() if f is silu else pytest.mark.further,
         )
         for f in (silu, jnp.tanh, jax.nn.gelu, jax.nn.softplus)
     ]
     + REPEATED
     + [(silu, PAIRS, False, True)]
     + [(silu, relative_messages_of_parts, True, True)]
-    + [(silu, features_of_a_third_particle, False, False)],
+    + further((silu, features_of_a_third_particle, False, False)),
 )
 def test_rule_for_messages_matches_the_chain_rule(
     activation, features, relative, known, monkeypatch

@@ -579,11 +579,16 @@ SUMMED = {
 }
 
 
+GRU = pytest.param("Potts, gru", marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=pytest.mark.slow if "gru" in name else ())
-        for name in SUMMED
+        "Ising, complex rbm",
+        *further("Heisenberg, rbm"),
+        GRU,
+        *further("Ising, average"),
     ],
 )
 def test_gradient_and_metric_match_full_summation(name):

@@ -239,10 +239,10 @@ def test_energies_equal_the_values_of_the_reference_file():
         (Heisenberg(Lattice((4, 4), "square")), -11.228483208428859),
         pytest.param(
             *(J1J2(Lattice((4, 4), "square"), j2=0.5), -8.457923351394868),
-            marks=pytest.mark.whole,
+            marks=pytest.mark.further,
         ),
         pytest.param(
-            Potts(Lattice((8,))), -19.624722215958194, marks=pytest.mark.whole
+            Potts(Lattice((8,))), -19.624722215958194, marks=pytest.mark.further
         ),
     ],
     ids=str,

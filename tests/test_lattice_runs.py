@@ -39,7 +39,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", few(CASES, "ising", "bose_hubbard"))
+@pytest.mark.parametrize("name", few(CASES, "ising", "classical"))
 def test_steps_compile_once(name):
     experiment = CASES[name].experiment()
     vmc = experiment.vmc()

@@ -88,7 +88,7 @@ def test_hydrogen_like_state_has_no_variance(atoms, charge, strict_dtypes):
 
 @pytest.mark.parametrize(
     "z_1, z_2, distance",
-    [pytest.param(1, 1, 2.0, marks=pytest.mark.whole), (2, 1, 1.5)],
+    [pytest.param(1, 1, 2.0, marks=pytest.mark.further), (2, 1, 1.5)],
 )
 def test_exact_state_of_one_electron_about_two_nuclei_has_no_variance(
     z_1, z_2, distance
@@ -287,7 +287,7 @@ def test_local_energy_matches_finite_differences():
     "atoms, n_up",
     [
         *further(("N 0 0 0", 5)),
-        pytest.param("Ar 0 0 0", 9, marks=pytest.mark.whole),
+        pytest.param("Ar 0 0 0", 9, marks=pytest.mark.further),
         ("He 0 0 0", 2),
     ],
 )

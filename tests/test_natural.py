@@ -134,9 +134,7 @@ def test_products_and_gram_matrices_match_the_dense_matrix(name, memory, chunk_s
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(
-            name, marks=() if name in ("real", "complex") else pytest.mark.whole
-        )
+        pytest.param(name, marks=() if name == "complex" else pytest.mark.further)
         for name in ANSATZE
     ],
 )

@@ -16,7 +16,7 @@ from nqs.observables import (
 )
 from nqs.space.spins import Spins
 from nqs.types import Function, LogPsi
-from tests.cases import further
+from tests.cases import few, further
 
 OBSERVABLES = [
     MeanSquareRadius(),
@@ -48,7 +48,7 @@ def test_density_integrates_to_the_number_of_particles(d):
     np.testing.assert_allclose(total, 4, rtol=1e-12)
 
 
-@pytest.mark.parametrize("d", [1, 2, 3])
+@pytest.mark.parametrize("d", [*further(1, 2), 3])
 def test_density_of_the_oscillator_is_its_gaussian(d):
     n, omega, n_walkers = 2, 0.7, 20000
     rng = np.random.default_rng(1)
@@ -225,7 +225,7 @@ def test_density_map_counts_particles_inside_the_window():
         density(None, {}, jnp.zeros((4, 1)))
 
 
-@pytest.mark.parametrize("d", [1, 2, 3])
+@pytest.mark.parametrize("d", [*further(1), 2, *further(3)])
 def test_pair_correlation_of_two_free_bosons_is_a_gaussian(d):
     omega, n_walkers = 0.7, 20000
     walkers = gaussian_walkers(n_walkers, 2, d, omega, 5)
@@ -330,7 +330,9 @@ EIGENSTATES = {
 }
 
 
-@pytest.mark.parametrize("name", EIGENSTATES)
+@pytest.mark.parametrize(
+    "name", few(EIGENSTATES, "complex triplet", "doublet", "quartet", "closed shells")
+)
 def test_spin_squared_of_an_eigenstate_is_the_same_everywhere(name):
     ansatz, spins, expected = EIGENSTATES[name]
     walkers = np.random.default_rng(7).normal(size=(20, spins.n, 1))

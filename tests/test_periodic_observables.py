@@ -269,7 +269,7 @@ def test_momentum_distribution_of_free_fermions_is_a_step(up, down):
     assert agree(found, np.array([1, exact, 0, 0, 0]), 0.2)
 
 
-@pytest.mark.parametrize("box", [CUBE, SHEAR], ids=["cube", "skew"])
+@pytest.mark.parametrize("box", [*further(CUBE), SHEAR], ids=["cube", "skew"])
 def test_momentum_distribution_of_twisted_fermions_is_a_step(box):
     """With a twist every k is a separate shell, so that its sign matters."""
     up, down = (box.wave_numbers(n, TWIST).tolist() for n in (4, 3))

@@ -110,6 +110,7 @@ def test_walkers_do_not_cross_nodes():
     assert np.all(info["effective_time_step"] < 0.9)
 
 
+@pytest.mark.further
 def test_exact_state_has_its_density_at_a_long_time_step():
     """<x^2> = 1 / (2 omega), and its error from 4096 walkers."""
     system, psi, _ = EXACT["free oscillator"]
@@ -219,7 +220,7 @@ def projected_energy(width=0.8, factor=1.0, steps=2400):
     return blocks.mean(), blocks.std(ddof=1) / np.sqrt(24)
 
 
-@pytest.mark.parametrize("width", [0.8, 1.3])
+@pytest.mark.parametrize("width", [0.8, *further(1.3)])
 def test_energy_of_a_guide_of_the_wrong_width_is_exact(width):
     energy, error = projected_energy(width)
     variational = (width + 1 / width) / 4

@@ -85,6 +85,7 @@ def test_page_holds_everything_of_a_run(dot, tmp_path):
     assert not re.findall(r'alt=""', page)
 
 
+@pytest.mark.further
 def test_pages_of_several_runs_put_differences_first(dot, chain, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(dot, other)

@@ -37,7 +37,6 @@ CASES = {
         Spins(7, 7), CUBE, pairing=True, **ONE_LAYER
     ),
 }
-WHOLE, FEWER = pytest.mark.whole, [(3, 3), (2, 1)]
 FEW = ["orbitals", "pairs", pytest.param("unpaired", marks=pytest.mark.slow)]
 
 
@@ -89,7 +88,7 @@ def test_exchange_ratios_match_ratios_of_psi(name):
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-10)
 
 
-@pytest.mark.whole
+@pytest.mark.further
 def test_exchange_ratios_of_any_ansatz_are_ratios_of_psi():
     ansatz, _, walkers, params = start("pairs")
     plain = Function(ansatz.apply)
@@ -157,9 +156,7 @@ def test_total_spin_is_minimal_without_the_spin_factor(name):
     assert abs(spin(params) - least * (least + 1)) > 1e-4
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param("pairs", marks=pytest.mark.whole), "orbitals"]
-)
+@pytest.mark.parametrize("name", [*further("pairs"), "orbitals"])
 def test_psi_is_smooth_where_its_first_determinant_vanishes(name):
     ansatz, _, walkers, params = start(name)
 
@@ -190,9 +187,7 @@ def test_psi_is_smooth_where_its_first_determinant_vanishes(name):
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize(
-    ("n_up", "n"), [(2, 3), *(pytest.param(*n, marks=WHOLE) for n in ((1, 1), (8, 15)))]
-)
+@pytest.mark.parametrize(("n_up", "n"), [(2, 3), *further((1, 1), (8, 15))])
 def test_initial_psi_of_unpaired_neutrons_is_finite(n_up, n):
     ansatz = SingletBackflow(Spins(n_up, n - n_up), CUBE, pairing=True, **ONE_LAYER)
     x = np.random.default_rng(0).uniform(size=(n, 3)) * CUBE.vectors[0, 0]
@@ -237,9 +232,7 @@ def sum_over_exchanges(u, psi):
     return total
 
 
-@pytest.mark.parametrize(
-    "n_up, n_down", [(3, 2), (2, 4), *(pytest.param(*n, marks=WHOLE) for n in FEWER)]
-)
+@pytest.mark.parametrize("n_up, n_down", [(3, 2), *further((2, 4), (3, 3), (2, 1))])
 def test_operator_on_orbitals_matches_the_sum_over_exchanges(n_up, n_down):
     rng = np.random.default_rng(n_up)
     up = rng.normal(size=(n_up + n_down, n_up))
@@ -261,9 +254,7 @@ def test_operator_on_orbitals_matches_the_sum_over_exchanges(n_up, n_down):
     np.testing.assert_allclose(found, sum_over_exchanges(u, psi), rtol=1e-10)
 
 
-@pytest.mark.parametrize(
-    "n_up, n_down", [(3, 3), (3, 2), pytest.param(2, 1, marks=WHOLE)]
-)
+@pytest.mark.parametrize("n_up, n_down", [*further((3, 3)), (3, 2), *further((2, 1))])
 def test_operator_on_pairs_matches_the_sum_over_exchanges(n_up, n_down):
     rng = np.random.default_rng(n_up)
     n = n_up + n_down

@@ -119,10 +119,15 @@ def density_p_value(name, power):
 
 
 def cases(*left_out):
-    """Names of cases; those similar to others are marked slow."""
+    """Names of cases; those similar to others are marked further or slow."""
+    similar = ("flip, orbits", "flip, gru", "recolor, rbm", "direct, fixed gru")
     slowly = ("flip, complex rbm", "flip, feed-forward", "flip, average")
     return [
-        pytest.param(name, marks=pytest.mark.slow) if name in slowly else name
+        pytest.param(name, marks=pytest.mark.slow)
+        if name in slowly
+        else further(name)[0]
+        if name in similar
+        else name
         for name in CASES
         if name not in left_out
     ]

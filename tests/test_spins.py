@@ -115,6 +115,7 @@ def test_spins_are_sampled_from_psi_squared():
     assert abs(np.var(walkers.positions) - 0.5) < 0.03
 
 
+@pytest.mark.further
 def test_training_runs_with_explicit_spins():
     matter = NeutronMatter(Spins(1, 1), 0.005, spin_explicit=True)
     ansatz = SpinExplicit(Determinants(matter.spins))

@@ -20,7 +20,7 @@ from nqs.space.spins import Spins
 from nqs.types import Function, Hamiltonian, LogPsi
 from nqs.vmc import VMC, local_terms, running_average
 from samplers import Gibbs, Langevin, Metropolis, OneParticle
-from tests.cases import most
+from tests.cases import further, most
 from tests.drawn import flat, parameters
 
 # The gradient against finite differences of the exact energy: one particle in an
@@ -646,7 +646,7 @@ def stepped(name, n_devices):
     "name, n_devices",
     [
         ("complex psi", 4),
-        pytest.param("gibbs", 2, marks=pytest.mark.whole),
+        *further(("gibbs", 2)),
         pytest.param("one particle", 2, marks=pytest.mark.slow),
         pytest.param("langevin", 4, marks=pytest.mark.slow),
     ],
