@@ -114,9 +114,7 @@ GATHERED = {  # numbers of a walker that every device receives
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(
-            name, marks=() if name == "natural gradient" else pytest.mark.further
-        )
+        pytest.param(name, marks=() if name == "lattice" else pytest.mark.further)
         for name in SYSTEMS
     ],
 )

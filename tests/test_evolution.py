@@ -148,6 +148,7 @@ def test_unknown_term_of_a_drive_is_refused():
         jax.eval_shape(driver.terms, 0.0, params, walkers)
 
 
+@pytest.mark.further
 def test_center_of_mass_of_electrons_oscillates_exactly():
     # W. Kohn, Phys. Rev. 123, 1242 (1961); psi itself is no eigenstate
     spins, omega, shift = Spins(1, 1), 1.3, 0.4

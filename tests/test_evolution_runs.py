@@ -129,6 +129,7 @@ def test_evolution_writes_its_files(evolved):
     }
 
 
+@pytest.mark.further
 def test_measurements_have_the_density_of_psi_for_any_power(evolved):
     number = f"{len(list(evolved.glob('evolutions/*'))) + 1:04d}"
     settings = dataclasses.replace(FEW, power=1.0, samples=300, burn_in=50)

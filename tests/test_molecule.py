@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from numpy.polynomial.laguerre import lag2poly
+from numpy.polynomial.legendre import leg2poly
 
 from experiments.molecule import MoleculeOptions
 from hamiltonians import Molecule
@@ -86,6 +88,13 @@ def test_hydrogen_like_state_has_no_variance(atoms, charge, strict_dtypes):
     assert molecule.references()[0].value == -(charge**2) / 2
 
 
+def in_powers(to, n):
+    """Coefficients (n, n) of each polynomial of a basis, in powers."""
+    return np.array(
+        [np.pad(to(row[: k + 1]), (0, n - 1 - k)) for k, row in enumerate(np.eye(n))]
+    )
+
+
 @pytest.mark.parametrize(
     "z_1, z_2, distance",
     [pytest.param(1, 1, 2.0, marks=pytest.mark.further), (2, 1, 1.5)],
@@ -98,18 +107,14 @@ def test_exact_state_of_one_electron_about_two_nuclei_has_no_variance(
     nuclei = Nuclei((z_1, z_2), ((0.5, 0.0, 0.0), tuple(axis * distance + [0.5, 0, 0])))
     molecule = Molecule(nuclei, Spins(1))
     energy, p, coefficients = ground_state(z_1, z_2, distance, 12)
+    laguerre, legendre = (in_powers(to, 12) for to in (lag2poly, leg2poly))
+    powers = laguerre.T @ coefficients @ legendre  # of t and eta
 
     def psi(x):
         one, two = jnp.linalg.norm(nuclei.displacements(x)[0], axis=-1)
         xi, eta = (one + two) / distance, (one - two) / distance
-        t = 2 * p * (xi - 1)
-        laguerre, legendre = [jnp.ones_like(t), 1 - t], [jnp.ones_like(t), eta]
-        for k in range(1, 11):
-            last = laguerre[-2:]
-            laguerre.append(((2 * k + 1 - t) * last[1] - k * last[0]) / (k + 1))
-            last = legendre[-2:]
-            legendre.append(((2 * k + 1) * eta * last[1] - k * last[0]) / (k + 1))
-        value = jnp.stack(laguerre) @ coefficients @ jnp.stack(legendre)
+        t, k = 2 * p * (xi - 1), np.arange(12)
+        value = t**k @ powers @ eta**k
         return LogPsi(jnp.sign(value), jnp.log(jnp.abs(value)) - t / 2)
 
     walkers = np.random.default_rng(0).normal(0.5, 0.7, (64, 1, 3))

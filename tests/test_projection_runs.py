@@ -34,7 +34,6 @@ from nqs.space.spins import Spins
 from nqs.statistics import Diagnostics
 from nqs.statistics.projection import at_zero, corrected_energy, extrapolated
 from samplers import Exchange, SiteMetropolis
-from tests.cases import further
 from tests.tiny import experiment, machine
 
 pytestmark = pytest.mark.usefixtures("without_figures")
@@ -136,7 +135,8 @@ def kill_at(monkeypatch, directory, settings, line):
     monkeypatch.undo()
 
 
-@pytest.mark.parametrize("line", [*further(1), 6, *further(11)])
+@pytest.mark.further
+@pytest.mark.parametrize("line", [1, 6, 11])
 def test_killed_projection_resumes_bit_for_bit(projected, monkeypatch, line):
     kill_at(monkeypatch, projected, FEW, line)
     number = f"{len(list(projected.glob('projections/*'))):04d}"
@@ -265,6 +265,7 @@ def test_numbers_that_are_not_finite_stop_the_projection(directory, monkeypatch)
         project(directory, FEW)
 
 
+@pytest.mark.further
 def test_command_projects_and_refuses(directory, monkeypatch, capsys, tmp_path):
     options = ["--time-step", "0.2", "--steps", "10", "--burn-in", "0",
                "--n-walkers", "8", "16"]  # fmt: skip
