@@ -85,6 +85,14 @@ def four_devices():
     jax.devices()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def without_fsync():
+    """Files of tests need not survive a loss of power; `os.fsync` takes 35 ms."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
 @pytest.fixture
 def without_figures(monkeypatch):
     """Draw no figures, which would take longer than the rest of a tiny run."""
@@ -94,6 +102,28 @@ def without_figures(monkeypatch):
         (directory / "energy.png").write_bytes(b"no figure" * 20)
 
     monkeypatch.setattr("nqs.runs.result.draw_figures", draw_nothing)
+
+
+@pytest.fixture(scope="module")
+def built_once():
+    """Build the programs of runs with equal parts once, as tracing takes longest."""
+    from nqs.runs import start
+
+    build, known = start.build, {}
+
+    def remembered(experiment, mesh, key, state):
+        leaves, tree = jax.tree.flatten((key, state))
+        arrays = tuple((leaf.shape, leaf.dtype, leaf.sharding) for leaf in leaves)
+        parts = experiment.vmc(), experiment.evaluation(), experiment.n_walkers
+        steps = experiment.iterations, experiment.burn_in > 0
+        case = parts, steps, mesh, tree, arrays
+        if case not in known:
+            known[case] = build(experiment, mesh, key, state)
+        return known[case]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(start, "build", remembered)
+        yield
 
 
 @pytest.fixture

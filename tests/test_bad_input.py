@@ -30,7 +30,7 @@ from tests import tiny
 from tests.cases import at, further
 from tests.tiny import FULL_DISK, SAMPLERS, Still, Well, gaussian, narrow, process
 
-pytestmark = pytest.mark.usefixtures("without_figures")
+pytestmark = pytest.mark.usefixtures("without_figures", "built_once")
 
 
 def experiment(**changes):

@@ -33,13 +33,18 @@ ADAM, WALK = FirstOrder("adam"), Metropolis()
 
 
 def started(ansatz, hamiltonian=DOT, sampler=WALK, optimizer=ADAM, **settings):
+    """A driver and its first state, compiled as in a run."""
     vmc = VMC(ansatz, hamiltonian, sampler, optimizer, **settings)
-    return vmc, vmc.init(jax.random.key(1), first_walkers(hamiltonian))
+    walkers = first_walkers(hamiltonian)
+    state = jax.jit(vmc.init)(jax.random.key(1), walkers)
+    vmc.check_symmetry(state.params, walkers, lambda f, *of: jax.jit(f)(*of))
+    return vmc, state
 
 
 def first_walkers(hamiltonian):
     if not isinstance(hamiltonian, HarmonicTrap):
-        return hamiltonian.initial_walkers(jax.random.key(0), 8)
+        initial = jax.jit(lambda key: hamiltonian.initial_walkers(key, 8))
+        return initial(jax.random.key(0))
     shape = 8, hamiltonian.n, hamiltonian.d
     return jnp.asarray(np.random.default_rng(0).normal(size=shape))
 
@@ -61,7 +66,8 @@ def test_error_names_the_field_that_differs(ansatz, field):
 def test_bosonic_network_is_refused_for_fermions():
     with pytest.raises(ValueError, match="factor -1 under an exchange of the equal"):
         started(FeedForward())
-    started(FeedForward(), HarmonicTrap(4, 2, 1.0))  # bosons
+    bosons = VMC(FeedForward(), HarmonicTrap(4, 2, 1.0), WALK, ADAM)
+    bosons.init(jax.random.key(1), first_walkers(DOT))  # operation by operation
 
 
 def test_matching_ansatz_is_accepted():
@@ -83,8 +89,9 @@ def test_psi_is_compared_by_one_program():
 
 
 def test_compiled_initialization_skips_the_comparison_of_psi():
-    vmc, expected = started(SlaterJastrow(Spins(2, 2), omega=1.0))
-    walkers, key = expected.sampler.walkers, jax.random.key(1)
+    vmc = VMC(SlaterJastrow(Spins(2, 2), omega=1.0), DOT, WALK, ADAM)
+    walkers, key = first_walkers(DOT), jax.random.key(1)
+    expected = vmc.init(key, walkers)
     for state in (
         jax.jit(lambda key: vmc.init(key, walkers))(key),
         jax.jit(lambda walkers: vmc.init(key, walkers))(walkers),

@@ -229,7 +229,7 @@ def test_overlaps_are_unknown_where_few_configurations_carry_the_samples():
 
 def test_shared_layers_have_one_set_of_parameters():
     x = np.zeros((2 * K, 2))
-    psi = States(Backflow(Spins(1, 1), width=4), K)
+    psi = States(Backflow(Spins(1, 1), layers=1, width=4), K)
     params = jax.jit(psi.init)(jax.random.key(0), x)["params"]
     one = jax.eval_shape(psi.ansatz.init, jax.random.key(0), x[:2])["params"]
     for name in params:

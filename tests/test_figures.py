@@ -1,5 +1,7 @@
 """Figures are drawn for any numbers, with the right curves and labels."""
 
+import shutil
+
 import matplotlib.image
 import numpy as np
 import pytest
@@ -261,9 +263,17 @@ def test_local_energies_of_few_samples_have_few_bins(tmp_path, monkeypatch, n, b
     assert counts == [bins]
 
 
-def test_figures_are_drawn_again_in_another_style_and_format(tmp_path):
-    directory = tmp_path / "run"
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished run with its figures; copy it before a change."""
+    directory = tmp_path_factory.mktemp("finished") / "run"
     run(experiment(directory=str(directory), evaluation_steps=100))
+    return directory
+
+
+def test_figures_are_drawn_again_in_another_style_and_format(finished, tmp_path):
+    directory = tmp_path / "run"
+    shutil.copytree(finished, directory)
     first = {path.name for path in (directory / "figures").iterdir()}
     assert {"energy.png", "energy.pdf", "density.pdf"} <= first
     before = (directory / "figures/density.png").read_bytes()
@@ -284,8 +294,7 @@ def test_figures_are_drawn_again_in_another_style_and_format(tmp_path):
         (["--formats", "bmp"], "Format 'bmp' is not supported"),
     ],
 )
-def test_unknown_styles_and_formats_are_refused(tmp_path, capsys, options, message):
-    run(experiment(directory=str(tmp_path / "run")))
+def test_unknown_styles_and_formats_are_refused(finished, capsys, options, message):
     with pytest.raises(SystemExit):
-        main([str(tmp_path / "run"), *options])
+        main([str(finished), *options])
     assert message in capsys.readouterr().err

@@ -29,6 +29,14 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 RANDOM = np.random.default_rng(0)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def without_figures_of_runs():
+    """The page draws its own figures from the numbers of a run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nqs.runs.result.draw_figures", lambda *arguments: None)
+        yield
+
+
 @pytest.fixture(scope="module")
 def dot(tmp_path_factory):
     """A finished run of two electrons; tests must not change it."""

@@ -29,7 +29,7 @@ from tests.tiny import (
     process,
 )
 
-pytestmark = pytest.mark.usefixtures("without_figures")
+pytestmark = pytest.mark.usefixtures("without_figures", "built_once")
 
 # Fields of a result that depend on the clock or on kills.
 INCIDENTAL = {"compile_seconds", "train_seconds", "evaluate_seconds",

@@ -43,7 +43,7 @@ from tests.tiny import (
     narrow,
 )
 
-pytestmark = pytest.mark.usefixtures("without_figures")
+pytestmark = pytest.mark.usefixtures("without_figures", "built_once")
 
 NUMBER = (int, float)
 OPTIONAL = (int, float, type(None))
