@@ -46,7 +46,7 @@ def plane_waves(gas):
     "gas",
     [
         pytest.param(ElectronGas(Spins(7, 7), 1.0), marks=pytest.mark.slow),
-        ElectronGas(Spins(7, 0), 5.0),
+        *further(ElectronGas(Spins(7, 0), 5.0)),
         pytest.param(ElectronGas(Spins(5, 5), 2.0, 2), marks=pytest.mark.slow),
         ElectronGas(Spins(1, 1), 2.0, 2, SLANTED, (0.1, 0.3)),
         pytest.param(
@@ -272,6 +272,7 @@ def test_first_walkers_are_uniform_and_their_spins_mixed(gas):
     assert abs(near - far) < 5 * np.sqrt(1 / (2000 * gas.d))
 
 
+@pytest.mark.further
 def test_first_walkers_can_be_compiled():
     gas = ElectronGas(Spins(7, 7), 1.0)
     compiled = jax.jit(gas.initial_walkers, static_argnums=1)(jax.random.key(0), 4)

@@ -144,7 +144,8 @@ def test_dipole_transitions_of_the_oscillator():
         assert abs(found.mean - value) < 4 * found.error + 1e-9, name
 
 
-@pytest.mark.parametrize("flip_symmetric", [*further(True), False])
+@pytest.mark.further
+@pytest.mark.parametrize("flip_symmetric", [True, False])
 def test_kinetic_energy_is_that_of_the_determinant(flip_symmetric):
     """Traces of matrices agree with the Laplacian of the whole determinant."""
     spins = Spins(1, 1)
@@ -474,12 +475,14 @@ def test_states_of_a_lattice_run(tmp_path):
     "change, message",
     [
         ({"ansatz": FeedForward((4,))}, "ansatz must be States of 2"),
-        (
-            {
-                "hamiltonian": SideBySide(HarmonicTrap(2, 1), 2),
-                "ansatz": States(FeedForward((4,)), 2),
-            },
-            "an exchange of bosons",
+        *further(
+            (
+                {
+                    "hamiltonian": SideBySide(HarmonicTrap(2, 1), 2),
+                    "ansatz": States(FeedForward((4,)), 2),
+                },
+                "an exchange of bosons",
+            )
         ),
         (
             {

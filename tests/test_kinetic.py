@@ -156,6 +156,7 @@ class Attention(nn.Module):
         return LogPsi(*jnp.linalg.slogdet(nn.Dense(2, param_dtype=x.dtype)(h)))
 
 
+@pytest.mark.further
 def test_program_of_attention_is_short_for_two_electrons(monkeypatch):
     """Its compilation takes most of the time until the first step."""
     x = np.random.default_rng(0).normal(size=(2, 3))
@@ -215,30 +216,28 @@ def features_of_a_third_particle(x):
 
 ONE, PAIRS = pair_and_particle_features, features_of_pairs_alone
 RELATIVE, RELATIVE_PAIRS = relative_messages, relative_messages_of_pairs_alone
-REPEATED = [  # the steps of other cases in other combinations
-    pytest.param(silu, features, relative, True, marks=pytest.mark.further)
-    for features, relative in (
-        (ONE, False),
-        (RELATIVE, False),
-        (RELATIVE, True),
-        (RELATIVE_PAIRS, True),
-    )
-]
+REPEATED = further(  # the steps of other cases in other combinations
+    (silu, ONE, False, True),
+    (silu, RELATIVE, False, True),
+    (silu, RELATIVE, True, True),
+    (silu, RELATIVE_PAIRS, True, True),
+)
 
 
 @pytest.mark.parametrize(
     ("activation", "features", "relative", "known"),
     [
-        pytest.param(
-            *(f, all_particles_everywhere, False, True),
-            marks=() if f is silu else pytest.mark.further,
-        )
-        for f in (silu, jnp.tanh, jax.nn.gelu, jax.nn.softplus)
-    ]
-    + REPEATED
-    + [(silu, PAIRS, False, True)]
-    + [(silu, relative_messages_of_parts, True, True)]
-    + further((silu, features_of_a_third_particle, False, False)),
+        *further(
+            *(
+                (f, all_particles_everywhere, False, True)
+                for f in (silu, jnp.tanh, jax.nn.gelu, jax.nn.softplus)
+            )
+        ),
+        *REPEATED,
+        (silu, PAIRS, False, True),
+        (silu, relative_messages_of_parts, True, True),
+        *further((silu, features_of_a_third_particle, False, False)),
+    ],
 )
 def test_rule_for_messages_matches_the_chain_rule(
     activation, features, relative, known, monkeypatch

@@ -235,7 +235,7 @@ CLOSED_SHELLS = {
 }
 
 
-@pytest.mark.parametrize("name", few(CLOSED_SHELLS, "t-V", "Hubbard"))
+@pytest.mark.parametrize("name", few(CLOSED_SHELLS, "Hubbard"))
 def test_slater_determinant_starts_as_free_fermions_of_zero_variance(name):
     model = CLOSED_SHELLS[name]
     hidden = (4,) if name in ("t-V ring", "Hubbard") else ()  # zero at the start

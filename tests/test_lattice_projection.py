@@ -151,9 +151,8 @@ def test_exact_state_keeps_its_density():
     assert chi_square < 63 + 4 * np.sqrt(2 * 63)
 
 
-@pytest.mark.parametrize(
-    "name", ["Heisenberg ring", *further("Ising ring", "Ising square")]
-)
+@pytest.mark.further
+@pytest.mark.parametrize("name", ["Heisenberg ring", "Ising ring", "Ising square"])
 def test_energy_of_a_uniform_guide_is_exact(name):
     energy, error, info = projected(MODELS[name])
     exact_energy = exact(MODELS[name]).energy
@@ -163,6 +162,7 @@ def test_energy_of_a_uniform_guide_is_exact(name):
     assert np.all(info["sign_flip"] == 0)
 
 
+@pytest.mark.further
 def test_energy_is_independent_of_the_interval():
     short = projected(RING, time_step=0.05, time=125, key=5)
     long = projected(RING, time_step=0.5, time=250, key=5)
@@ -281,6 +281,7 @@ def test_partial_sums_are_those_of_numpy(count):
     np.testing.assert_allclose(found, np.cumsum(numbers), rtol=1e-14)
 
 
+@pytest.mark.further
 def test_walkers_are_independent_of_the_chunk_size():
     exact_psi, walkers = exact(RING).psi, first_walkers(RING, 32)
     noise = np.random.default_rng(1).normal(size=exact_psi.size)

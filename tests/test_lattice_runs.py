@@ -39,7 +39,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", few(CASES, "ising", "classical"))
+@pytest.mark.parametrize("name", few(CASES, "ising"))
 def test_steps_compile_once(name):
     experiment = CASES[name].experiment()
     vmc = experiment.vmc()

@@ -144,7 +144,6 @@ def grams(name, ansatze, **settings):
         "rbm",
         "backflow of bosons",
         "product with a function",
-        "slater jastrow",
         "no dense",
         "twice",
         "normalized",
@@ -168,6 +167,7 @@ def test_gram_matrix_is_independent_of_chunks_and_memory(settings):
     np.testing.assert_allclose(found, o @ o.T, atol=1e-10 * np.sum(o * o))
 
 
+@pytest.mark.further
 def test_minsr_steps_by_layers_and_by_leaves_agree():
     name = "phase"
     params, walkers, weights = problem(name)

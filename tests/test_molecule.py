@@ -216,6 +216,7 @@ def test_local_energy_is_finite_where_an_electron_meets_a_nucleus(nucleus, parti
     assert abs(nearest) < 1e3
 
 
+@pytest.mark.further
 def test_spherical_average_of_psi_has_the_cusp_of_the_charge():
     """d psi / dr = -Z psi for psi averaged over directions (T. Kato, 1957)."""
     molecule, ansatz, params, walkers = start(LITHIUM)

@@ -19,7 +19,7 @@ from nqs.optimizers.derivatives import CenteredDerivatives
 from nqs.optimizers.natural import solve
 from nqs.space.spins import Spins
 from nqs.types import Function, LogPsi
-from tests.cases import further
+from tests.cases import few, further
 from tests.drawn import flat, parameters
 
 W = 12
@@ -158,7 +158,7 @@ SOLVED = {
 }
 
 
-@pytest.mark.parametrize("name", SOLVED)
+@pytest.mark.parametrize("name", few(SOLVED, "samples", "cg"))
 def test_spring_matches_the_formula_of_its_paper(name):
     ansatz, mu = ANSATZE["complex"], 0.8
     params, _, weights, energy = problem(ansatz)

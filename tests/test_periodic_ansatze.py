@@ -55,7 +55,7 @@ def twist_of(ansatz):
     return ansatz.factors[0].twist
 
 
-@pytest.mark.parametrize("name", few(CASES, "bosons, skew", "twist, skew"))
+@pytest.mark.parametrize("name", few(CASES, "twist, skew"))
 def test_translation_by_a_lattice_vector_adds_the_phase_of_the_twist(name):
     ansatz, apply, walkers, _, off = start(name)
     box = ansatz.factors[0].box

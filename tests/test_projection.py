@@ -255,7 +255,7 @@ def walkers_in(system, n_walkers):
     return np.random.default_rng(0).uniform(size=shape) @ system.box.vectors
 
 
-@pytest.mark.parametrize("name", few(LOCAL, "trap", "electron gas"))
+@pytest.mark.parametrize("name", few(LOCAL, "electron gas"))
 def test_terms_are_those_of_the_hamiltonian(name):
     system, psi = LOCAL[name], Function(real)
 
@@ -276,7 +276,7 @@ def test_terms_are_those_of_the_hamiltonian(name):
     np.testing.assert_allclose(found.gradient, gradient, rtol=1e-10)
 
 
-@pytest.mark.parametrize("name", few(LOCAL, "trap", "electron gas"))
+@pytest.mark.parametrize("name", few(LOCAL, "electron gas"))
 def test_walkers_of_a_constant_psi_diffuse_freely(name):
     """<(x' - x)^2> = 2 D tau in each coordinate."""
     system = LOCAL[name]

@@ -37,7 +37,7 @@ CASES = {
         Spins(7, 7), CUBE, pairing=True, **ONE_LAYER
     ),
 }
-FEW = ["orbitals", "pairs", pytest.param("unpaired", marks=pytest.mark.slow)]
+UNPAIRED = pytest.param("unpaired", marks=pytest.mark.slow)
 
 
 @functools.cache
@@ -79,7 +79,7 @@ def ratios_of_psi(name, params, x):
     return ratio.reshape(n_up, n_down)
 
 
-@pytest.mark.parametrize("name", FEW)
+@pytest.mark.parametrize("name", ["orbitals", *further("pairs"), UNPAIRED])
 def test_exchange_ratios_match_ratios_of_psi(name):
     ansatz, _, walkers, params = start(name)
     assert isinstance(ansatz, ExchangeRatios)
@@ -98,7 +98,7 @@ def test_exchange_ratios_of_any_ansatz_are_ratios_of_psi():
     np.testing.assert_allclose(found(walkers[0]), expected, rtol=1e-9, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", FEW)
+@pytest.mark.parametrize("name", ["orbitals", "pairs", UNPAIRED])
 def test_psi_is_antisymmetric_periodic_and_invariant_under_translation(name):
     ansatz, apply, walkers, params = start(name)
     before = apply(params, walkers)

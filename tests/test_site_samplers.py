@@ -120,7 +120,13 @@ def density_p_value(name, power):
 
 def cases(*left_out):
     """Names of cases; those similar to others are marked further or slow."""
-    similar = ("flip, orbits", "flip, gru", "recolor, rbm", "direct, fixed gru")
+    similar = (
+        "flip, orbits",
+        "flip, gru",
+        "recolor, rbm",
+        "direct, gru",
+        "direct, fixed gru",
+    )
     slowly = ("flip, complex rbm", "flip, feed-forward", "flip, average")
     return [
         pytest.param(name, marks=pytest.mark.slow)
