@@ -104,9 +104,12 @@ def without_figures(monkeypatch):
     monkeypatch.setattr("nqs.runs.result.draw_figures", draw_nothing)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def built_once():
-    """Build the programs of runs with equal parts once, as tracing takes longest."""
+    """Build the programs of runs with equal parts once, as tracing takes longest.
+
+    The patch stays for the session.
+    """
     from nqs.runs import start
 
     build, known = start.build, {}

@@ -27,6 +27,7 @@ from nqs.types import Function, LogPsi
 from nqs.vmc import VMC
 from samplers import Metropolis, Periodic, SiteMetropolis
 from tests.cases import further
+from tests.tiny import Still
 
 DOT = HarmonicTrap(4, 2, 1.0, Coulomb(), Spins(2, 2))
 ADAM, WALK = FirstOrder("adam"), Metropolis()
@@ -251,14 +252,14 @@ def test_optax_transformation_is_an_optimizer():
         FirstOrder("adam", learning_rate=decay),
         FirstOrder("adam", learning_rate=0.03),
     ):
-        vmc, state = started(WIDE, BOSON, optimizer=optimizer)
+        vmc, state = started(WIDE, BOSON, Still(), optimizer=optimizer)
         step = jax.jit(vmc.step)
         for i in range(3):
             state, _ = step(jax.random.key(i), state)
         states.append(np.asarray(state.params))
     np.testing.assert_allclose(states[0], states[1], rtol=1e-12)
     assert np.abs(states[0] - states[2]).max() > 1e-6
-    vmc, state = started(WIDE, BOSON, optimizer=Spring(learning_rate=decay))
+    vmc, state = started(WIDE, BOSON, Still(), Spring(learning_rate=decay))
     state, info = jax.jit(vmc.step)(jax.random.key(0), state)
     assert np.isfinite(info["update_norm"])
 

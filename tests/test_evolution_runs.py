@@ -31,7 +31,7 @@ from nqs.types import Function, LogPsi
 from tests.cases import further
 from tests.tiny import experiment, machine
 
-pytestmark = pytest.mark.usefixtures("without_figures")
+pytestmark = pytest.mark.usefixtures("without_figures", "built_once")
 optimized = functools.cache(lambda text, lowered: compilation.optimized(lowered.value))
 
 
@@ -100,6 +100,7 @@ def rows(directory, number="0001", name="metrics"):
     return [json.loads(line) for line in text.splitlines()]
 
 
+@pytest.mark.further
 def test_evolution_writes_its_files(evolved):
     directory = evolved
     target = directory / "evolutions" / "0001"

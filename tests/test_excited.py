@@ -427,6 +427,7 @@ def experiment(**changes):
     return dataclasses.replace(two, **({"ansatz": ansatz} | changes))
 
 
+@pytest.mark.further
 def test_a_run_reports_levels_with_references(tmp_path, capsys):
     result = run(experiment(directory=str(tmp_path / "a")))
     printed = capsys.readouterr().out

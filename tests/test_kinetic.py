@@ -409,6 +409,7 @@ def program_text():
     return jax.jit(ansatz.apply).lower(params, x).as_text()
 
 
+@pytest.mark.further
 def test_program_text_is_independent_of_earlier_traces():
     text = program_text()
     assert "@relative_features_" in text and "@message_sum_" in text

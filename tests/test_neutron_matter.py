@@ -219,6 +219,7 @@ def test_three_body_false_omits_the_term():
         assert ("three_body" in found) == three_body
 
 
+@pytest.mark.further
 @pytest.mark.parametrize(
     "density, steps",
     [

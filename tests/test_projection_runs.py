@@ -36,7 +36,7 @@ from nqs.statistics.projection import at_zero, corrected_energy, extrapolated
 from samplers import Exchange, SiteMetropolis
 from tests.tiny import experiment, machine
 
-pytestmark = pytest.mark.usefixtures("without_figures")
+pytestmark = pytest.mark.usefixtures("without_figures", "built_once")
 
 FEW = ProjectionSettings(
     time_step=(0.2, 0.1), n_walkers=(16,), steps=40, burn_in=20, checkpoint_every=0
@@ -226,6 +226,7 @@ def test_signal_saves_a_checkpoint(directory, monkeypatch, capsys):
     assert len(rows(directory)) == 12
 
 
+@pytest.mark.further
 def test_energy_is_that_of_one_device(directory, monkeypatch):
     monkeypatch.setattr(
         population, "FEW", 2.0

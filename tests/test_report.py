@@ -79,6 +79,7 @@ def report(tmp_path, *directories):
     return output.read_text()
 
 
+@pytest.mark.further
 def test_page_holds_everything_of_a_run(dot, tmp_path):
     page = report(tmp_path, dot)
     result = json.loads((dot / "result.json").read_text())

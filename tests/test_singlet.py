@@ -156,7 +156,8 @@ def test_total_spin_is_minimal_without_the_spin_factor(name):
     assert abs(spin(params) - least * (least + 1)) > 1e-4
 
 
-@pytest.mark.parametrize("name", [*further("pairs"), "orbitals"])
+@pytest.mark.further
+@pytest.mark.parametrize("name", ["pairs", "orbitals"])
 def test_psi_is_smooth_where_its_first_determinant_vanishes(name):
     ansatz, _, walkers, params = start(name)
 
