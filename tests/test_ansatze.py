@@ -665,7 +665,7 @@ def test_pade_factor_has_one_beta_per_kind_of_pair():
 def test_product_multiplies_its_factors():
     walkers, params = start("phase jastrow")
     alone = [
-        factor.apply({"params": params["params"][f"factors_{i}"]}, walkers[0])
+        jax.jit(factor.apply)({"params": params["params"][f"factors_{i}"]}, walkers[0])
         for i, factor in enumerate(ANSATZE["phase jastrow"].ansatz.factors)
     ]
     found = evaluate("phase jastrow", walkers)

@@ -67,7 +67,7 @@ def test_error_names_the_field_that_differs(ansatz, field):
 def test_bosonic_network_is_refused_for_fermions():
     with pytest.raises(ValueError, match="factor -1 under an exchange of the equal"):
         started(FeedForward())
-    bosons = VMC(FeedForward(), HarmonicTrap(4, 2, 1.0), WALK, ADAM)
+    bosons = VMC(FeedForward((4,)), HarmonicTrap(4, 2, 1.0), WALK, ADAM)
     bosons.init(jax.random.key(1), first_walkers(DOT))  # operation by operation
 
 

@@ -189,6 +189,7 @@ def test_signal_saves_a_checkpoint(directory, monkeypatch, capsys):
     assert list((directory / "evolutions" / "0001" / "checkpoints").iterdir())
 
 
+@pytest.mark.further
 def test_changed_setting_is_refused_on_resume(evolved):
     with pytest.raises(RunError, match="outputs cannot change on resume"):
         evolve(evolved, dataclasses.replace(FEW, outputs=7), resume=True)

@@ -254,7 +254,7 @@ def test_sampled_plane_waves_have_their_hartree_fock_energies(density, steps):
 
 def test_closed_shells_are_singlets():
     matter = NeutronMatter(Spins(7, 7), 0.04)
-    x = matter.initial_walkers(jax.random.key(3), 1)[0]
+    x = np.random.default_rng(3).uniform(0, matter.length_scale, (14, 3))
     ansatz = PlaneWaveSlater(matter.spins, matter.box)
     ratios = jax.jit(lambda x: exchange_ratios(ansatz, {}, x, matter.spins))(x)
     assert float(total_spin(ratios)) == pytest.approx(0, abs=1e-9)

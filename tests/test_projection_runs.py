@@ -158,6 +158,7 @@ def test_killed_projection_of_a_lattice_resumes_bit_for_bit(
     assert rows(of_spins, number) == rows(of_spins)
 
 
+@pytest.mark.further
 def test_projection_of_a_lattice_writes_its_files(of_spins):
     target = of_spins / "projections" / "0001"
     result = read_json(target / "result.json")

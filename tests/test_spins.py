@@ -67,7 +67,8 @@ def test_explicit_and_labeled_spins_give_equal_energies(n_up, n_down, network):
     ansatz = Determinants(matter.spins)
     if network:
         ansatz = SingletBackflow(matter.spins, matter.box, True, 1, 4, 2)
-    walkers = explicit.initial_walkers(jax.random.key(0), 6)
+    first = jax.jit(lambda key: explicit.initial_walkers(key, 6))
+    walkers = first(jax.random.key(0))
     assert len(np.unique(walkers.spins, axis=0)) > 1
     params = jax.jit(ansatz.init)(jax.random.key(1), walkers.positions[0])
     rng = np.random.default_rng(2)

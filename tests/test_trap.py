@@ -32,7 +32,8 @@ def local_energies(trap, log_psi):
     def evaluate(x):
         return trap.local_energy(ansatz, {}, x), log_psi(x).logabs
 
-    energies, logabs = evaluate(trap.initial_walkers(jax.random.key(0), 32))
+    first = jax.jit(lambda key: trap.initial_walkers(key, 32))
+    energies, logabs = evaluate(first(jax.random.key(0)))
     return np.asarray(energies)[np.argsort(logabs)[16:]]
 
 
