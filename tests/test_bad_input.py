@@ -644,10 +644,10 @@ def on_a_full_disk(monkeypatch, owner, name, call):
 @pytest.mark.parametrize(
     ("owner", "name", "call"),
     [
-        *further((checkpoint, "save", 1)),
-        (checkpoint, "save", 2),
-        *further((checkpoint, "save", 3)),
-        (Metrics, "append", 1),
+        *further((checkpoint, "save", 1)),  # before burn-in
+        (checkpoint, "save", 2),  # after training
+        *further((checkpoint, "save", 3)),  # after the evaluation
+        (Metrics, "append", 1),  # a line that is written in part
         *further((Metrics, "append", 3), (result, "draw_figures", 1)),
         (result, "write_json", 1),
     ],

@@ -21,7 +21,7 @@ from nqs.runs.state import shapes
 from nqs.types import Function
 from tests.benchmarks.collectives import collectives, of_step
 from tests.benchmarks.weak_scaling import ELECTRONS, PRODUCTS, Step
-from tests.cases import at, further
+from tests.cases import at, few, further
 from tests.test_natural import ANSATZE, W, compiled_update, problem
 
 G = 4  # devices, of conftest.py
@@ -111,13 +111,7 @@ GATHERED = {  # numbers of a walker that every device receives
 }
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=() if name == "lattice" else pytest.mark.further)
-        for name in SYSTEMS
-    ],
-)
+@pytest.mark.parametrize("name", few(SYSTEMS, "lattice"))
 def test_devices_exchange_sums_and_parts_of_the_derivatives(name):
     experiment, w = SYSTEMS[name].experiment(), 16
     found = of_step(experiment, G)

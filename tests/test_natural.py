@@ -131,13 +131,7 @@ def test_products_and_gram_matrices_match_the_dense_matrix(name, memory, chunk_s
         np.testing.assert_allclose(one, expected, atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=() if name == "complex" else pytest.mark.further)
-        for name in ANSATZE
-    ],
-)
+@pytest.mark.parametrize("name", few(ANSATZE, "complex"))
 def test_sr_minsr_and_spring_without_momentum_agree(name):
     ansatz = ANSATZE[name]
     _, _, weights, energy = problem(ansatz)

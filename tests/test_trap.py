@@ -427,8 +427,10 @@ def test_first_walkers_are_as_wide_as_the_ground_state(strict_dtypes):
 @pytest.mark.parametrize(
     "trap, expected",
     [
+        # omega^2 <sum x^2> = E by the virial theorem, without interaction or with 1/r^2
         *further((HarmonicTrap(10, 2, 0.5, spins=Spins(10)), 30 / 10)),
         (HarmonicTrap(5, 1, 1.0, InverseSquare(2.0), Spins(5)), 22.5 / 5),
+        # omega^2 <x_1^2 + x_2^2> / 2 = 0.177097 from the radial equation
         (
             HarmonicTrap(2, 2, 0.1, Coulomb(), Spins(1, 1)),
             0.17709655075499448 / 0.01 / 2,
