@@ -14,6 +14,8 @@ test: $(VENV)/installed
 	$(RUN) -m pytest --numprocesses auto --dist loadfile
 
 check: demo $(VENV)/installed-docs
+	$(RUN) -m pytest -m "further and not slow and not gpu and not benchmark and not whole" \
+	  --numprocesses auto --dist loadfile
 	$(RUN) -m pytest -m "whole and not slow" --numprocesses auto --dist loadfile
 	$(RUN) -m tests.check
 

@@ -13,7 +13,9 @@ import sys
 import tempfile
 import time
 import venv
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 
@@ -28,10 +30,11 @@ EXPERIMENTS = {
 }  # fmt: skip
 
 
-def call(command: list[str], folder: Path) -> str:
-    """Standard output of a command that must succeed."""
+def call(command: list[str], folder: Path, **variables: str) -> str:
+    """Standard output of a command that must succeed, with environment variables."""
     print("$", *command, flush=True)
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    settings: dict[str, Any] = dict(cwd=folder, capture_output=True, text=True)
+    done = subprocess.run(command, env=os.environ | variables, **settings)
     if done.returncode:
         raise SystemExit(f"{done.stdout}{done.stderr}\nstatus {done.returncode}")
     return done.stdout
@@ -79,22 +82,21 @@ def check_wheel(folder: Path) -> None:
 def check_gpu_script(folder: Path) -> None:
     """The script for a GPU: small sizes here, and a sentence where there is none."""
     script = [sys.executable, "-m", "tests.benchmarks.gpu"]
-    os.environ["OUT"] = str(folder)
-    lines = [json.loads(line) for line in call([*script, "cpu"], ROOT).splitlines()
-             if line.startswith("{")]  # fmt: skip
+    printed = call([*script, "cpu"], ROOT, OUT=str(folder))
+    lines = [json.loads(line) for line in printed.splitlines() if line[:1] == "{"]
     checks = [line["check"] for line in lines]
     assert checks == ["agreement", "step", "step", "training", "everything"], checks
     assert lines[0]["holds"] and lines[-2]["energy_per_electron"] < -0.6, lines
-    os.environ["JAX_PLATFORMS"] = "cpu"
-    assert "no gpu in this machine" in call([*script, "gpu"], ROOT)
+    printed = call([*script, "gpu"], ROOT, OUT=str(folder), JAX_PLATFORMS="cpu")
+    assert "no gpu in this machine" in printed
 
 
 def check_docs(folder: Path) -> None:
     """Build the documentation; no warnings, no resources at other addresses."""
-    os.environ["NO_MKDOCS_2_WARNING"] = "1"  # hides an advertisement
     site = folder / "site"
     call([sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet",
-          "--site-dir", str(site)], ROOT)  # fmt: skip
+          "--site-dir", str(site)], ROOT,
+         NO_MKDOCS_2_WARNING="1")  # hides an advertisement  # fmt: skip
     pages = sorted(site.rglob("*.html"))
     assert len(pages) > 20, pages
     for page in pages:
@@ -106,8 +108,8 @@ def check_docs(folder: Path) -> None:
 if __name__ == "__main__":
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as temporary:
-        check_energies(Path(temporary))
-        check_wheel(Path(temporary))
-        check_gpu_script(Path(temporary))
-        check_docs(Path(temporary))
+        checks = check_docs, check_energies, check_wheel, check_gpu_script
+        with ThreadPoolExecutor(2) as pool:  # most of them use one core
+            for done in [pool.submit(check, Path(temporary)) for check in checks]:
+                done.result()
     print(f"all checks passed in {time.monotonic() - started:.0f} s")

@@ -25,8 +25,9 @@ OF_CACHE = {
 def pytest_configure(config):
     """Compile most tests with few optimizations, as they compile longer than they run.
 
-    This saves a third of the time. Slow and whole tests, benchmarks and tests with
-    `optimized` compile as a user's run does.
+    This saves a third of the time. Sessions whose expression of marks contains
+    `not whole` do so: those of `make test` and of the further cases in `make check`.
+    All others, and tests with `optimized`, compile as a user's run does.
     """
     careless = "not whole" in config.option.markexpr
     jax.config.update(CARELESS, careless)
@@ -84,6 +85,14 @@ def four_devices():
     jax.devices()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def without_fsync():
+    """Files of tests need not survive a loss of power; `os.fsync` takes 35 ms."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
 @pytest.fixture
 def without_figures(monkeypatch):
     """Draw no figures, which would take longer than the rest of a tiny run."""
@@ -93,6 +102,32 @@ def without_figures(monkeypatch):
         (directory / "energy.png").write_bytes(b"no figure" * 20)
 
     monkeypatch.setattr("nqs.runs.result.draw_figures", draw_nothing)
+
+
+BUILT = {}  # programs by what they depend on, for all modules with `built_once`
+
+
+@pytest.fixture(scope="module")
+def built_once():
+    """Build the programs of runs with equal parts once, as tracing takes longest."""
+    from nqs.runs import start
+
+    build = start.build
+
+    def remembered(experiment, mesh, key, state):
+        leaves, tree = jax.tree.flatten((key, state))
+        arrays = tuple((leaf.shape, leaf.dtype, leaf.sharding) for leaf in leaves)
+        parts = experiment.vmc(), experiment.evaluation(), experiment.n_walkers
+        steps = experiment.iterations, experiment.burn_in > 0
+        now = type(experiment.hamiltonian).terms, jax.config.read(CARELESS)  # patched
+        case = parts, steps, mesh, tree, arrays, now
+        if case not in BUILT:
+            BUILT[case] = build(experiment, mesh, key, state)
+        return BUILT[case]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(start, "build", remembered)
+        yield
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ CASES = {
 def start(name):
     """An ansatz, walkers (4, n, d), initial and perturbed parameters."""
     ansatz, n, d = CASES[name]
-    walkers = jax.random.normal(jax.random.key(0), (4, n, d))
+    walkers = np.random.default_rng(0).normal(size=(4, n, d))
     params = jax.jit(ansatz.init)(jax.random.key(1), walkers[0])
     rng = np.random.default_rng(2)
     off = jax.tree.map(lambda p: p + 0.2 * rng.normal(size=p.shape), params)
@@ -37,7 +37,7 @@ def test_initial_psi_is_the_slater_determinant():
     _, apply, walkers, params, _ = start("closed shell")
     slater = Slater(Spins(3, 3))
     bare = jax.jit(slater.init)(jax.random.key(0), walkers[0])
-    expected = jax.vmap(slater.apply, (None, 0))(bare, walkers)
+    expected = jax.jit(jax.vmap(slater.apply, (None, 0)))(bare, walkers)
     found = apply(params, walkers)
     np.testing.assert_allclose(found.logabs, expected.logabs, rtol=1e-12)
     np.testing.assert_array_equal(found.sign, expected.sign)

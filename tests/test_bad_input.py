@@ -27,9 +27,10 @@ from nqs.runs import load, result, run
 from nqs.runs.loop import evaluate_again
 from nqs.types import Function, LogPsi
 from tests import tiny
+from tests.cases import at, further
 from tests.tiny import FULL_DISK, SAMPLERS, Still, Well, gaussian, narrow, process
 
-pytestmark = pytest.mark.usefixtures("without_figures")
+pytestmark = pytest.mark.usefixtures("without_figures", "built_once")
 
 
 def experiment(**changes):
@@ -285,7 +286,7 @@ DAMAGES = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("damage", at(DAMAGES, 0))
 def test_run_falls_back_to_an_undamaged_checkpoint(crashed, finished, capsys, damage):
     assert [p.stem for p in saved(crashed)] == ["000000005", "000000006"]
     DAMAGES[damage](saved(crashed)[1])
@@ -352,14 +353,18 @@ def test_two_processes_cannot_run_in_one_directory(tmp_path):
     ("changes", "sentence"),
     [
         ({"seed": 1}, "seed cannot change on resume: .* has 0, got 1"),
-        ({"n_walkers": 8}, "n_walkers cannot change on resume: .* has 16, got 8"),
-        ({"precision": "float32"}, "precision cannot change on resume"),
-        ({"hamiltonian": Well(omega=2.0)}, "hamiltonian.omega cannot change"),
+        *further(
+            ({"n_walkers": 8}, "n_walkers cannot change on resume: .* has 16, got 8"),
+            ({"precision": "float32"}, "precision cannot change on resume"),
+            ({"hamiltonian": Well(omega=2.0)}, "hamiltonian.omega cannot change"),
+        ),
         ({"hamiltonian": Well(omega=1)}, r"hamiltonian.omega .* has 1\.0, got 1$"),
-        ({"sampler": SAMPLERS["langevin"]}, "sampler.part cannot change"),
+        *further(({"sampler": SAMPLERS["langevin"]}, "sampler.part cannot change")),
         ({"optimizer": FirstOrder("adam", 0.1)}, "optimizer.method cannot change"),
-        ({"observables": ()}, "observables cannot change"),
-        ({"checkpoint_every": 5.0}, "checkpoint_every cannot change"),
+        *further(
+            ({"observables": ()}, "observables cannot change"),
+            ({"checkpoint_every": 5.0}, "checkpoint_every cannot change"),
+        ),
         ({"iterations": 4}, "iterations may only be raised on resume: .* 5, got 4"),
     ],
     ids=str,
@@ -479,7 +484,13 @@ def test_run_of_another_experiment_is_not_resumed(tmp_path, finished, refused):
 
 @pytest.mark.parametrize(
     "content",
-    ["", "{", "[1, 2]", "7", "null", '{"options": null}', "\xff", '{"iterations": 5}'],
+    [
+        *further(""),
+        "{",
+        *further("[1, 2]", "7", "null", '{"options": null}'),
+        "\xff",
+        '{"iterations": 5}',
+    ],
 )
 def test_a_damaged_config_is_refused(finished, tmp_path, content, refused):
     directory = shutil.copytree(finished, tmp_path / "a")
@@ -633,12 +644,11 @@ def on_a_full_disk(monkeypatch, owner, name, call):
 @pytest.mark.parametrize(
     ("owner", "name", "call"),
     [
-        (checkpoint, "save", 1),  # before burn-in
+        *further((checkpoint, "save", 1)),  # before burn-in
         (checkpoint, "save", 2),  # after training
-        (checkpoint, "save", 3),  # after the evaluation
+        *further((checkpoint, "save", 3)),  # after the evaluation
         (Metrics, "append", 1),  # a line that is written in part
-        (Metrics, "append", 3),
-        (result, "draw_figures", 1),
+        *further((Metrics, "append", 3), (result, "draw_figures", 1)),
         (result, "write_json", 1),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -661,7 +671,7 @@ def test_full_disk_stops_a_run_that_can_resume(
     assert (tmp_path / "a" / "metrics.jsonl").read_bytes() == metrics
 
 
-@pytest.mark.parametrize("name", ["draw_figures", "write_json"])
+@pytest.mark.parametrize("name", [*further("draw_figures"), "write_json"])
 def test_full_disk_leaves_an_earlier_result_unchanged(tmp_path, monkeypatch, name):
     directory = tmp_path / "a"
     walking = {"sampler": SAMPLERS["metropolis"], "checkpoint_every": 60.0}
@@ -689,6 +699,7 @@ def test_a_full_disk_at_the_start_leaves_a_directory_that_can_be_used(
     run(experiment(**changes))
 
 
+@pytest.mark.further
 def test_a_full_disk_ends_a_process_with_one_sentence(tmp_path):
     directory = tmp_path / "a"
     settings = {"directory": str(directory), "checkpoint_every": 0.0}

@@ -19,7 +19,7 @@ from nqs.statistics import estimate
 from nqs.statistics.estimates import split_r_hat
 from tests.tiny import Well, experiment
 
-pytestmark = pytest.mark.usefixtures("without_figures")
+pytestmark = pytest.mark.usefixtures("without_figures", "built_once")
 
 
 class Recorder:

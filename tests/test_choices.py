@@ -9,6 +9,7 @@ import pytest
 
 from experiments.command_line.main import names, options_of
 from experiments.command_line.notation import Part
+from tests.cases import few
 
 REQUIRED = {"strength": 1.0, "width": 1.0, "kappa": 0.5, "exponent": 2.0}
 # Other options that some of the parts require.
@@ -57,7 +58,9 @@ def built(name, **changes):
 HELP = {name: shown(options_of(name)) for name in names()}
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize(
+    "name", few(names(), "quantum_dot", "electron_gas", "ising", "molecule", "hubbard")
+)
 def test_every_part_in_the_help_is_built_with_the_defaults_shown(name):
     for (option, part), (required, defaults) in HELP[name].items():
         least = built(name, **{option: Part(part, tuple(required.items()))})

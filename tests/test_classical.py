@@ -16,6 +16,7 @@ from nqs.space.lattice import Graph, Lattice
 from nqs.statistics import Measurements, summary
 from nqs.vmc import VMC
 from samplers import Flip, Recolor, SiteMetropolis, Wolff
+from tests.cases import further
 from tests.chi_square import p_value
 from tests.drawn import parameters
 
@@ -63,9 +64,7 @@ def test_references_are_sums_over_all_configurations(name):
 
 
 @pytest.mark.parametrize("t", [1.7, CRITICAL, 2.269185, 4.0])
-@pytest.mark.parametrize(
-    "extent", [(3, 4), pytest.param((6, 6), marks=pytest.mark.whole)]
-)
+@pytest.mark.parametrize("extent", [(3, 4), *further(((6, 6),))])
 def test_kaufman_agrees_with_the_transfer_matrix(extent, t):
     exact = ClassicalIsing(Lattice(extent, "square"), t, 0.9)
     found, known = kaufman(*extent, t, 0.9), exact.thermal()
@@ -188,12 +187,11 @@ def density_p_value(name, factor):
     return p_value(last_states(name), x, p)
 
 
+DOUBLE = pytest.param("wolff, double bonds", marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.slow if "double" in name else ())
-        for name in SAMPLED
-    ],
+    "name", ["flip", *further("recolor", "wolff"), DOUBLE, "wolff, potts"]
 )
 def test_final_walkers_follow_the_boltzmann_distribution(name):
     assert density_p_value(name, 1.0) > 1e-4

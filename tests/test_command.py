@@ -110,6 +110,7 @@ def test_error_for_a_mistyped_field_lists_the_fields():
         Part.parse("f(hiden=1)").build("ansatz", {"f": lambda depth=1, hidden=2: None})
 
 
+@pytest.mark.further
 def test_run_resume_and_evaluate(nqs_command, tmp_path, without_figures):
     directory = str(tmp_path / "a")
     few = ["--iterations", "2", "--burn-in", "2", "--n-walkers", "16",
@@ -173,6 +174,7 @@ def test_nnx_module_with_random_state_is_refused():
         nqs.from_nnx(nnx.Dropout(0.5, rngs=nnx.Rngs(0)))
 
 
+@pytest.mark.further
 def test_function_of_a_partitioned_module_is_an_ansatz():
     """As for Equinox modules: parameters and static part are separate."""
     params, static = {"w": jnp.ones(3)}, jnp.tanh

@@ -26,19 +26,26 @@ from nqs.space.spins import Spins
 from nqs.types import Function, LogPsi
 from nqs.vmc import VMC
 from samplers import Metropolis, Periodic, SiteMetropolis
+from tests.cases import further
+from tests.tiny import Still
 
 DOT = HarmonicTrap(4, 2, 1.0, Coulomb(), Spins(2, 2))
 ADAM, WALK = FirstOrder("adam"), Metropolis()
 
 
 def started(ansatz, hamiltonian=DOT, sampler=WALK, optimizer=ADAM, **settings):
+    """A driver and its first state, compiled as in a run."""
     vmc = VMC(ansatz, hamiltonian, sampler, optimizer, **settings)
-    return vmc, vmc.init(jax.random.key(1), first_walkers(hamiltonian))
+    walkers = first_walkers(hamiltonian)
+    state = jax.jit(vmc.init)(jax.random.key(1), walkers)
+    vmc.check_symmetry(state.params, walkers, lambda f, *of: jax.jit(f)(*of))
+    return vmc, state
 
 
 def first_walkers(hamiltonian):
     if not isinstance(hamiltonian, HarmonicTrap):
-        return hamiltonian.initial_walkers(jax.random.key(0), 8)
+        initial = jax.jit(lambda key: hamiltonian.initial_walkers(key, 8))
+        return initial(jax.random.key(0))
     shape = 8, hamiltonian.n, hamiltonian.d
     return jnp.asarray(np.random.default_rng(0).normal(size=shape))
 
@@ -60,7 +67,8 @@ def test_error_names_the_field_that_differs(ansatz, field):
 def test_bosonic_network_is_refused_for_fermions():
     with pytest.raises(ValueError, match="factor -1 under an exchange of the equal"):
         started(FeedForward())
-    started(FeedForward(), HarmonicTrap(4, 2, 1.0))  # bosons
+    bosons = VMC(FeedForward((4,)), HarmonicTrap(4, 2, 1.0), WALK, ADAM)
+    bosons.init(jax.random.key(1), first_walkers(DOT))  # operation by operation
 
 
 def test_matching_ansatz_is_accepted():
@@ -82,8 +90,9 @@ def test_psi_is_compared_by_one_program():
 
 
 def test_compiled_initialization_skips_the_comparison_of_psi():
-    vmc, expected = started(SlaterJastrow(Spins(2, 2), omega=1.0))
-    walkers, key = expected.sampler.walkers, jax.random.key(1)
+    vmc = VMC(SlaterJastrow(Spins(2, 2), omega=1.0), DOT, WALK, ADAM)
+    walkers, key = first_walkers(DOT), jax.random.key(1)
+    expected = vmc.init(key, walkers)
     for state in (
         jax.jit(lambda key: vmc.init(key, walkers))(key),
         jax.jit(lambda walkers: vmc.init(key, walkers))(walkers),
@@ -219,7 +228,9 @@ def test_product_with_a_function_is_the_product_of_both():
 GAUSSIAN = Function(lambda p, x: LogPsi(jnp.ones(()), -jnp.sum(x**2) / 2))
 
 
-@pytest.mark.parametrize("optimizer", [ADAM, SR(), MinSR(), Spring(), optax.adam(0.1)])
+@pytest.mark.parametrize(
+    "optimizer", [*further(ADAM, SR()), MinSR(), *further(Spring()), optax.adam(0.1)]
+)
 def test_ansatz_without_parameters_takes_steps(optimizer):
     vmc, state = started(GAUSSIAN, BOSON, optimizer=optimizer)
     _, info = jax.jit(vmc.step)(jax.random.key(2), state)
@@ -241,14 +252,14 @@ def test_optax_transformation_is_an_optimizer():
         FirstOrder("adam", learning_rate=decay),
         FirstOrder("adam", learning_rate=0.03),
     ):
-        vmc, state = started(WIDE, BOSON, optimizer=optimizer)
+        vmc, state = started(WIDE, BOSON, Still(), optimizer=optimizer)
         step = jax.jit(vmc.step)
         for i in range(3):
             state, _ = step(jax.random.key(i), state)
         states.append(np.asarray(state.params))
     np.testing.assert_allclose(states[0], states[1], rtol=1e-12)
     assert np.abs(states[0] - states[2]).max() > 1e-6
-    vmc, state = started(WIDE, BOSON, optimizer=Spring(learning_rate=decay))
+    vmc, state = started(WIDE, BOSON, Still(), Spring(learning_rate=decay))
     state, info = jax.jit(vmc.step)(jax.random.key(0), state)
     assert np.isfinite(info["update_norm"])
 

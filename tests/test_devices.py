@@ -21,6 +21,7 @@ from nqs.runs.state import shapes
 from nqs.types import Function
 from tests.benchmarks.collectives import collectives, of_step
 from tests.benchmarks.weak_scaling import ELECTRONS, PRODUCTS, Step
+from tests.cases import at, few, further
 from tests.test_natural import ANSATZE, W, compiled_update, problem
 
 G = 4  # devices, of conftest.py
@@ -51,7 +52,7 @@ LARGE = {  # kinds of the collectives of more than one number a row
 }
 
 
-@pytest.mark.parametrize("name, way", LARGE)
+@pytest.mark.parametrize("name, way", at(LARGE, 1, 4))
 def test_natural_gradient_on_several_devices_is_that_of_one(name, way):
     ansatz = ANSATZE["real" if name == "layers" else name]
     if name != "layers":  # derivatives by every parameter
@@ -84,6 +85,7 @@ def test_natural_gradient_on_several_devices_is_that_of_one(name, way):
         assert max(size for *_, size in moved) <= 8 * 2 * (p + 1)
 
 
+@pytest.mark.further
 def test_training_by_orbits_is_the_same_on_several_devices():
     symmetrized = Part("rbm", (("symmetrized", True), ("stddev", 0.1)))
     options = HeisenbergOptions(length=(6,), n_walkers=16, ansatz=symmetrized)
@@ -109,13 +111,7 @@ GATHERED = {  # numbers of a walker that every device receives
 }
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.whole if "conjugate" in name else ())
-        for name in SYSTEMS
-    ],
-)
+@pytest.mark.parametrize("name", few(SYSTEMS, "lattice"))
 def test_devices_exchange_sums_and_parts_of_the_derivatives(name):
     experiment, w = SYSTEMS[name].experiment(), 16
     found = of_step(experiment, G)
@@ -136,7 +132,7 @@ def test_devices_exchange_sums_and_parts_of_the_derivatives(name):
     assert sizes.keys() <= {"all-reduce", "all-gather", "all-to-all"}
 
 
-@pytest.mark.parametrize("name", ["first order", "lattice"])
+@pytest.mark.parametrize("name", ["first order", *further("lattice")])
 def test_work_of_a_device_depends_on_its_own_walkers_alone(name):
     def counted(n_devices, w):
         experiment = dataclasses.replace(SYSTEMS[name], n_walkers=w).experiment()

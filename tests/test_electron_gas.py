@@ -12,6 +12,7 @@ from hamiltonians import ElectronGas
 from hamiltonians.forces.ewald import Ewald
 from nqs.space.spins import Spins
 from nqs.types import Function, LogPsi
+from tests.cases import at, further
 
 SKEW = ((1.0, 0.2, 0.1), (0.7, 1.3, -0.2), (-0.4, 0.5, 0.9))
 SLANTED = ((1.0, 0.0), (3.3, 0.8))
@@ -45,7 +46,7 @@ def plane_waves(gas):
     "gas",
     [
         pytest.param(ElectronGas(Spins(7, 7), 1.0), marks=pytest.mark.slow),
-        ElectronGas(Spins(7, 0), 5.0),
+        *further(ElectronGas(Spins(7, 0), 5.0)),
         pytest.param(ElectronGas(Spins(5, 5), 2.0, 2), marks=pytest.mark.slow),
         ElectronGas(Spins(1, 1), 2.0, 2, SLANTED, (0.1, 0.3)),
         pytest.param(
@@ -100,7 +101,7 @@ def test_hartree_fock_energies_equal_published_values(n_up, n_down, d, rs, energ
 
 
 @pytest.mark.parametrize(
-    "gas", [ElectronGas(Spins(1, 1), 2.0), ElectronGas(Spins(1, 1), 2.0, 2)]
+    "gas", [ElectronGas(Spins(1, 1), 2.0), *further(ElectronGas(Spins(1, 1), 2.0, 2))]
 )
 def test_the_mean_interaction_of_two_free_electrons_is_their_hartree_fock_energy(gas):
     # psi is constant: the mean over the cell, from a grid that avoids the cusp
@@ -212,7 +213,7 @@ def test_other_gases_have_only_the_hartree_fock_reference(gas):
 
 CLOUDS = [
     ElectronGas(Spins(7, 7), 1.0),
-    pytest.param(ElectronGas(Spins(27, 27), 1.0), marks=pytest.mark.whole),
+    pytest.param(ElectronGas(Spins(27, 27), 1.0), marks=pytest.mark.further),
     ElectronGas(Spins(1, 0), 1.0),
     ElectronGas(Spins(13, 1), 1.0, 3, "bcc"),
     ElectronGas(Spins(1, 1), 1.0, 3, SKEW),
@@ -231,7 +232,7 @@ def first_walkers(gas):
     return jax.jit(gas.initial_walkers, static_argnums=1)
 
 
-@pytest.mark.parametrize("gas", CLOUDS, ids=str)
+@pytest.mark.parametrize("gas", at(CLOUDS, 0, 3, 5, 7), ids=str)
 def test_first_walkers_are_in_the_cell_and_apart(gas, strict_dtypes):
     draw = first_walkers(gas)
     walkers = draw(jax.random.key(1), 2000)
@@ -253,7 +254,9 @@ def test_first_walkers_are_in_the_cell_and_apart(gas, strict_dtypes):
     assert not np.any(np.asarray(other) == x)
 
 
-@pytest.mark.parametrize("gas", [CLOUDS[0], CLOUDS[3], CLOUDS[6]], ids=str)
+@pytest.mark.parametrize(
+    "gas", [*further(CLOUDS[0]), CLOUDS[3], *further(CLOUDS[6])], ids=str
+)
 def test_first_walkers_are_uniform_and_their_spins_mixed(gas):
     walkers = np.asarray(first_walkers(gas)(jax.random.key(3), 2000))
     fractions = walkers @ np.linalg.inv(gas.box.vectors)
@@ -269,6 +272,7 @@ def test_first_walkers_are_uniform_and_their_spins_mixed(gas):
     assert abs(near - far) < 5 * np.sqrt(1 / (2000 * gas.d))
 
 
+@pytest.mark.further
 def test_first_walkers_can_be_compiled():
     gas = ElectronGas(Spins(7, 7), 1.0)
     compiled = jax.jit(gas.initial_walkers, static_argnums=1)(jax.random.key(0), 4)

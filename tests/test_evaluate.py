@@ -30,6 +30,7 @@ from nqs.statistics.evaluation import N_GROUPS, group_means
 from nqs.statistics.summary import carriers
 from nqs.types import Function, LogPsi
 from samplers import Metropolis
+from tests.cases import further
 from tests.tiny import Still, StillState, Well, evaluate, exact, gaussian
 
 RANDOM = np.random.default_rng(1)
@@ -207,7 +208,7 @@ def positions(n_walkers):
     return Well(2).initial_walkers(jax.random.key(0), n_walkers)
 
 
-@pytest.mark.parametrize("chunk_size", [None, 7])
+@pytest.mark.parametrize("chunk_size", [*further(None), 7])
 def test_one_step_measures_every_walker(chunk_size):
     density = RadialDensity(4.0, 10)
     evaluation = Evaluation(
@@ -233,7 +234,9 @@ def test_one_step_measures_every_walker(chunk_size):
     np.testing.assert_allclose(values.profiles["density"], groups)
 
 
-@pytest.mark.parametrize("n_walkers, groups", [(11, 1), (10, 2), (24, 8), (48, 16)])
+@pytest.mark.parametrize(
+    "n_walkers, groups", [*further((11, 1)), (10, 2), *further((24, 8), (48, 16))]
+)
 def test_groups_have_equal_numbers_of_walkers(n_walkers, groups):
     walkers = positions(n_walkers)
     profile = RadialDensity(4.0, 5)

@@ -31,6 +31,7 @@ from nqs.space.lattice import Lattice
 from nqs.space.spins import Spins
 from nqs.types import Function, LogPsi
 from samplers import Flip, Metropolis, SiteMetropolis
+from tests.cases import further
 from tests.drawn import parameters
 
 EQUATIONS = RealTime()
@@ -147,6 +148,7 @@ def test_unknown_term_of_a_drive_is_refused():
         jax.eval_shape(driver.terms, 0.0, params, walkers)
 
 
+@pytest.mark.further
 def test_center_of_mass_of_electrons_oscillates_exactly():
     # W. Kohn, Phys. Rev. 123, 1242 (1961); psi itself is no eigenstate
     spins, omega, shift = Spins(1, 1), 1.3, 0.4
@@ -366,7 +368,9 @@ def test_small_eigenvalues_are_left_out(cut, expected):
     )
 
 
-@pytest.mark.parametrize("wrap, n_walkers", [(complex_parameters, 8), (None, 100)])
+@pytest.mark.parametrize(
+    "wrap, n_walkers", [(complex_parameters, 8), *further((None, 100))]
+)
 def test_solution_in_complex_numbers_is_that_in_real_ones(wrap, n_walkers):
     ansatz = BinaryRBM(alpha=1, complex=wrap is None)
     ansatz = ansatz if wrap is None else wrap(ansatz)
@@ -393,7 +397,7 @@ def test_solution_in_complex_numbers_is_that_in_real_ones(wrap, n_walkers):
     np.testing.assert_allclose(*changes, atol=1e-10)
 
 
-@pytest.mark.parametrize("n_walkers", [4, 200])
+@pytest.mark.parametrize("n_walkers", [4, *further(200)])
 def test_both_solutions_agree(n_walkers):
     # more and fewer rows than parameters; the cuts leave nothing out
     def psi(params, x):

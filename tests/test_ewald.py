@@ -11,6 +11,7 @@ from scipy.special import erfc
 
 from hamiltonians.forces.ewald import Ewald
 from nqs.space.box import Box
+from tests.cases import at, further
 
 SKEW = ((1.0, 0.2, 0.1), (0.7, 1.3, -0.2), (-0.4, 0.5, 0.9))
 SLANTED = ((1.0, 0.0), (3.3, 0.8))  # its shortest vectors are not these
@@ -88,7 +89,7 @@ def test_madelung_constants_are_those_of_brute_force(shape, d):
         assert found == pytest.approx(2 * one, rel=1e-10)
 
 
-@pytest.mark.parametrize("shape, d", CELLS, ids=str)
+@pytest.mark.parametrize("shape, d", at(CELLS, 2, 5), ids=str)
 def test_energies_are_those_of_brute_force_for_every_splitting(shape, d, strict_dtypes):
     box = Box.shaped(shape, 2.0, d)
     x = charges(box, spread=2.0)
@@ -99,7 +100,7 @@ def test_energies_are_those_of_brute_force_for_every_splitting(shape, d, strict_
         assert float(energy) == pytest.approx(expected, rel=1e-9)
 
 
-@pytest.mark.parametrize("shape, d", [(SKEW, 3), (SLANTED, 2)], ids=str)
+@pytest.mark.parametrize("shape, d", [(SKEW, 3), *further((SLANTED, 2))], ids=str)
 def test_energy_of_many_charges_is_independent_of_the_splitting(shape, d):
     box = Box.shaped(shape, 14.0, d)
     ewald = Ewald(box)
@@ -145,7 +146,7 @@ def test_one_charge_has_its_madelung_energy():
     assert energy == pytest.approx(ewald.madelung / 2, rel=1e-12)
 
 
-@pytest.mark.parametrize("shape, d", [("bcc", 3), ("square", 2)])
+@pytest.mark.parametrize("shape, d", [("bcc", 3), *further(("square", 2))])
 def test_a_lattice_of_charges_has_the_energy_of_its_primitive_cell(shape, d):
     primitive = Box.shaped(shape, 1.0, d)
     larger = Box(tuple(map(tuple, (2 * primitive.vectors).tolist())))
@@ -163,7 +164,7 @@ def test_the_dipole_of_rock_salt_has_its_madelung_constant():
     assert ewald.madelung - repulsion == pytest.approx(-1.747564594633182, rel=1e-9)
 
 
-@pytest.mark.parametrize("shape, d", CELLS, ids=str)
+@pytest.mark.parametrize("shape, d", at(CELLS, 2, 5), ids=str)
 def test_single_precision_gives_six_digits(shape, d, strict_dtypes):
     box = Box.shaped(shape, 14.0, d)
     ewald = Ewald(box)

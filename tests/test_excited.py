@@ -48,6 +48,7 @@ from nqs.space.spins import SpinPositions, Spins
 from nqs.statistics import estimate
 from nqs.types import Function, LogPsi
 from samplers import Exchange, Flip, Langevin, SiteMetropolis
+from tests.cases import further
 from tests.differences import kinetic_energy_from, near
 from tests.drawn import parameters
 
@@ -143,6 +144,7 @@ def test_dipole_transitions_of_the_oscillator():
         assert abs(found.mean - value) < 4 * found.error + 1e-9, name
 
 
+@pytest.mark.further
 @pytest.mark.parametrize("flip_symmetric", [True, False])
 def test_kinetic_energy_is_that_of_the_determinant(flip_symmetric):
     """Traces of matrices agree with the Laplacian of the whole determinant."""
@@ -187,7 +189,7 @@ def drawn_values(coefficients, n, rng):
     return hermite @ np.transpose(coefficients) * rng.normal(size=(n, 1))
 
 
-@pytest.mark.parametrize("is_complex", [False, True])
+@pytest.mark.parametrize("is_complex", [*further(False), True])
 def test_overlaps_and_their_errors(is_complex):
     rng = np.random.default_rng(0)
     c = np.array([[1.0, 0.3, -0.5], [0.4, 2.0, 0.0], [0.0, 0.1, 0.3]])
@@ -228,7 +230,7 @@ def test_overlaps_are_unknown_where_few_configurations_carry_the_samples():
 
 def test_shared_layers_have_one_set_of_parameters():
     x = np.zeros((2 * K, 2))
-    psi = States(Backflow(Spins(1, 1), width=4), K)
+    psi = States(Backflow(Spins(1, 1), layers=1, width=4), K)
     params = jax.jit(psi.init)(jax.random.key(0), x)["params"]
     one = jax.eval_shape(psi.ansatz.init, jax.random.key(0), x[:2])["params"]
     for name in params:
@@ -338,21 +340,35 @@ def test_degenerate_and_complex_levels_stay_finite():
             HarmonicTrap(2, 2, 1.0, Coulomb(), Spins(1, 1)),
             [3, 3.59649888, 3.59649888, 4, 4, 4.45929138, 4.45929138, 4.59649888],
         ),
-        (
-            HarmonicTrap(2, 2, 0.28, Coulomb(), Spins(1, 1)),
-            [1.02164401, 1.14347066, 1.14347066, 1.30164401, 1.30164401, 1.35837024],
-        ),
-        (
-            HarmonicTrap(2, 3, 0.5, Coulomb(), Spins(1, 1)),
-            [2, 2.35965706, 2.35965706, 2.35965706, 2.5, 2.5, 2.5, 2.7936139],
+        *further(
+            (
+                HarmonicTrap(2, 2, 0.28, Coulomb(), Spins(1, 1)),
+                [
+                    1.02164401,
+                    1.14347066,
+                    1.14347066,
+                    1.30164401,
+                    1.30164401,
+                    1.35837024,
+                ],
+            ),
+            (
+                HarmonicTrap(2, 3, 0.5, Coulomb(), Spins(1, 1)),
+                [2, 2.35965706, 2.35965706, 2.35965706, 2.5, 2.5, 2.5, 2.7936139],
+            ),
         ),
         (
             HarmonicTrap(2, 1, 1.0, Gaussian(10, 0.5), Spins(2, 0)),
             [2.42561902, 3.42561902, 4.42561902, 4.52333184, 5.42561902, 5.52333184],
         ),
-        (HarmonicTrap(2, 2, 1.0, Coulomb(), Spins(2, 0)), [3.59649888] * 2),
-        (HarmonicTrap(2, 2, 1.0, Coulomb(), None), [3, 4, 4, 4.45929138]),
-        (HarmonicTrap(3, 1, spins=Spins(3, 0)), [4.5, 5.5, 6.5, 6.5, 7.5, 7.5, 7.5]),
+        *further(
+            (HarmonicTrap(2, 2, 1.0, Coulomb(), Spins(2, 0)), [3.59649888] * 2),
+            (HarmonicTrap(2, 2, 1.0, Coulomb(), None), [3, 4, 4, 4.45929138]),
+            (
+                HarmonicTrap(3, 1, spins=Spins(3, 0)),
+                [4.5, 5.5, 6.5, 6.5, 7.5, 7.5, 7.5],
+            ),
+        ),
     ],
 )
 def test_spectra_of_traps(trap, expected):
@@ -411,6 +427,7 @@ def experiment(**changes):
     return dataclasses.replace(two, **({"ansatz": ansatz} | changes))
 
 
+@pytest.mark.further
 def test_a_run_reports_levels_with_references(tmp_path, capsys):
     result = run(experiment(directory=str(tmp_path / "a")))
     printed = capsys.readouterr().out
@@ -427,6 +444,7 @@ def test_a_run_reports_levels_with_references(tmp_path, capsys):
     np.testing.assert_allclose(total, result["energy"], rtol=1e-9)
 
 
+@pytest.mark.further
 def test_states_of_a_lattice_run(tmp_path):
     """The move stays within one system: every copy keeps its magnetization."""
     one = Experiment(
@@ -458,12 +476,14 @@ def test_states_of_a_lattice_run(tmp_path):
     "change, message",
     [
         ({"ansatz": FeedForward((4,))}, "ansatz must be States of 2"),
-        (
-            {
-                "hamiltonian": SideBySide(HarmonicTrap(2, 1), 2),
-                "ansatz": States(FeedForward((4,)), 2),
-            },
-            "an exchange of bosons",
+        *further(
+            (
+                {
+                    "hamiltonian": SideBySide(HarmonicTrap(2, 1), 2),
+                    "ansatz": States(FeedForward((4,)), 2),
+                },
+                "an exchange of bosons",
+            )
         ),
         (
             {
@@ -537,6 +557,7 @@ def test_count_must_be_at_least_two(count):
         SideBySide(HarmonicTrap(1, 1), count)
 
 
+@pytest.mark.further
 def test_flips_of_many_systems_are_sampled_from_the_determinant():
     """Frequencies of two spins in two systems agree with psi^2 by enumeration."""
     psi = States(BinaryRBM(alpha=1), 2, noise=0.3)

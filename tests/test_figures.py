@@ -1,5 +1,7 @@
 """Figures are drawn for any numbers, with the right curves and labels."""
 
+import shutil
+
 import matplotlib.image
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from nqs.space.spins import Spins
 from nqs.statistics import uncertain
 from nqs.statistics.extrapolation import blocks, extrapolate
 from nqs.types import Reference
+from tests.cases import at, further
 from tests.tiny import experiment
 
 EXACT = (Reference(3.0, 0.0, "exact", "textbook"),)
@@ -77,7 +80,7 @@ def test_figure_without_a_reference_has_no_line(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("scatter", [0.0, 1e-15, 1e-7, 1e-3])
+@pytest.mark.parametrize("scatter", [0.0, *further(1e-15), 1e-7, *further(1e-3)])
 def test_an_eigenstate_has_a_histogram(tmp_path, dtype, scatter):
     samples = (3 + scatter * RANDOM.normal(size=(50, 16))).astype(dtype)
     images = drawn(tmp_path, metrics(np.full(10, 3.0)), samples)
@@ -86,7 +89,11 @@ def test_an_eigenstate_has_a_histogram(tmp_path, dtype, scatter):
 
 @pytest.mark.parametrize(
     "energy",
-    [[3.0], [3.0, 3.0], [np.nan, np.nan], [3.1, np.nan, 3.05, 3.02], [1e300, 3.0, 2.0]],
+    at(
+        [[3.0], [3.0, 3.0], [np.nan] * 2, [3.1, np.nan, 3.05, 3.02], [1e300, 3.0, 2.0]],
+        0,
+        3,
+    ),
     ids=["one step", "constant", "all NaN", "some NaN", "a spike"],
 )
 def test_unusual_energies_are_drawn(tmp_path, energy):
@@ -256,9 +263,17 @@ def test_local_energies_of_few_samples_have_few_bins(tmp_path, monkeypatch, n, b
     assert counts == [bins]
 
 
-def test_figures_are_drawn_again_in_another_style_and_format(tmp_path):
-    directory = tmp_path / "run"
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished run with its figures; copy it before a change."""
+    directory = tmp_path_factory.mktemp("finished") / "run"
     run(experiment(directory=str(directory), evaluation_steps=100))
+    return directory
+
+
+def test_figures_are_drawn_again_in_another_style_and_format(finished, tmp_path):
+    directory = tmp_path / "run"
+    shutil.copytree(finished, directory)
     first = {path.name for path in (directory / "figures").iterdir()}
     assert {"energy.png", "energy.pdf", "density.pdf"} <= first
     before = (directory / "figures/density.png").read_bytes()
@@ -279,8 +294,7 @@ def test_figures_are_drawn_again_in_another_style_and_format(tmp_path):
         (["--formats", "bmp"], "Format 'bmp' is not supported"),
     ],
 )
-def test_unknown_styles_and_formats_are_refused(tmp_path, capsys, options, message):
-    run(experiment(directory=str(tmp_path / "run")))
+def test_unknown_styles_and_formats_are_refused(finished, capsys, options, message):
     with pytest.raises(SystemExit):
-        main([str(tmp_path / "run"), *options])
+        main([str(finished), *options])
     assert message in capsys.readouterr().err

@@ -22,6 +22,7 @@ from nqs.laplacian.sums import total
 from nqs.laplacian.waves import forward, sin_and_cos
 from nqs.space.box import Box
 from nqs.types import Function, LogPsi
+from tests.cases import further
 from tests.differences import kinetic_by_differences
 from tests.drawn import parameters
 
@@ -86,7 +87,7 @@ def check(function, energy):
 
 
 @pytest.mark.parametrize("laplacian", LAPLACIANS)
-@pytest.mark.parametrize("wave", [plane_wave, standing_wave])
+@pytest.mark.parametrize("wave", [*further(plane_wave), standing_wave])
 def test_waves_have_the_energy_of_their_wave_vectors(wave, laplacian):
     expected = np.sum(WAVE_VECTORS**2) / 2
     np.testing.assert_allclose(kinetic(wave, X, laplacian), expected, rtol=1e-12)
@@ -104,7 +105,7 @@ def test_gaussian_matches_its_closed_form(laplacian, strict_dtypes):
 
 
 @pytest.mark.parametrize("laplacian", LAPLACIANS)
-@pytest.mark.parametrize("function", [correlated, correlated_complex])
+@pytest.mark.parametrize("function", [*further(correlated), correlated_complex])
 def test_both_laplacians_match_finite_differences(function, laplacian):
     energy = kinetic(function, X, laplacian)
     assert np.iscomplexobj(energy) == (function is correlated_complex)
@@ -112,7 +113,7 @@ def test_both_laplacians_match_finite_differences(function, laplacian):
 
 
 @pytest.mark.parametrize("laplacian", LAPLACIANS)
-@pytest.mark.parametrize("wave", [plane_wave, standing_wave])
+@pytest.mark.parametrize("wave", [*further(plane_wave), standing_wave])
 def test_kinetic_energy_follows_the_precision_of_the_positions(wave, laplacian):
     energy = kinetic(wave, X[:1].astype(np.float32), laplacian)
     assert energy.real.dtype == np.float32
@@ -155,6 +156,7 @@ class Attention(nn.Module):
         return LogPsi(*jnp.linalg.slogdet(nn.Dense(2, param_dtype=x.dtype)(h)))
 
 
+@pytest.mark.further
 def test_program_of_attention_is_short_for_two_electrons(monkeypatch):
     """Its compilation takes most of the time until the first step."""
     x = np.random.default_rng(0).normal(size=(2, 3))
@@ -214,30 +216,28 @@ def features_of_a_third_particle(x):
 
 ONE, PAIRS = pair_and_particle_features, features_of_pairs_alone
 RELATIVE, RELATIVE_PAIRS = relative_messages, relative_messages_of_pairs_alone
-REPEATED = [  # the steps of other cases in other combinations
-    pytest.param(silu, features, relative, True, marks=pytest.mark.whole)
-    for features, relative in (
-        (ONE, False),
-        (RELATIVE, False),
-        (RELATIVE, True),
-        (RELATIVE_PAIRS, True),
-    )
-]
+REPEATED = further(  # the steps of other cases in other combinations
+    (silu, ONE, False, True),
+    (silu, RELATIVE, False, True),
+    (silu, RELATIVE, True, True),
+    (silu, RELATIVE_PAIRS, True, True),
+)
 
 
 @pytest.mark.parametrize(
     ("activation", "features", "relative", "known"),
     [
-        pytest.param(
-            *(f, all_particles_everywhere, False, True),
-            marks=() if f is silu else pytest.mark.whole,
-        )
-        for f in (silu, jnp.tanh, jax.nn.gelu, jax.nn.softplus)
-    ]
-    + REPEATED
-    + [(silu, PAIRS, False, True)]
-    + [(silu, relative_messages_of_parts, True, True)]
-    + [(silu, features_of_a_third_particle, False, False)],
+        *further(
+            *(
+                (f, all_particles_everywhere, False, True)
+                for f in (silu, jnp.tanh, jax.nn.gelu, jax.nn.softplus)
+            )
+        ),
+        *REPEATED,
+        (silu, PAIRS, False, True),
+        (silu, relative_messages_of_parts, True, True),
+        *further((silu, features_of_a_third_particle, False, False)),
+    ],
 )
 def test_rule_for_messages_matches_the_chain_rule(
     activation, features, relative, known, monkeypatch
@@ -274,7 +274,7 @@ def products_of_constant_factors(x):
 
 @pytest.mark.parametrize(
     ("features", "known"),
-    [(relative_products, True), (products_of_constant_factors, False)],
+    [(relative_products, True), *further((products_of_constant_factors, False))],
 )
 def test_rule_for_pair_products_matches_the_chain_rule(features, known, monkeypatch):
     used, propagate = [], products.propagate
@@ -354,7 +354,7 @@ def test_rule_for_features_matches_the_chain_rule(waves, known, monkeypatch):
     check(function, energy)
 
 
-@pytest.mark.parametrize("mixed", [False, True])
+@pytest.mark.parametrize("mixed", [*further(False), True])
 def test_rule_for_sin_and_cos_matches_the_chain_rule(mixed, monkeypatch):
     """For phases of one particle each, and of all particles."""
     used = []
@@ -375,7 +375,7 @@ def test_rule_for_sin_and_cos_matches_the_chain_rule(mixed, monkeypatch):
     check(function, energy)
 
 
-@pytest.mark.parametrize("mixed", [False, True])
+@pytest.mark.parametrize("mixed", [*further(False), True])
 def test_rule_for_totals_matches_the_chain_rule(mixed, monkeypatch):
     """Over pairs, and over pairs that depend on all particles."""
     used = []
@@ -409,6 +409,7 @@ def program_text():
     return jax.jit(ansatz.apply).lower(params, x).as_text()
 
 
+@pytest.mark.further
 def test_program_text_is_independent_of_earlier_traces():
     text = program_text()
     assert "@relative_features_" in text and "@message_sum_" in text

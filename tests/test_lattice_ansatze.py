@@ -32,6 +32,7 @@ from nqs.gradient import energy_gradient
 from nqs.optimizers.derivatives import CenteredDerivatives
 from nqs.ratios.sites import EvaluatedRatios, site_ratios_of
 from nqs.space.lattice import Graph, Lattice
+from tests.cases import at, few, further
 from tests.chi_square import p_value
 from tests.drawn import parameters
 
@@ -142,7 +143,23 @@ def evaluated(ansatz, params, x, block=128):
     return jax.tree.map(lambda *leaves: np.concatenate(leaves)[: len(x)], *parts)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name",
+    few(
+        CASES,
+        "complex rbm",
+        "rbm of three levels of bosons",
+        "jastrow",
+        "feed-forward",
+        "conv",
+        "transformer",
+        "gru with a window",
+        "cyclic gru",
+        "average",
+        "shifted jastrow",
+        "momentum of orbits",
+    ),
+)
 def test_psi_is_a_finite_log_psi_that_differs_between_configurations(name):
     psi = evaluated(CASES[name], *start(name))
     np.testing.assert_allclose(np.abs(psi.sign), 1, rtol=1e-12)
@@ -162,7 +179,19 @@ def after(x, sites, new):
     return changed
 
 
-@pytest.mark.parametrize("name", WITH_RATIOS)
+@pytest.mark.parametrize(
+    "name",
+    few(
+        WITH_RATIOS,
+        "complex rbm",
+        "invariant rbm of three levels of bosons",
+        "jastrow of three levels",
+        "average of gru",
+        "average of complex parameters",
+        "momentum of a real ansatz",
+        "orbits",
+    ),
+)
 def test_ratios_and_moves_match_values_of_psi(name):
     ansatz, (params, walkers) = CASES[name], start(name)
     sites, q = np.array([[0, 1], [5, 2], [3, 4]]), levels(name)
@@ -253,10 +282,10 @@ def test_symmetrized_psi_is_the_mean_over_the_group():
     "base, lattice, left",
     [
         (LatticeConv(LADDER, (3,)), LADDER, 2),
-        (LatticeTransformer(RING, 2, 4, 2), RING, 4),
+        *further((LatticeTransformer(RING, 2, 4, 2), RING, 4)),
         (BinaryRBM(1, lattice=RING), RING, 2),
         (BinaryRBM(1, lattice=RING, point_group=True), RING, 1),
-        (BinaryRBM(1), RING, 12),
+        *further((BinaryRBM(1), RING, 12)),
     ],
 )
 def test_average_leaves_out_the_symmetries_of_its_base(base, lattice, left):
@@ -353,7 +382,7 @@ SECTORS = [  # lattice, momentum, irrep, and the sign of psi after each matrix
 ]
 
 
-@pytest.mark.parametrize("lattice, momentum, irrep, signs", SECTORS)
+@pytest.mark.parametrize("lattice, momentum, irrep, signs", at(SECTORS, 1, 4, 10, 13))
 def test_psi_has_the_character_of_its_sector(lattice, momentum, irrep, signs):
     ansatz = Symmetrized(FeedForward((5,), levels=3), lattice, True, momentum, irrep)
     x = np.random.default_rng(5).integers(0, 3, lattice.n)
@@ -496,7 +525,7 @@ def test_autoregressive_states_are_normalized(name):
     np.testing.assert_allclose(np.sum(np.exp(2 * psi.logabs)), 1, rtol=1e-10)
 
 
-@pytest.mark.parametrize("name", ["gru", "deep gru", "cyclic gru"])
+@pytest.mark.parametrize("name", [*further("gru", "deep gru"), "cyclic gru"])
 def test_direct_samples_have_the_probabilities(name):
     ansatz, (params, _) = CASES[name], start(name)
     keys = jax.random.split(jax.random.key(5), 20000)
@@ -507,7 +536,15 @@ def test_direct_samples_have_the_probabilities(name):
 
 
 @pytest.mark.parametrize(
-    "name", [n for n, a in CASES.items() if isinstance(a, LogDerivatives)]
+    "name",
+    few(
+        [n for n, a in CASES.items() if isinstance(a, LogDerivatives)],
+        "complex rbm",
+        "invariant rbm of three levels of bosons",
+        "jastrow of three levels",
+        "feed-forward of three levels",
+        "gru with a window",
+    ),
 )
 def test_gram_matrix_by_layers_matches_the_dense_jacobian(name):
     ansatz, (params, walkers) = CASES[name], start(name)
@@ -542,11 +579,16 @@ SUMMED = {
 }
 
 
+GRU = pytest.param("Potts, gru", marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=pytest.mark.slow if "gru" in name else ())
-        for name in SUMMED
+        "Ising, complex rbm",
+        *further("Heisenberg, rbm"),
+        GRU,
+        *further("Ising, average"),
     ],
 )
 def test_gradient_and_metric_match_full_summation(name):
@@ -593,6 +635,7 @@ def test_gradient_and_metric_match_full_summation(name):
     np.testing.assert_allclose(metric, tensor, atol=1e-8)
 
 
+@pytest.mark.further
 def test_gradient_matches_finite_differences_of_the_energy():
     model, ansatz = SUMMED["Ising, complex rbm"]
     x = np.asarray(configurations(model))

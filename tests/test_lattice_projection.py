@@ -24,6 +24,7 @@ from nqs.projection.lattice import LatticeProjection, Row, chosen_jump, waiting_
 from nqs.space.lattice import Lattice
 from nqs.statistics import estimate
 from nqs.types import Function, LogPsi
+from tests.cases import few, further
 from tests.drawn import parameters
 
 MODELS = {
@@ -119,7 +120,7 @@ def projected(model, guide=UNIFORM, time_step=0.2, n_walkers=256, time=150, key=
 
 
 @pytest.mark.parametrize("time_step", [0.05, 2.0])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", few(MODELS, "Heisenberg ring", "Ising ring"))
 def test_exact_state_stays_exact_for_any_interval(name, time_step, strict_dtypes):
     model = MODELS[name]
     with jax.numpy_dtype_promotion("standard"):
@@ -136,6 +137,7 @@ def test_exact_state_stays_exact_for_any_interval(name, time_step, strict_dtypes
     assert not np.any(info["non_finite"])
 
 
+@pytest.mark.further
 def test_exact_state_keeps_its_density():
     """Probabilities of all configurations, within their errors from 10 000 walkers."""
     psi = exact(ISING).psi
@@ -149,6 +151,7 @@ def test_exact_state_keeps_its_density():
     assert chi_square < 63 + 4 * np.sqrt(2 * 63)
 
 
+@pytest.mark.further
 @pytest.mark.parametrize("name", ["Heisenberg ring", "Ising ring", "Ising square"])
 def test_energy_of_a_uniform_guide_is_exact(name):
     energy, error, info = projected(MODELS[name])
@@ -159,6 +162,7 @@ def test_energy_of_a_uniform_guide_is_exact(name):
     assert np.all(info["sign_flip"] == 0)
 
 
+@pytest.mark.further
 def test_energy_is_independent_of_the_interval():
     short = projected(RING, time_step=0.05, time=125, key=5)
     long = projected(RING, time_step=0.5, time=250, key=5)
@@ -200,12 +204,12 @@ def test_right_factors_of_growth_and_rates_pass():
     assert abs(deviation((1.0, 1.0))) < 4
 
 
-@pytest.mark.parametrize("sign", [-1.0, 0.5])
+@pytest.mark.parametrize("sign", [*further(-1.0), 0.5])
 def test_wrong_growth_of_weights_fails(sign):
     assert deviation((sign, 1.0)) > 5
 
 
-@pytest.mark.parametrize("factor", [0.8, 1.25])
+@pytest.mark.parametrize("factor", [0.8, *further(1.25)])
 def test_wrong_rates_of_jumps_fail(factor):
     assert abs(deviation((1.0, factor))) > 5
 
@@ -277,6 +281,7 @@ def test_partial_sums_are_those_of_numpy(count):
     np.testing.assert_allclose(found, np.cumsum(numbers), rtol=1e-14)
 
 
+@pytest.mark.further
 def test_walkers_are_independent_of_the_chunk_size():
     exact_psi, walkers = exact(RING).psi, first_walkers(RING, 32)
     noise = np.random.default_rng(1).normal(size=exact_psi.size)
@@ -314,6 +319,7 @@ def test_projection_refuses_what_it_cannot_project():
         LatticeProjection(turning, RING).init(params, walkers)
 
 
+@pytest.mark.further
 def test_bias_of_a_small_population_falls_with_its_size():
     exact_energy = exact(ISING).energy
     few, few_error, _ = projected(ISING, n_walkers=4, time=1000)

@@ -21,6 +21,7 @@ from experiments.xxz import XXZOptions
 from nqs.ansatze import BinaryRBM, Symmetrized, SymmetrizedOrbits
 from nqs.space.lattice import Lattice
 from samplers import Exchange, Flip, Recolor
+from tests.cases import few
 from tests.tiny import evaluate
 
 QUICK = {"n_walkers": 32, "optimizer": Part("sgd"), "iterations": 2}
@@ -38,7 +39,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", few(CASES, "ising"))
 def test_steps_compile_once(name):
     experiment = CASES[name].experiment()
     vmc = experiment.vmc()
@@ -77,6 +78,7 @@ def test_resumed_lattice_run_equals_an_uninterrupted_one(tmp_path, without_figur
     assert metrics[0] == metrics[1] and len(metrics[0].splitlines()) == 4
 
 
+@pytest.mark.further
 def test_a_trained_ring_has_the_exact_energy():
     """An RBM of four spins that can be exact, from random weights."""
     options = IsingOptions(length=(4,), n_walkers=256, field=1.5)

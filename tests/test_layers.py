@@ -94,8 +94,11 @@ def test_only_ansatze_import_flax(path):
 
 
 COMPILE = ("nqs.runs", "nqs.views", "nqs.projection", "nqs.evolution")
-# Functions that the forward Laplacian finds by their names, and an exact solver.
-JITTED = ("nqs.laplacian", "nqs.ansatze.layers", "hamiltonians.references.lanczos")
+# Functions that the forward Laplacian finds by their names, and exact solutions.
+JITTED = (
+    *("nqs.laplacian", "nqs.ansatze.layers"),
+    *("hamiltonians.references.classical", "hamiltonians.references.lanczos"),
+)
 
 
 @pytest.mark.parametrize("path", FILES, ids=module_name)

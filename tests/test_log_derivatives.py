@@ -24,6 +24,7 @@ from nqs.optimizers import MinSR
 from nqs.optimizers.derivatives import CenteredDerivatives, n_parameters
 from nqs.space.spins import Spins
 from nqs.types import Function, LogPsi
+from tests.cases import few, further
 from tests.drawn import flat, parameters
 
 W, N, D = 7, 3, 2
@@ -135,7 +136,20 @@ def grams(name, ansatze, **settings):
     return jax.jit(compiled)(*problem(name))
 
 
-@pytest.mark.parametrize("name", ANSATZE)
+@pytest.mark.parametrize(
+    "name",
+    few(
+        ANSATZE,
+        "phase",
+        "rbm",
+        "backflow of bosons",
+        "product with a function",
+        "no dense",
+        "twice",
+        "normalized",
+        "scanned",
+    ),
+)
 def test_gram_matrices_by_layers_leaves_and_dense_jacobian_agree(name):
     ansatz, leafwise, o = ANSATZE[name], Function(ANSATZE[name].apply), dense(name)
     assert isinstance(ansatz, LogDerivatives) != (name == "slater")
@@ -145,7 +159,7 @@ def test_gram_matrices_by_layers_leaves_and_dense_jacobian_agree(name):
         np.testing.assert_allclose(found, o @ o.T, atol=1e-10 * np.sum(o * o))
 
 
-@pytest.mark.parametrize("settings", [{"chunk_size": 3}, {"memory": 1500}])
+@pytest.mark.parametrize("settings", [*further({"chunk_size": 3}), {"memory": 1500}])
 def test_gram_matrix_is_independent_of_chunks_and_memory(settings):
     name = "phase"  # with two rows a walker
     o = dense(name)
@@ -153,6 +167,7 @@ def test_gram_matrix_is_independent_of_chunks_and_memory(settings):
     np.testing.assert_allclose(found, o @ o.T, atol=1e-10 * np.sum(o * o))
 
 
+@pytest.mark.further
 def test_minsr_steps_by_layers_and_by_leaves_agree():
     name = "phase"
     params, walkers, weights = problem(name)

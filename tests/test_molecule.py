@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from numpy.polynomial.laguerre import lag2poly
+from numpy.polynomial.legendre import leg2poly
 
 from experiments.molecule import MoleculeOptions
 from hamiltonians import Molecule
@@ -17,6 +19,7 @@ from nqs.space.spins import Spins
 from nqs.types import Function, LogPsi
 from nqs.vmc import VMC
 from samplers import AboutNuclei, Metropolis
+from tests.cases import further
 from tests.differences import kinetic_by_differences
 from tests.drawn import parameters
 
@@ -69,7 +72,9 @@ def local_energies(molecule, psi, walkers):
 # The Hamiltonian.
 
 
-@pytest.mark.parametrize("atoms, charge", [("H 0 0 0", 1), ("Be 1 -2 0.5", 4)])
+@pytest.mark.parametrize(
+    "atoms, charge", [*further(("H 0 0 0", 1)), ("Be 1 -2 0.5", 4)]
+)
 def test_hydrogen_like_state_has_no_variance(atoms, charge, strict_dtypes):
     molecule = Molecule.of(atoms, charge - 1)
     walkers = walkers_of(molecule, 64)
@@ -83,9 +88,16 @@ def test_hydrogen_like_state_has_no_variance(atoms, charge, strict_dtypes):
     assert molecule.references()[0].value == -(charge**2) / 2
 
 
+def in_powers(to, n):
+    """Coefficients (n, n) of each polynomial of a basis, in powers."""
+    return np.array(
+        [np.pad(to(row[: k + 1]), (0, n - 1 - k)) for k, row in enumerate(np.eye(n))]
+    )
+
+
 @pytest.mark.parametrize(
     "z_1, z_2, distance",
-    [pytest.param(1, 1, 2.0, marks=pytest.mark.whole), (2, 1, 1.5)],
+    [pytest.param(1, 1, 2.0, marks=pytest.mark.further), (2, 1, 1.5)],
 )
 def test_exact_state_of_one_electron_about_two_nuclei_has_no_variance(
     z_1, z_2, distance
@@ -95,18 +107,14 @@ def test_exact_state_of_one_electron_about_two_nuclei_has_no_variance(
     nuclei = Nuclei((z_1, z_2), ((0.5, 0.0, 0.0), tuple(axis * distance + [0.5, 0, 0])))
     molecule = Molecule(nuclei, Spins(1))
     energy, p, coefficients = ground_state(z_1, z_2, distance, 12)
+    laguerre, legendre = (in_powers(to, 12) for to in (lag2poly, leg2poly))
+    powers = laguerre.T @ coefficients @ legendre  # of t and eta
 
     def psi(x):
         one, two = jnp.linalg.norm(nuclei.displacements(x)[0], axis=-1)
         xi, eta = (one + two) / distance, (one - two) / distance
-        t = 2 * p * (xi - 1)
-        laguerre, legendre = [jnp.ones_like(t), 1 - t], [jnp.ones_like(t), eta]
-        for k in range(1, 11):
-            last = laguerre[-2:]
-            laguerre.append(((2 * k + 1 - t) * last[1] - k * last[0]) / (k + 1))
-            last = legendre[-2:]
-            legendre.append(((2 * k + 1) * eta * last[1] - k * last[0]) / (k + 1))
-        value = jnp.stack(laguerre) @ coefficients @ jnp.stack(legendre)
+        t, k = 2 * p * (xi - 1), np.arange(12)
+        value = t**k @ powers @ eta**k
         return LogPsi(jnp.sign(value), jnp.log(jnp.abs(value)) - t / 2)
 
     walkers = np.random.default_rng(0).normal(0.5, 0.7, (64, 1, 3))
@@ -208,6 +216,7 @@ def test_local_energy_is_finite_where_an_electron_meets_a_nucleus(nucleus, parti
     assert abs(nearest) < 1e3
 
 
+@pytest.mark.further
 def test_spherical_average_of_psi_has_the_cusp_of_the_charge():
     """d psi / dr = -Z psi for psi averaged over directions (T. Kato, 1957)."""
     molecule, ansatz, params, walkers = start(LITHIUM)
@@ -283,8 +292,8 @@ def test_local_energy_matches_finite_differences():
 @pytest.mark.parametrize(
     "atoms, n_up",
     [
-        ("N 0 0 0", 5),
-        pytest.param("Ar 0 0 0", 9, marks=pytest.mark.whole),
+        *further(("N 0 0 0", 5)),
+        pytest.param("Ar 0 0 0", 9, marks=pytest.mark.further),
         ("He 0 0 0", 2),
     ],
 )

@@ -19,6 +19,7 @@ from nqs.optimizers.derivatives import CenteredDerivatives
 from nqs.optimizers.natural import solve
 from nqs.space.spins import Spins
 from nqs.types import Function, LogPsi
+from tests.cases import few, further
 from tests.drawn import flat, parameters
 
 W = 12
@@ -103,7 +104,7 @@ def update(optimizer, ansatz, state=None):
 @pytest.mark.parametrize(
     "name, memory, chunk_size",
     [
-        ("complex", 2**30, 5),
+        *further(("complex", 2**30, 5)),
         ("complex", 500, None),
         pytest.param("real", 2**30, None, marks=pytest.mark.slow),
     ],
@@ -130,15 +131,7 @@ def test_products_and_gram_matrices_match_the_dense_matrix(name, memory, chunk_s
         np.testing.assert_allclose(one, expected, atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(
-            name, marks=() if name in ("real", "complex") else pytest.mark.whole
-        )
-        for name in ANSATZE
-    ],
-)
+@pytest.mark.parametrize("name", few(ANSATZE, "complex"))
 def test_sr_minsr_and_spring_without_momentum_agree(name):
     ansatz = ANSATZE[name]
     _, _, weights, energy = problem(ansatz)
@@ -159,7 +152,7 @@ SOLVED = {
 }
 
 
-@pytest.mark.parametrize("name", SOLVED)
+@pytest.mark.parametrize("name", few(SOLVED, "samples", "cg"))
 def test_spring_matches_the_formula_of_its_paper(name):
     ansatz, mu = ANSATZE["complex"], 0.8
     params, _, weights, energy = problem(ansatz)
@@ -187,7 +180,7 @@ def test_conjugate_gradients_stop_at_the_tolerance():
     assert 1e-2 < left[0] <= 0.3 and 1e-6 < left[1] <= 1e-2
 
 
-@pytest.mark.parametrize("solver", ["cholesky", "cg"])
+@pytest.mark.parametrize("solver", [*further("cholesky"), "cg"])
 def test_max_step_bounds_the_step_and_the_stored_direction(solver):
     ansatz = ANSATZE["real"]
     o = dense(ansatz)

@@ -16,6 +16,7 @@ from nqs.ratios.exchange import exchange_ratios, total_spin
 from nqs.space.spins import Spins
 from nqs.statistics import Evaluation
 from samplers import Metropolis
+from tests.cases import further
 from tests.tiny import evaluate
 
 # MeV per neutron of 14 in plane waves, images summed, R3 = 1.0 fm: closed form.
@@ -186,7 +187,7 @@ def two_body(matter, psi, x):
     return jax.jit(lambda x: matter.terms(log_psi(psi), {}, x)["two_body"])(x)
 
 
-@pytest.mark.parametrize("n_up, n_down", [(1, 1), (1, 2), (2, 2)])
+@pytest.mark.parametrize("n_up, n_down", [*further((1, 1), (1, 2)), (2, 2)])
 def test_two_body_force_matches_pauli_matrices(n_up, n_down):
     matter, psi, x = antisymmetric(n_up, n_down)
     np.testing.assert_allclose(
@@ -218,6 +219,7 @@ def test_three_body_false_omits_the_term():
         assert ("three_body" in found) == three_body
 
 
+@pytest.mark.further
 @pytest.mark.parametrize(
     "density, steps",
     [
@@ -252,7 +254,7 @@ def test_sampled_plane_waves_have_their_hartree_fock_energies(density, steps):
 
 def test_closed_shells_are_singlets():
     matter = NeutronMatter(Spins(7, 7), 0.04)
-    x = matter.initial_walkers(jax.random.key(3), 1)[0]
+    x = np.random.default_rng(3).uniform(0, matter.length_scale, (14, 3))
     ansatz = PlaneWaveSlater(matter.spins, matter.box)
     ratios = jax.jit(lambda x: exchange_ratios(ansatz, {}, x, matter.spins))(x)
     assert float(total_spin(ratios)) == pytest.approx(0, abs=1e-9)

@@ -16,6 +16,7 @@ from nqs.observables import (
 )
 from nqs.space.spins import Spins
 from nqs.types import Function, LogPsi
+from tests.cases import few, further
 
 OBSERVABLES = [
     MeanSquareRadius(),
@@ -47,7 +48,7 @@ def test_density_integrates_to_the_number_of_particles(d):
     np.testing.assert_allclose(total, 4, rtol=1e-12)
 
 
-@pytest.mark.parametrize("d", [1, 2, 3])
+@pytest.mark.parametrize("d", [*further(1, 2), 3])
 def test_density_of_the_oscillator_is_its_gaussian(d):
     n, omega, n_walkers = 2, 0.7, 20000
     rng = np.random.default_rng(1)
@@ -63,7 +64,7 @@ def test_density_of_the_oscillator_is_its_gaussian(d):
     np.testing.assert_allclose(found[:6], exact[:6], rtol=0.1)
 
 
-@pytest.mark.parametrize("d", [1, 2, 3])
+@pytest.mark.parametrize("d", [*further(1), 2, 3])
 def test_density_of_a_uniform_ball_is_flat(d):
     rng = np.random.default_rng(2)
     direction = rng.normal(size=(20000, 3, d))
@@ -186,7 +187,7 @@ def agree(counts, expected, n_walkers):
     np.testing.assert_allclose(((counts - expected) / error)[seen], 0, atol=4.5, rtol=0)
 
 
-@pytest.mark.parametrize("d", [1, 2, 3])
+@pytest.mark.parametrize("d", [*further(1), 2, *further(3)])
 def test_density_map_of_the_oscillator_is_its_gaussian(d):
     n, omega, n_walkers = 2, 0.7, 20000
     walkers = gaussian_walkers(n_walkers, n, d, omega, 4)
@@ -224,7 +225,7 @@ def test_density_map_counts_particles_inside_the_window():
         density(None, {}, jnp.zeros((4, 1)))
 
 
-@pytest.mark.parametrize("d", [1, 2, 3])
+@pytest.mark.parametrize("d", [*further(1), 2, *further(3)])
 def test_pair_correlation_of_two_free_bosons_is_a_gaussian(d):
     omega, n_walkers = 0.7, 20000
     walkers = gaussian_walkers(n_walkers, 2, d, omega, 5)
@@ -329,7 +330,9 @@ EIGENSTATES = {
 }
 
 
-@pytest.mark.parametrize("name", EIGENSTATES)
+@pytest.mark.parametrize(
+    "name", few(EIGENSTATES, "complex triplet", "doublet", "quartet", "closed shells")
+)
 def test_spin_squared_of_an_eigenstate_is_the_same_everywhere(name):
     ansatz, spins, expected = EIGENSTATES[name]
     walkers = np.random.default_rng(7).normal(size=(20, spins.n, 1))
@@ -339,7 +342,11 @@ def test_spin_squared_of_an_eigenstate_is_the_same_everywhere(name):
 
 @pytest.mark.parametrize(
     "up, down, expected",
-    [((0, 1), (0, 2), 1.0), ((0, 1), (2,), 1.75), ((1,), (0, 2), 1.75)],
+    [
+        *further(((0, 1), (0, 2), 1.0)),
+        ((0, 1), (2,), 1.75),
+        *further(((1,), (0, 2), 1.75)),
+    ],
 )
 def test_spin_squared_of_a_mixture_is_its_mean(up, down, expected):
     """S_z (S_z + 1) + n_down - sum |<up orbital|down orbital>|^2 of a determinant."""

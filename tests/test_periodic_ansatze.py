@@ -11,6 +11,7 @@ from nqs.ansatze import Backflow, PadeJastrow, PlaneWaveSlater, Product
 from nqs.laplacian.kinetic import kinetic_energy
 from nqs.space.box import Box
 from nqs.space.spins import Spins
+from tests.cases import few, further
 
 CUBE = Box.shaped("cubic", 14.0, 3)
 SKEW = Box(((2.5, 0.3, 0.1), (-0.4, 2.2, 0.5), (0.2, -0.3, 2.8)))
@@ -54,7 +55,7 @@ def twist_of(ansatz):
     return ansatz.factors[0].twist
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", few(CASES, "twist, skew"))
 def test_translation_by_a_lattice_vector_adds_the_phase_of_the_twist(name):
     ansatz, apply, walkers, _, off = start(name)
     box = ansatz.factors[0].box
@@ -94,7 +95,7 @@ def test_exchange_of_equal_particles_has_the_sign_of_the_statistics(name):
     np.testing.assert_allclose(after.sign, sign * before.sign, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", ["closed shells", "twist, skew"])
+@pytest.mark.parametrize("name", [*further("closed shells"), "twist, skew"])
 def test_initial_psi_is_the_plane_wave_determinant_with_its_jastrow(name):
     ansatz, apply, walkers, params, _ = start(name)
     network, jastrow = ansatz.factors
@@ -109,7 +110,9 @@ def test_initial_psi_is_the_plane_wave_determinant_with_its_jastrow(name):
     np.testing.assert_allclose(found.sign, expected.sign, atol=1e-12)
 
 
-@pytest.mark.parametrize("spins, twist", [(Spins(7), None), (Spins(2, 3), TWIST)])
+@pytest.mark.parametrize(
+    "spins, twist", [*further((Spins(7), None)), (Spins(2, 3), TWIST)]
+)
 def test_plane_waves_are_eigenstates_of_the_kinetic_energy(spins, twist):
     box = CUBE if twist is None else SKEW
     slater = PlaneWaveSlater(spins, box, twist)
@@ -123,7 +126,9 @@ def test_plane_waves_are_eigenstates_of_the_kinetic_energy(spins, twist):
     np.testing.assert_allclose(found, expected, rtol=1e-11)
 
 
-@pytest.mark.parametrize("spins, cusp", [(Spins(1, 1), 2.0 / 2), (Spins(2), 2.0 / 4)])
+@pytest.mark.parametrize(
+    "spins, cusp", [*further((Spins(1, 1), 2.0 / 2)), (Spins(2), 2.0 / 4)]
+)
 def test_jastrow_factor_has_the_cusp_of_its_spins(spins, cusp):
     jastrow = PadeJastrow(spins, 2.0, 0.9, SKEW)
     params = {"params": {"log_beta_same": 0.1, "log_beta_opposite": 0.2}}

@@ -18,6 +18,7 @@ from nqs.observables.periodic import OneBodyDensity, PairDistribution, Structure
 from nqs.space.box import Box
 from nqs.space.spins import Spins
 from nqs.types import Function, LogPsi
+from tests.cases import further
 
 CUBE = Box.shaped("cubic", 7.0, 3)
 SKEW = Box(((1.0, 0.0), (1.7, 1.1)))  # the shortest vectors are others
@@ -100,7 +101,7 @@ def hole(box, numbers, edges):
     return (average * r**2) @ weights / (r**2 @ weights)
 
 
-@pytest.mark.parametrize("up, down", [(7, 0), (7, 7), (7, 1)])
+@pytest.mark.parametrize("up, down", [*further((7, 0), (7, 7)), (7, 1)])
 def test_pair_distribution_of_free_fermions_is_their_exchange_hole(up, down):
     walkers = both_spins(CUBE, CLOSED[up], CLOSED[down], 8000)
     pairs = PairDistribution(CUBE, Spins(up, down), n_bins=6)
@@ -174,7 +175,7 @@ def shells_of(box, n_shells, twist=None):
     return [every[rounded == length] for length in np.unique(rounded)[:n_shells]]
 
 
-@pytest.mark.parametrize("up, down", [(7, 0), (7, 7)])
+@pytest.mark.parametrize("up, down", [*further((7, 0)), (7, 7)])
 def test_structure_factor_of_free_fermions_counts_their_holes(up, down):
     exact = []
     for shell in shells_of(CUBE, 9)[1:]:
@@ -258,7 +259,7 @@ def complex_determinants(box, spins, twist):
     return Function(psi)
 
 
-@pytest.mark.parametrize("up, down", [(7, 0), (0, 7), (7, 7), (7, 1)])
+@pytest.mark.parametrize("up, down", [*further((7, 0), (0, 7), (7, 7)), (7, 1)])
 def test_momentum_distribution_of_free_fermions_is_a_step(up, down):
     spins = CLOSED[up], CLOSED[down]
     momenta = MomentumDistribution(CUBE, Spins(up, down), n_shells=5)
@@ -268,7 +269,7 @@ def test_momentum_distribution_of_free_fermions_is_a_step(up, down):
     assert agree(found, np.array([1, exact, 0, 0, 0]), 0.2)
 
 
-@pytest.mark.parametrize("box", [CUBE, SHEAR], ids=["cube", "skew"])
+@pytest.mark.parametrize("box", [*further(CUBE), SHEAR], ids=["cube", "skew"])
 def test_momentum_distribution_of_twisted_fermions_is_a_step(box):
     """With a twist every k is a separate shell, so that its sign matters."""
     up, down = (box.wave_numbers(n, TWIST).tolist() for n in (4, 3))
@@ -316,7 +317,7 @@ def test_momentum_distribution_of_a_correlated_pair():
     assert agree(found, np.array(exact), 0.2)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [*further(np.float32), np.float64])
 def test_displacements_are_uniform_however_close_the_walkers(dtype):
     x = np.asarray(uniform(SHEAR, 4, 1)[0], dtype)
     walkers = np.tile(x, (4096, 1, 1))

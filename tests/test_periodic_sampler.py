@@ -14,6 +14,7 @@ from nqs.space.box import Box
 from nqs.types import Function, LogPsi
 from nqs.vmc import VMC
 from samplers import Gibbs, Langevin, Metropolis, OneParticle, Periodic
+from tests.cases import few
 from tests.tiny import Well
 
 BOX = Box(((1.0, 0.0), (0.6, 0.9)))
@@ -64,7 +65,7 @@ def p_values(walkers):
         yield 2 * scipy.stats.norm.sf(abs(np.mean(value) - mean) / error)
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", few(SAMPLERS, "langevin"))
 def test_periodic_sampler_leaves_the_density_invariant(name):
     path = trajectory(Periodic(SAMPLERS[name], BOX))
     inside = fractions(path)
@@ -88,7 +89,7 @@ def test_width_of_moves_is_at_most_half_of_the_cell(name):
     np.testing.assert_allclose(state[1], longest, rtol=1e-12)
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", few(SAMPLERS, "langevin"))
 def test_walkers_differ_from_those_without_a_box_by_lattice_vectors(name):
     bare = trajectory(SAMPLERS[name])
     kept = trajectory(Periodic(SAMPLERS[name], BOX))
@@ -114,7 +115,7 @@ def test_walkers_start_in_the_cell():
         np.testing.assert_allclose(jumps, np.round(jumps), atol=1e-9)
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", few(SAMPLERS, "langevin"))
 def test_settings_and_info_are_those_of_the_inner_sampler(name):
     sampler = SAMPLERS[name]
     periodic = Periodic(sampler, BOX)

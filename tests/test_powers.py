@@ -14,27 +14,38 @@ from nqs.optimizers.real_time import RealTime
 from nqs.ratios.sites import site_ratios_of
 from nqs.space.lattice import Lattice
 from samplers import Direct
+from tests.cases import further
 
 RBM = BinaryRBM(alpha=2, complex=True, stddev=0.5)
 X = jnp.array([0, 1, 1, 0])
 
 
-@pytest.mark.parametrize("ansatz", [RBM, FeedForward((5,))])
+@pytest.mark.parametrize("ansatz", [*further(RBM), FeedForward((5,))])
 def test_ratios_are_those_of_the_modulus_to_a_power(ansatz):
-    params = ansatz.init(jax.random.key(0), X)
     guide = power(ansatz, 0.3)
     assert isinstance(guide, SiteRatios) == isinstance(ansatz, SiteRatios)
     ratios, sites = site_ratios_of(guide), jnp.array([[1], [3]])
-    tables = ratios.site_tables(params)
-    cache = ratios.site_cache(tables, X)
-    found = ratios.site_ratios(tables, cache, X, sites, 1 - X[sites])
-    for ratio, site in zip(found, sites[:, 0], strict=True):
-        new = X.at[site].set(1 - X[site])
-        step = ansatz.apply(params, new).logabs - ansatz.apply(params, X).logabs
-        assert float(ratio) == pytest.approx(float(jnp.exp(0.3 * step)), rel=1e-10)
-        moved = ratios.site_move(tables, cache, X, site[None], 1 - X[site][None])
-        back = ratios.site_move(tables, moved[1], new, site[None], X[site][None])
-        np.testing.assert_allclose(moved[0] * back[0], 1, rtol=1e-10)
+
+    @jax.jit
+    def numbers(key):
+        """Ratios, steps of log |psi|, and ratios of a move with its reverse."""
+        params = ansatz.init(key, X)
+        tables = ratios.site_tables(params)
+        cache = ratios.site_cache(tables, X)
+        found = ratios.site_ratios(tables, cache, X, sites, 1 - X[sites])
+        steps, back = [], []
+        for site in (1, 3):
+            new, at = X.at[site].set(1 - X[site]), jnp.array([site])
+            steps.append(
+                ansatz.apply(params, new).logabs - ansatz.apply(params, X).logabs
+            )
+            ratio, moved = ratios.site_move(tables, cache, X, at, 1 - X[at])
+            back.append(ratio * ratios.site_move(tables, moved, new, at, X[at])[0])
+        return found, jnp.stack(steps), jnp.stack(back)
+
+    found, steps, back = numbers(jax.random.key(0))
+    np.testing.assert_allclose(found, np.exp(0.3 * steps), rtol=1e-10)
+    np.testing.assert_allclose(back, 1, rtol=1e-10)
 
 
 def test_power_of_psi_is_real_and_positive():

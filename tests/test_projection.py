@@ -22,6 +22,7 @@ from nqs.space.spins import Spins
 from nqs.statistics import Diagnostics, estimate
 from nqs.statistics.projection import corrected_energy
 from nqs.types import Function, LogPsi
+from tests.cases import few, further
 
 
 def signed(psi):
@@ -87,7 +88,7 @@ def walk(psi, system, time_step, walkers, steps, params=None, factor=1.0, key=2)
 
 
 @pytest.mark.parametrize("time_step", [0.01, 0.5])
-@pytest.mark.parametrize("name", EXACT)
+@pytest.mark.parametrize("name", few(EXACT, "fermions on a line"))
 def test_exact_state_stays_exact_at_any_time_step(name, time_step, strict_dtypes):
     system, psi, energy = EXACT[name]
     walkers = normal(32, system.n, system.d)
@@ -109,6 +110,7 @@ def test_walkers_do_not_cross_nodes():
     assert np.all(info["effective_time_step"] < 0.9)
 
 
+@pytest.mark.further
 def test_exact_state_has_its_density_at_a_long_time_step():
     """<x^2> = 1 / (2 omega), and its error from 4096 walkers."""
     system, psi, _ = EXACT["free oscillator"]
@@ -218,7 +220,7 @@ def projected_energy(width=0.8, factor=1.0, steps=2400):
     return blocks.mean(), blocks.std(ddof=1) / np.sqrt(24)
 
 
-@pytest.mark.parametrize("width", [0.8, 1.3])
+@pytest.mark.parametrize("width", [0.8, *further(1.3)])
 def test_energy_of_a_guide_of_the_wrong_width_is_exact(width):
     energy, error = projected_energy(width)
     variational = (width + 1 / width) / 4
@@ -226,7 +228,7 @@ def test_energy_of_a_guide_of_the_wrong_width_is_exact(width):
     assert energy == pytest.approx(0.5, abs=4 * error)
 
 
-@pytest.mark.parametrize("factor", [-1.0, 0.0, 0.5])
+@pytest.mark.parametrize("factor", [*further(-1.0, 0.0), 0.5])
 def test_wrong_branching_fails(factor):
     energy, error = projected_energy(factor=factor)
     assert energy > 0.5 + 5 * error
@@ -253,7 +255,7 @@ def walkers_in(system, n_walkers):
     return np.random.default_rng(0).uniform(size=shape) @ system.box.vectors
 
 
-@pytest.mark.parametrize("name", LOCAL)
+@pytest.mark.parametrize("name", few(LOCAL, "electron gas"))
 def test_terms_are_those_of_the_hamiltonian(name):
     system, psi = LOCAL[name], Function(real)
 
@@ -274,7 +276,7 @@ def test_terms_are_those_of_the_hamiltonian(name):
     np.testing.assert_allclose(found.gradient, gradient, rtol=1e-10)
 
 
-@pytest.mark.parametrize("name", LOCAL)
+@pytest.mark.parametrize("name", few(LOCAL, "electron gas"))
 def test_walkers_of_a_constant_psi_diffuse_freely(name):
     """<(x' - x)^2> = 2 D tau in each coordinate."""
     system = LOCAL[name]

@@ -36,7 +36,7 @@ from nqs.statistics.projection import at_zero, corrected_energy, extrapolated
 from samplers import Exchange, SiteMetropolis
 from tests.tiny import experiment, machine
 
-pytestmark = pytest.mark.usefixtures("without_figures")
+pytestmark = pytest.mark.usefixtures("without_figures", "built_once")
 
 FEW = ProjectionSettings(
     time_step=(0.2, 0.1), n_walkers=(16,), steps=40, burn_in=20, checkpoint_every=0
@@ -135,6 +135,7 @@ def kill_at(monkeypatch, directory, settings, line):
     monkeypatch.undo()
 
 
+@pytest.mark.further
 @pytest.mark.parametrize("line", [1, 6, 11])
 def test_killed_projection_resumes_bit_for_bit(projected, monkeypatch, line):
     kill_at(monkeypatch, projected, FEW, line)
@@ -146,6 +147,7 @@ def test_killed_projection_resumes_bit_for_bit(projected, monkeypatch, line):
     assert json.loads(json.dumps(again["stages"])) == whole["stages"]
 
 
+@pytest.mark.further
 @pytest.mark.parametrize("line", [1, 5])
 def test_killed_projection_of_a_lattice_resumes_bit_for_bit(
     of_spins, monkeypatch, line
@@ -156,6 +158,7 @@ def test_killed_projection_of_a_lattice_resumes_bit_for_bit(
     assert rows(of_spins, number) == rows(of_spins)
 
 
+@pytest.mark.further
 def test_projection_of_a_lattice_writes_its_files(of_spins):
     target = of_spins / "projections" / "0001"
     result = read_json(target / "result.json")
@@ -205,6 +208,7 @@ def test_driver_depends_on_the_hamiltonian():
     assert "got NeutronMatter" in refusal(NeutronMatter(Spins(1, 1), 0.1))
 
 
+@pytest.mark.further
 def test_signal_saves_a_checkpoint(directory, monkeypatch, capsys):
     append = Metrics.append
 
@@ -223,6 +227,7 @@ def test_signal_saves_a_checkpoint(directory, monkeypatch, capsys):
     assert len(rows(directory)) == 12
 
 
+@pytest.mark.further
 def test_energy_is_that_of_one_device(directory, monkeypatch):
     monkeypatch.setattr(
         population, "FEW", 2.0
@@ -236,6 +241,7 @@ def test_energy_is_that_of_one_device(directory, monkeypatch):
         assert row == pytest.approx(other, rel=1e-9)
 
 
+@pytest.mark.further
 def test_energy_of_a_lattice_is_that_of_one_device(of_spins, tmp_path, monkeypatch):
     monkeypatch.setattr(population, "FEW", 2.0)
     directory = tmp_path / "a"
@@ -261,6 +267,7 @@ def test_numbers_that_are_not_finite_stop_the_projection(directory, monkeypatch)
         project(directory, FEW)
 
 
+@pytest.mark.further
 def test_command_projects_and_refuses(directory, monkeypatch, capsys, tmp_path):
     options = ["--time-step", "0.2", "--steps", "10", "--burn-in", "0",
                "--n-walkers", "8", "16"]  # fmt: skip

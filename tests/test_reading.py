@@ -37,7 +37,7 @@ EXPERIMENTS = {
     "xxz": "--length 4 --optimizer adam",
 }
 
-pytestmark = pytest.mark.usefixtures("without_figures")
+pytestmark = pytest.mark.usefixtures("without_figures", "built_once")
 
 
 @pytest.fixture(scope="module")

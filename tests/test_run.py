@@ -31,6 +31,7 @@ from nqs.runs.start import prepare
 from nqs.runs.state import expected, identity, shapes
 from nqs.statistics import uncertain
 from nqs.types import Function, LogPsi
+from tests.cases import further
 from tests.tiny import (
     OPTIMIZERS,
     ROOT,
@@ -42,7 +43,7 @@ from tests.tiny import (
     narrow,
 )
 
-pytestmark = pytest.mark.usefixtures("without_figures")
+pytestmark = pytest.mark.usefixtures("without_figures", "built_once")
 
 NUMBER = (int, float)
 OPTIONAL = (int, float, type(None))
@@ -635,7 +636,7 @@ class Eigenstate(Well):
 
 
 # The other methods of first order are the same class.
-@pytest.mark.parametrize("optimizer", ["adam", "sr", "minsr", "spring"])
+@pytest.mark.parametrize("optimizer", ["adam", *further("sr", "minsr"), "spring"])
 def test_an_ansatz_without_parameters_is_measured(tmp_path, optimizer):
     parts = {"ansatz": Function(fixed), "hamiltonian": Eigenstate()}
     parts |= {"optimizer": OPTIMIZERS[optimizer], "sampler": Still()}

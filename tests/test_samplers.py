@@ -29,6 +29,7 @@ from nqs.types import Function, LogPsi
 from nqs.vmc import VMC
 from samplers import AllParticles, Gibbs, Langevin, Metropolis, OneParticle, langevin
 from samplers.langevin import LangevinState
+from tests.cases import few, further, most
 from tests.drawn import parameters
 
 N_CHAINS = 4096
@@ -171,7 +172,7 @@ def ends(name, target, power=1.0, green_power=1.0, walkers=START):
     return compiled(name)(walkers, excited, power, green_power)
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", few(TARGETS, "first excited state"))
 @pytest.mark.parametrize("name", DENSITY_SAMPLERS)
 def test_sampler_has_the_moments_and_shape_of_its_density(name, target):
     assert agrees(ends(name, target), TARGETS[target])
@@ -180,7 +181,7 @@ def test_sampler_has_the_moments_and_shape_of_its_density(name, target):
 # |psi|, |psi|^4, every move accepted, and 1 / |psi|^2 instead of |psi|^2
 NEAR = [("correlated Gaussian", 0.5), ("first excited state", 2.0)]
 WRONG = [
-    pytest.param(*case, marks=() if case in NEAR else pytest.mark.whole)
+    pytest.param(*case, marks=() if case in NEAR else pytest.mark.further)
     for case in itertools.product(TARGETS, (0.5, 2.0, 0.0, -1.0))
 ]
 
@@ -192,7 +193,7 @@ def test_sampler_with_a_wrong_acceptance_ratio_fails(name, target, power):
 
 
 # halved, with the opposite sign, and omitted
-FAR = [pytest.param(power, marks=pytest.mark.whole) for power in (-1.0, 0.0)]
+FAR = further(-1.0, 0.0)
 
 
 @pytest.mark.parametrize("green_power", [0.5, *FAR])
@@ -202,7 +203,7 @@ def test_langevin_with_a_wrong_green_ratio_fails(target, green_power):
     assert not agrees(found, TARGETS[target])
 
 
-@pytest.mark.parametrize("name", ["one particle", "langevin"])
+@pytest.mark.parametrize("name", [*further("one particle"), "langevin"])
 def test_sampler_has_the_density_in_single_precision(name):
     sampler, steps = DENSITY_SAMPLERS[name]
     ansatz, start = Function(correlated_gaussian), START.astype(np.float32)
@@ -239,7 +240,7 @@ def test_asymmetric_move_is_right_only_with_the_ratio_of_its_proposals():
     assert not agrees(run(-1.0), density)
 
 
-@pytest.mark.parametrize("name", DENSITY_SAMPLERS)
+@pytest.mark.parametrize("name", few(DENSITY_SAMPLERS, "langevin"))
 def test_walkers_leave_the_vicinity_of_a_node(name):
     distances = np.geomspace(1e-6, 0.1, N_CHAINS).reshape(-1, 1, 1)
     walkers = ends(name, "first excited state", walkers=np.sign(START) * distances)
@@ -332,7 +333,7 @@ def gibbs(ansatz):
     return jax.jit(lambda params: last_states(Gibbs(60), ansatz, params, start, 1))
 
 
-@pytest.mark.parametrize("root", [True, False])
+@pytest.mark.parametrize("root", [True, *further(False)])
 def test_gibbs_samples_the_density_of_the_machine(root):
     walkers = gibbs(GaussianBinaryRBM(3, root, learn_sigma=True))(RBM_PARAMS)
     assert agrees(walkers, grid_density(root))
@@ -347,7 +348,7 @@ def test_density_of_the_machine_differs_from_a_gaussian(root):
         assert np.max(np.abs(normal.cdf(GRID) - marginal.cdf(GRID))) > 0.05
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", most(FAULTS, "one layer only"))
 def test_gibbs_with_wrong_conditionals_fails(fault):
     params = RBM_PARAMS | {"faults": RIGHT | FAULTS[fault]}
     walkers = gibbs(Faulty(3, learn_sigma=True))(params)
@@ -363,7 +364,7 @@ BURN_IN = {
 }
 
 
-@pytest.mark.parametrize("name", BURN_IN)
+@pytest.mark.parametrize("name", few(BURN_IN, "langevin"))
 def test_burn_in_adapts_a_width_wrong_by_a_factor_of_ten(name):
     sampler, (lowest, highest) = BURN_IN[name]
     walkers = np.random.default_rng(0).normal(size=(128, 4, 2))
@@ -592,7 +593,7 @@ def half_space(params, x):
     return LogPsi(jnp.ones(()), jnp.where(inside, -jnp.sum(x), params["beyond"]))
 
 
-@pytest.mark.parametrize("name", DENSITY_SAMPLERS)
+@pytest.mark.parametrize("name", few(DENSITY_SAMPLERS, "one particle", "langevin"))
 def test_moves_to_a_psi_that_is_not_finite_are_counted_and_rejected(name):
     """NaN and infinity are not finite; log 0 = -inf is a node."""
     sampler = dataclasses.replace(DENSITY_SAMPLERS[name][0], sweeps=3)

@@ -54,6 +54,7 @@ def result_of(directory):
     return json.loads((directory / "result.json").read_text())
 
 
+@pytest.mark.further
 def test_each_run_of_a_series_starts_from_the_previous_one(tmp_path, without_figures):
     parent = tmp_path / "wells"
     result = series(parent).run()

@@ -22,6 +22,7 @@ from nqs.ratios.exchange import exchange_ratios, total_spin
 from nqs.space.box import Box
 from nqs.space.spins import Spins
 from nqs.types import Function
+from tests.cases import further
 from tests.drawn import parameters
 
 SMALL = {"layers": 2, "width": 4, "channels": 2}
@@ -36,8 +37,7 @@ CASES = {
         Spins(7, 7), CUBE, pairing=True, **ONE_LAYER
     ),
 }
-WHOLE, FEWER = pytest.mark.whole, [(3, 3), (2, 1)]
-FEW = ["orbitals", "pairs", pytest.param("unpaired", marks=pytest.mark.slow)]
+UNPAIRED = pytest.param("unpaired", marks=pytest.mark.slow)
 
 
 @functools.cache
@@ -79,7 +79,7 @@ def ratios_of_psi(name, params, x):
     return ratio.reshape(n_up, n_down)
 
 
-@pytest.mark.parametrize("name", FEW)
+@pytest.mark.parametrize("name", ["orbitals", *further("pairs"), UNPAIRED])
 def test_exchange_ratios_match_ratios_of_psi(name):
     ansatz, _, walkers, params = start(name)
     assert isinstance(ansatz, ExchangeRatios)
@@ -88,7 +88,7 @@ def test_exchange_ratios_match_ratios_of_psi(name):
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-10)
 
 
-@pytest.mark.whole
+@pytest.mark.further
 def test_exchange_ratios_of_any_ansatz_are_ratios_of_psi():
     ansatz, _, walkers, params = start("pairs")
     plain = Function(ansatz.apply)
@@ -98,7 +98,7 @@ def test_exchange_ratios_of_any_ansatz_are_ratios_of_psi():
     np.testing.assert_allclose(found(walkers[0]), expected, rtol=1e-9, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", FEW)
+@pytest.mark.parametrize("name", ["orbitals", "pairs", UNPAIRED])
 def test_psi_is_antisymmetric_periodic_and_invariant_under_translation(name):
     ansatz, apply, walkers, params = start(name)
     before = apply(params, walkers)
@@ -116,7 +116,7 @@ def test_psi_is_antisymmetric_periodic_and_invariant_under_translation(name):
     np.testing.assert_allclose(shifted.logabs, before.logabs, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", ["closed shells of pairs", "orbitals"])
+@pytest.mark.parametrize("name", [*further("closed shells of pairs"), "orbitals"])
 def test_initial_psi_is_the_determinant_of_plane_waves(name):
     ansatz, apply, walkers, _ = start(name)
     slater = PlaneWaveSlater(ansatz.spins, ansatz.box)
@@ -137,7 +137,7 @@ def test_initial_psi_is_the_determinant_of_plane_waves(name):
 TOTAL_SPIN = jax.jit(total_spin)
 
 
-@pytest.mark.parametrize("name", ["pairs", "unpaired", "orbitals"])
+@pytest.mark.parametrize("name", ["pairs", *further("unpaired"), "orbitals"])
 def test_total_spin_is_minimal_without_the_spin_factor(name):
     ansatz, _, walkers, params = start(name)
     # psi depends on the spins only through the layer with one number a pair
@@ -156,9 +156,8 @@ def test_total_spin_is_minimal_without_the_spin_factor(name):
     assert abs(spin(params) - least * (least + 1)) > 1e-4
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param("pairs", marks=pytest.mark.whole), "orbitals"]
-)
+@pytest.mark.further
+@pytest.mark.parametrize("name", ["pairs", "orbitals"])
 def test_psi_is_smooth_where_its_first_determinant_vanishes(name):
     ansatz, _, walkers, params = start(name)
 
@@ -189,9 +188,7 @@ def test_psi_is_smooth_where_its_first_determinant_vanishes(name):
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize(
-    ("n_up", "n"), [(2, 3), *(pytest.param(*n, marks=WHOLE) for n in ((1, 1), (8, 15)))]
-)
+@pytest.mark.parametrize(("n_up", "n"), [(2, 3), *further((1, 1), (8, 15))])
 def test_initial_psi_of_unpaired_neutrons_is_finite(n_up, n):
     ansatz = SingletBackflow(Spins(n_up, n - n_up), CUBE, pairing=True, **ONE_LAYER)
     x = np.random.default_rng(0).uniform(size=(n, 3)) * CUBE.vectors[0, 0]
@@ -236,9 +233,7 @@ def sum_over_exchanges(u, psi):
     return total
 
 
-@pytest.mark.parametrize(
-    "n_up, n_down", [(3, 2), (2, 4), *(pytest.param(*n, marks=WHOLE) for n in FEWER)]
-)
+@pytest.mark.parametrize("n_up, n_down", [(3, 2), *further((2, 4), (3, 3), (2, 1))])
 def test_operator_on_orbitals_matches_the_sum_over_exchanges(n_up, n_down):
     rng = np.random.default_rng(n_up)
     up = rng.normal(size=(n_up + n_down, n_up))
@@ -260,9 +255,7 @@ def test_operator_on_orbitals_matches_the_sum_over_exchanges(n_up, n_down):
     np.testing.assert_allclose(found, sum_over_exchanges(u, psi), rtol=1e-10)
 
 
-@pytest.mark.parametrize(
-    "n_up, n_down", [(3, 3), (3, 2), pytest.param(2, 1, marks=WHOLE)]
-)
+@pytest.mark.parametrize("n_up, n_down", [*further((3, 3)), (3, 2), *further((2, 1))])
 def test_operator_on_pairs_matches_the_sum_over_exchanges(n_up, n_down):
     rng = np.random.default_rng(n_up)
     n = n_up + n_down

@@ -24,6 +24,7 @@ from nqs.ratios.sites import EvaluatedRatios
 from nqs.space.lattice import Lattice
 from nqs.vmc import VMC
 from samplers import Direct, Exchange, Flip, Hop, Recolor, SiteMetropolis
+from tests.cases import further
 from tests.chi_square import p_value
 from tests.drawn import parameters
 
@@ -118,10 +119,21 @@ def density_p_value(name, power):
 
 
 def cases(*left_out):
-    """Names of cases; those similar to others are marked slow."""
+    """Names of cases; those similar to others are marked further or slow."""
+    similar = (
+        "flip, orbits",
+        "flip, gru",
+        "recolor, rbm",
+        "direct, gru",
+        "direct, fixed gru",
+    )
     slowly = ("flip, complex rbm", "flip, feed-forward", "flip, average")
     return [
-        pytest.param(name, marks=pytest.mark.slow) if name in slowly else name
+        pytest.param(name, marks=pytest.mark.slow)
+        if name in slowly
+        else further(name)[0]
+        if name in similar
+        else name
         for name in CASES
         if name not in left_out
     ]
@@ -174,7 +186,7 @@ def test_exchange_of_equal_levels_is_not_an_accepted_move():
 
 
 @pytest.mark.parametrize(
-    "precision, scale", [("float64", 1.0), ("float32", 1.0), ("float64", 0.3)]
+    "precision, scale", [("float64", 1.0), *further(("float32", 1.0), ("float64", 0.3))]
 )
 def test_rbm_with_large_weights_is_sampled_exactly(precision, scale):
     """|theta| reaches 50, where tanh(theta) rounds to 1; psi itself is nearly flat.

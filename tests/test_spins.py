@@ -67,7 +67,8 @@ def test_explicit_and_labeled_spins_give_equal_energies(n_up, n_down, network):
     ansatz = Determinants(matter.spins)
     if network:
         ansatz = SingletBackflow(matter.spins, matter.box, True, 1, 4, 2)
-    walkers = explicit.initial_walkers(jax.random.key(0), 6)
+    first = jax.jit(lambda key: explicit.initial_walkers(key, 6))
+    walkers = first(jax.random.key(0))
     assert len(np.unique(walkers.spins, axis=0)) > 1
     params = jax.jit(ansatz.init)(jax.random.key(1), walkers.positions[0])
     rng = np.random.default_rng(2)
@@ -115,6 +116,7 @@ def test_spins_are_sampled_from_psi_squared():
     assert abs(np.var(walkers.positions) - 0.5) < 0.03
 
 
+@pytest.mark.further
 def test_training_runs_with_explicit_spins():
     matter = NeutronMatter(Spins(1, 1), 0.005, spin_explicit=True)
     ansatz = SpinExplicit(Determinants(matter.spins))

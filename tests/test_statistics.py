@@ -5,6 +5,7 @@ import pytest
 from scipy.signal import lfilter
 
 from nqs.statistics.estimates import Estimate, TooFewSamples, estimate
+from tests.cases import further
 
 SHAPES = [(16, 63), (16, 512), (64, 16), (1024, 8), (1, 4096)]  # (chains, steps)
 REPLICATES = 200
@@ -35,7 +36,7 @@ def mean_error(replicates):
     return np.mean([found(samples).error for samples in replicates])
 
 
-@pytest.mark.parametrize("rho", [0.0, 0.5, 0.9, 0.98, -0.5])
+@pytest.mark.parametrize("rho", [*further(0.0, 0.5), 0.9, *further(0.98), -0.5])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_error_is_the_standard_deviation_of_the_mean(shape, rho):
     rng = np.random.default_rng(1)

@@ -20,6 +20,7 @@ from nqs.space.spins import Spins
 from nqs.types import Function, Hamiltonian, LogPsi
 from nqs.vmc import VMC, local_terms, running_average
 from samplers import Gibbs, Langevin, Metropolis, OneParticle
+from tests.cases import few, further, most
 from tests.drawn import flat, parameters
 
 # The gradient against finite differences of the exact energy: one particle in an
@@ -101,7 +102,7 @@ def agree(found, expected):
     return np.allclose(found, expected, rtol=1e-5, atol=0)
 
 
-@pytest.mark.parametrize("name", GRADIENT_ANSATZE)
+@pytest.mark.parametrize("name", few(GRADIENT_ANSATZE, "feed-forward with a phase"))
 def test_energy_gradient_is_the_slope_of_the_exact_energy(name):
     params, expectations = exact(name)
     gradient = expectations(params).gradient
@@ -473,7 +474,7 @@ PRECISION_CASES = {
 }
 
 
-@pytest.mark.parametrize("name", PRECISION_CASES)
+@pytest.mark.parametrize("name", most(PRECISION_CASES, "anisotropic", "phase"))
 def test_single_precision_is_kept_through_a_step(name):
     """Only traced, with float64 enabled, so that any promotion is visible."""
     ansatz, sampler = PRECISION_CASES[name]
@@ -645,7 +646,7 @@ def stepped(name, n_devices):
     "name, n_devices",
     [
         ("complex psi", 4),
-        pytest.param("gibbs", 2, marks=pytest.mark.whole),
+        *further(("gibbs", 2)),
         pytest.param("one particle", 2, marks=pytest.mark.slow),
         pytest.param("langevin", 4, marks=pytest.mark.slow),
     ],

@@ -87,6 +87,6 @@ def kaufman(rows: int, columns: int, t: float, j: float = 1.0) -> Thermal:
         return total - jnp.log(2.0) + m * n / 2 * jnp.log(2 * jnp.sinh(2 * k))
 
     with jax.enable_x64(True):
-        value, slope = jax.value_and_grad(log_z)(jnp.asarray(1 / t))
+        value, slope = jax.jit(jax.value_and_grad(log_z))(1 / t)
         source = "B. Kaufman, Phys. Rev. 76, 1232 (1949)"
         return Thermal(-t * float(value), -float(slope), source)
