@@ -101,7 +101,7 @@ class Symmetrized:
 
     def apply(self, params: Params, x: Array, /) -> LogPsi:
         """Log psi of levels x (s,)."""
-        psi = jax.vmap(partial(self.base.apply, params))(x[self._group])
+        psi = jax.vmap(partial(self.base.apply, params))(x[jnp.asarray(self._group)])
         total = log_sum(self._weighted(psi.sign), psi.logabs)
         sign = jnp.where(total.logabs == -jnp.inf, 0, total.sign)  # not NaN at a node
         return LogPsi(sign, total.logabs - math.log(len(self._group)))
@@ -112,7 +112,7 @@ class Symmetrized:
 
     def site_cache(self, tables: Tables, x: Array) -> Cache:
         """One configuration for every element of the group."""
-        turned, ratios = x[self._group], site_ratios_of(self.base)
+        turned, ratios = x[jnp.asarray(self._group)], site_ratios_of(self.base)
         psi = jax.vmap(partial(self.base.apply, tables.params))(turned)
         signs = self._weighted(psi.sign)
         values = signs * jnp.exp(psi.logabs - jnp.max(psi.logabs))
