@@ -488,7 +488,7 @@ def assert_ground_state(energies, trap):
     assert np.var(energies) <= 1e-20 * reference.value**2
 
 
-@pytest.mark.parametrize("spins, d, omega", at(FREE_FERMIONS, 1))
+@pytest.mark.parametrize("spins, d, omega", at(FREE_FERMIONS, 2))
 def test_bare_determinant_is_the_ground_state_of_free_fermions(spins, d, omega):
     trap, ansatz = HarmonicTrap(spins.n, d, omega, spins=spins), Slater(spins, omega)
     spread = np.sqrt(trap.references()[0].value / (spins.n * d)) / trap.omegas

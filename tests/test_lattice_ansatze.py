@@ -635,7 +635,6 @@ def test_gradient_and_metric_match_full_summation(name):
     np.testing.assert_allclose(metric, tensor, atol=1e-8)
 
 
-@pytest.mark.further
 def test_gradient_matches_finite_differences_of_the_energy():
     model, ansatz = SUMMED["Ising, complex rbm"]
     x = np.asarray(configurations(model))

@@ -162,7 +162,6 @@ def test_energy_of_a_uniform_guide_is_exact(name):
     assert np.all(info["sign_flip"] == 0)
 
 
-@pytest.mark.further
 def test_energy_is_independent_of_the_interval():
     short = projected(RING, time_step=0.05, time=125, key=5)
     long = projected(RING, time_step=0.5, time=250, key=5)

@@ -110,7 +110,6 @@ def test_walkers_do_not_cross_nodes():
     assert np.all(info["effective_time_step"] < 0.9)
 
 
-@pytest.mark.further
 def test_exact_state_has_its_density_at_a_long_time_step():
     """<x^2> = 1 / (2 omega), and its error from 4096 walkers."""
     system, psi, _ = EXACT["free oscillator"]
