@@ -101,6 +101,7 @@ class Symmetrized:
 
     def apply(self, params: Params, x: Array, /) -> LogPsi:
         """Log psi of levels x (s,)."""
+        # a NumPy index fails where one function is traced in both precisions
         psi = jax.vmap(partial(self.base.apply, params))(x[jnp.asarray(self._group)])
         total = log_sum(self._weighted(psi.sign), psi.logabs)
         sign = jnp.where(total.logabs == -jnp.inf, 0, total.sign)  # not NaN at a node
