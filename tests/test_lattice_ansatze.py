@@ -270,18 +270,6 @@ def test_other_ansatze_are_not_invariant(name):
     assert np.max(np.abs(psi - there)) > 1e-2
 
 
-@pytest.mark.parametrize("name", ["average", "orbits"])
-def test_one_function_is_traced_in_both_precisions(name):
-    ansatz, (params, walkers) = CASES[name], start(name)
-
-    def psi(x):
-        return ansatz.apply(params, x)
-
-    with jax.enable_x64(False):
-        assert jax.eval_shape(psi, walkers[0]).logabs.dtype == "float32"
-    assert jax.eval_shape(psi, walkers[0]).logabs.dtype == "float64"
-
-
 def test_symmetrized_psi_is_the_mean_over_the_group():
     ansatz, (params, walkers) = CASES["average"], start("average")
     turned = evaluated(ansatz.base, params, walkers[0][RING.symmetries])
