@@ -98,11 +98,12 @@ def chunked_sum(
       most: walkers per chunk at most in any case; None for no such limit.
     """
     if chunk_size is None:
-        sizes_of_one, sizes_of_two = (
-            _sizes(jax.make_jaxpr(f)(_stack(walkers, k)).jaxpr) for k in (1, 2)
+        # not of one walker, whose program differs: its axis of walkers is left out
+        sizes_of_two, sizes_of_three = (
+            _sizes(jax.make_jaxpr(f)(_stack(walkers, k)).jaxpr) for k in (2, 3)
         )
-        sizes = zip(sizes_of_one, sizes_of_two, strict=False)
-        growth = max((second - first for first, second in sizes), default=1)
+        sizes = zip(sizes_of_two, sizes_of_three, strict=False)
+        growth = max((three - two for two, three in sizes), default=1)
         chunk_size = suitable_chunk_size(_count(walkers), growth)
     chunk_size = chunk_size if most is None else min(chunk_size, most)
     head, tail = _split(walkers, chunk_size)

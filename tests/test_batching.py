@@ -132,6 +132,16 @@ def test_chunk_size_depends_on_the_memory_per_walker():
             lambda chunk: jnp.sum(jax.vmap(f)(chunk)), walkers
         )
 
+    def gradient(chunk):  # as large as the layers, for any number of walkers
+        def network(x, first, second, bias):
+            return jnp.sum(jnp.tanh(jnp.tanh(x @ first + bias) @ second + bias))
+
+        def over_chunk(*layers):
+            return jnp.sum(jax.vmap(lambda x: network(x, *layers))(chunk))
+
+        return jax.grad(over_chunk, (0, 1, 2))(table[:2], table, table[0])
+
+    assert steps_of_the_loop(lambda w: chunked_sum(gradient, w), walkers) == 1
     for f, steps in ((large, 8), (small, 1)):
         mapped = lambda walkers, f=f: chunked_map(f, walkers)  # noqa: E731
         assert steps_of_the_loop(mapped, walkers) == steps
