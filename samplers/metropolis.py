@@ -7,10 +7,13 @@ min(1, |psi(x_new)/psi(x)|^2 exp(log_q_ratio)). Hastings, Biometrika 57, 97 (197
 
 import dataclasses
 import math
+from functools import cache
+from statistics import NormalDist
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from nqs.moves import where
@@ -42,7 +45,7 @@ class AllParticles:
 
     def __call__(self, key: Array, x: Array, width: Array) -> tuple[Array, Array]:
         """Propose x + width xi, for x (n, d)."""
-        return x + width * normal(key, x.shape, x.dtype), jnp.zeros_like(width)
+        return x + width * steps(key, x.shape, x.dtype), jnp.zeros_like(width)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,15 +60,36 @@ class OneParticle:
         """Propose x with one row moved by width xi, for x (n, d)."""
         key_particle, key_step = jax.random.split(key)
         i = jax.random.randint(key_particle, (), 0, x.shape[0])
-        step = width * normal(key_step, x.shape[1:], x.dtype)
+        step = width * steps(key_step, x.shape[1:], x.dtype)
         return x.at[i].add(step), jnp.zeros_like(width)
 
 
-def normal(key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
-    """Standard normal numbers for a symmetric move, drawn in single precision.
+def steps(key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
+    """Steps of a symmetric move: quantiles of the normal distribution, 16 bits each.
 
-    Detailed balance requires only that xi and -xi are equally likely. Drawn in double
-    precision, and in rows of two or three, they take longer than a small network does.
+    Detailed balance requires only that xi and -xi are equally likely. Normal numbers
+    would take as long as a small network does.
+    """
+    size, word = math.prod(shape), jax.dtypes.canonicalize_dtype(jnp.uint)
+    bits = jax.random.bits(key, (math.ceil(2 * size / word.itemsize),), word)
+    numbers = jax.lax.bitcast_convert_type(bits, jnp.uint16).reshape(-1)[:size]
+    row = jnp.asarray(quantiles()).at[numbers].get(mode="promise_in_bounds")
+    return row.reshape(shape).astype(dtype)
+
+
+@cache
+def quantiles() -> np.ndarray:
+    """2^16 equally likely numbers (2^16,) of the normal distribution, symmetric."""
+    inverse = NormalDist().inv_cdf
+    upper = [inverse((k + 0.5) / 2**16) for k in range(2**15, 2**16)]
+    return np.float32([-xi for xi in reversed(upper)] + upper)
+
+
+def normal(key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
+    """Standard normal numbers, drawn in single precision.
+
+    Drawn in double precision, and in rows of two or three, they take longer than a
+    small network does.
     """
     row = jax.random.normal(key, (math.prod(shape),), jnp.float32)
     return jax.lax.optimization_barrier(row).reshape(shape).astype(dtype)

@@ -29,6 +29,7 @@ from nqs.types import Function, LogPsi
 from nqs.vmc import VMC
 from samplers import AllParticles, Gibbs, Langevin, Metropolis, OneParticle, langevin
 from samplers.langevin import LangevinState
+from samplers.metropolis import quantiles, steps
 from tests.cases import few, further, most
 from tests.drawn import parameters
 
@@ -515,6 +516,26 @@ def test_sampler_is_restored_from_its_configuration(sampler):
     again = settings.from_json(settings.to_json(sampler))
     assert again == sampler and hash(again) == hash(sampler)
     assert f"sweeps={sampler.sweeps}" in repr(sampler)
+
+
+def test_steps_are_as_likely_in_either_direction():
+    values = quantiles()
+    np.testing.assert_array_equal(values, -values[::-1])
+    np.testing.assert_allclose(
+        values, scipy.stats.norm.ppf((np.arange(2**16) + 0.5) / 2**16), rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize("x64", [False, True])
+def test_steps_are_independent_normal_numbers(x64):
+    with jax.enable_x64(x64):
+        xi = np.asarray(steps(jax.random.key(3), (2**17 + 1, 3), jnp.float32))
+    assert xi.dtype == np.float32
+    assert scipy.stats.kstest(xi.ravel(), "norm").pvalue > 1e-3
+    # of words of four or two numbers, beside and below each other
+    neighbors = np.stack([xi.ravel()[k : k - 8] for k in range(8)])
+    correlations = np.corrcoef(neighbors)[0, 1:]
+    assert np.all(np.abs(correlations) < 4 / np.sqrt(xi.size))
 
 
 def test_moves_have_the_given_width():
