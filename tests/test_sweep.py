@@ -150,6 +150,12 @@ def test_another_plan_in_the_directory_is_refused(members, tmp_path):
         plan().save(tmp_path / "other")
 
 
+def test_a_sweep_that_was_killed_before_its_plan_may_be_started_again(tmp_path):
+    (tmp_path / "sweep.json.tmp").write_text("{")
+    plan().save(tmp_path)
+    assert read(tmp_path) == plan()
+
+
 def test_members_are_made_once_and_in_order(members):
     finish(members.directory / "omega_1_seed_1")
     worker = Script()

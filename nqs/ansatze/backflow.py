@@ -120,8 +120,7 @@ class Backflow(LayerwiseDerivatives, nn.Module):
 
     def __post_init__(self):
         super().__post_init__()
-        check_backflow(self, "determinants")
-        check_integers(self, pair_width=0)
+        check_backflow(self, determinants=1, pair_width=0)
         positives("omega", self.omega)
         if self.twist is not None and (self.box is None or self.spins is None):
             raise ValueError(
@@ -160,9 +159,9 @@ class Backflow(LayerwiseDerivatives, nn.Module):
         return log_determinants(orbitals, q, self.spins, logabs, factors)
 
 
-def check_backflow(ansatz: Any, *sizes: str) -> None:
-    """Check the settings of message passing, and further positive integers."""
-    check_integers(ansatz, **dict.fromkeys(("layers", "width", *sizes), 1))
+def check_backflow(ansatz: Any, **least: int) -> None:
+    """Check the settings of message passing, and further integers of at least these."""
+    check_integers(ansatz, layers=1, width=1, **least)
     positives("ranges", ansatz.ranges)
     check_elementwise(ansatz.activation)
 

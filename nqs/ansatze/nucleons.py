@@ -61,7 +61,7 @@ class CorrelatedNucleons(LayerwiseDerivatives, nn.Module):
 
     def __post_init__(self):
         super().__post_init__()
-        check_backflow(self, "channels")
+        check_backflow(self, channels=1)
         positive("decay", self.decay)
 
     @nn.compact

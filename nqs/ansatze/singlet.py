@@ -81,7 +81,7 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
 
     def __post_init__(self):
         super().__post_init__()
-        check_backflow(self, "channels")
+        check_backflow(self, channels=1)
 
     def __call__(self, x: Array) -> LogPsi:
         """Log psi of x (n, d).

@@ -61,7 +61,7 @@ def prepare(experiment: Experiment, built: Built | None = None) -> Start:
     mesh, messages = _mesh(experiment.n_walkers)
     origin = None
     with warnings.catch_warnings(action="always", record=True) as caught:
-        state = _first_state(experiment, keys)
+        state = first_state(experiment, keys)
     messages += sorted({str(warning.message) for warning in caught})
     n_parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
     resumed = experiment.resume and by_first(
@@ -101,7 +101,12 @@ def _on_devices(run: RunState, mesh: jax.sharding.Mesh, n_walkers: int) -> RunSt
     return run._replace(vmc=placed(run.vmc, where), sampler=sampler)
 
 
-def _first_state(experiment: Experiment, keys: dict[str, Array]) -> VMCState:
+def first_state(experiment: Experiment, keys: dict[str, Array]) -> VMCState:
+    """Walkers and parameters from the keys of these names, with psi checked.
+
+    Raises:
+      RunError: as `prepare`.
+    """
     hamiltonian, n_walkers = experiment.hamiltonian, experiment.n_walkers
     walkers = once(
         lambda key: hamiltonian.initial_walkers(key, n_walkers), keys["walkers"]

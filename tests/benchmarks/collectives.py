@@ -19,7 +19,7 @@ from experiments.command_line.main import options_of
 from nqs.runs import Experiment
 from nqs.runs.devices import placed, shardings, walker_mesh
 from nqs.runs.programs import NEEDED, build
-from nqs.runs.start import _first_state
+from nqs.runs.start import first_state
 
 KINDS = "all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute"
 BITS = {"pred": 8, "s8": 8, "u8": 8, "s32": 32, "u32": 32, "f32": 32, "s64": 64,
@@ -47,7 +47,7 @@ def of_step(experiment: Experiment, n_devices: int) -> dict[str, list]:
     mesh = walker_mesh(experiment.n_walkers, jax.devices()[:n_devices])
     assert mesh.size == n_devices
     key = jax.random.key(0)
-    state = _first_state(experiment, {"walkers": key, "parameters": key})
+    state = first_state(experiment, {"walkers": key, "parameters": key})
     state = placed(state, shardings(state, mesh, experiment.n_walkers))
     everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
     built = build(experiment, mesh, placed(key, everywhere), state)
