@@ -13,8 +13,8 @@ from nqs.checks import finite, require, settle, whole
 from nqs.space.lattice import Lattice, Sites, is_ring, spins, sublattices
 from nqs.types import Reference
 
-SQUARE = -0.678872  # energy per site of 6 x 6 sites, J
-SCHULZ = "exact diagonalization, H. J. Schulz et al., J. Phys. I 6, 675 (1996)"
+SQUARE = {0.0: -24.4393974, 0.5: -18.13714754}  # 6 x 6 sites, J, by J2 / J
+SOURCE = "exact diagonalization, D. Wu et al., Science 386, 296 (2024), VarBench"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,14 +92,16 @@ class Heisenberg(LatticeModel):
 
     def references(self) -> tuple[Reference, ...]:
         """Exact for even rings, few sites and the 6 x 6 square lattice."""
-        lattice, balanced = self.lattice, 2 * self.total == self.n
-        antiferromagnet = balanced and self.j > 0 and len(self.couplings) == 1
-        if antiferromagnet and is_ring(lattice):
-            source = "Bethe ansatz, H. Bethe, Z. Phys. 71, 205 (1931)"
-            energy = self.j * heisenberg_ring(lattice.n)
-            return (Reference(energy, 0.0, "exact", source),)
-        if antiferromagnet and lattice == Lattice((6, 6), "square"):
-            return (Reference(36 * SQUARE * self.j, 36 * 5e-7, "exact", SCHULZ),)
+        lattice, (_, *others) = self.lattice, self.couplings
+        if 2 * self.total == self.n and self.j > 0:
+            if is_ring(lattice) and not others:
+                source = "Bethe ansatz, H. Bethe, Z. Phys. 71, 205 (1931)"
+                energy = self.j * heisenberg_ring(lattice.n)
+                return (Reference(energy, 0.0, "exact", source),)
+            ratio = sum(coupling for _, coupling in others) / self.j
+            if lattice == Lattice((6, 6), "square") and ratio in SQUARE:
+                energy, error = self.j * SQUARE[ratio], self.j * 1e-8
+                return (Reference(energy, error, "exact", SOURCE),)
         return super().references()
 
 

@@ -229,8 +229,16 @@ def test_energies_equal_the_values_of_the_reference_file():
     }
     for model, energy in cases.items():
         assert model.references()[0].value == pytest.approx(energy, abs=1e-9)
-    (torus,) = Heisenberg(Lattice((6, 6), "square"), 2.0).references()
-    assert torus.value == pytest.approx(2 * 36 * -0.678872, rel=1e-9)
+    torus = Lattice((6, 6), "square")
+    # per site, H. J. Schulz et al., J. Phys. I 6, 675 (1996)
+    for model, energy in (
+        (Heisenberg(torus, 2.0), -0.678872),
+        (J1J2(torus, 2.0, j2=1.0), -0.503810),
+    ):
+        (found,) = model.references()
+        assert found.value == pytest.approx(2 * 36 * energy, abs=2 * 36 * 5e-7)
+        assert found.kind == "exact"
+    assert not J1J2(torus, j2=0.4).references()
 
 
 @pytest.mark.parametrize(

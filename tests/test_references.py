@@ -105,6 +105,11 @@ CASES = {
         {"lattice": Lattice((6, 6), "square", False), "j": -1.0, "n_down": 2},
         {"marshall"},  # a change of basis
     ),
+    "6x6 J1-J2": (
+        J1J2(SQUARE),
+        {"lattice": Lattice((6, 6), "square", False), "j": 1.5, "n_down": 2, "j2": 0.4},
+        {"marshall"},
+    ),
     "Hubbard 4x4": (
         Hubbard(Lattice((4, 4), "square"), 4.0, 5, 5),
         {"lattice": Lattice((4, 4), "square", False), "u": 5.0, "up": 3, "down": 3,
