@@ -1,12 +1,14 @@
 """A move of electrons about nuclei: short steps near them, long ones far away."""
 
 import dataclasses
+import math
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
 from nqs.space.nuclei import Nuclei
-from samplers.metropolis import normal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,3 +44,13 @@ class AboutNuclei:
         # xi is that of the move, xi here / there that of its reverse
         square = jnp.sum(xi**2 * (1 - ratio**2)) / 2
         return x_new, square + x.shape[1] * jnp.sum(jnp.log(ratio))
+
+
+def normal(key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
+    """Standard normal numbers, drawn in single precision.
+
+    Drawn in double precision, and in rows of two or three, they take longer than a
+    small network does.
+    """
+    row = jax.random.normal(key, (math.prod(shape),), jnp.float32)
+    return jax.lax.optimization_barrier(row).reshape(shape).astype(dtype)

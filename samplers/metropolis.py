@@ -85,16 +85,6 @@ def quantiles() -> np.ndarray:
     return np.float32([-xi for xi in reversed(upper)] + upper)
 
 
-def normal(key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
-    """Standard normal numbers, drawn in single precision.
-
-    Drawn in double precision, and in rows of two or three, they take longer than a
-    small network does.
-    """
-    row = jax.random.normal(key, (math.prod(shape),), jnp.float32)
-    return jax.lax.optimization_barrier(row).reshape(shape).astype(dtype)
-
-
 class MetropolisState(NamedTuple):
     """The walkers and the width () of their moves."""
 
