@@ -82,7 +82,7 @@ def quantiles() -> np.ndarray:
     """2^16 equally likely numbers (2^16,) of the normal distribution, symmetric."""
     inverse = NormalDist().inv_cdf
     upper = [inverse((k + 0.5) / 2**16) for k in range(2**15, 2**16)]
-    return np.float32([-xi for xi in reversed(upper)] + upper)
+    return np.array([-xi for xi in reversed(upper)] + upper, np.float32)
 
 
 class MetropolisState(NamedTuple):
