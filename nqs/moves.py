@@ -24,6 +24,13 @@ def where(condition: Array, new: Any, old: Any) -> Any:
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
 
 
+def normal_like(key: Array, x: Array) -> Array:
+    """Standard normal numbers of the shape and dtype of x (..., n, d)."""
+    # rows of two or three numbers would be drawn one row at a time
+    row = jax.random.normal(key, (x.size,), x.dtype)
+    return jax.lax.optimization_barrier(row).reshape(x.shape)
+
+
 def limited_drift(gradient: Array, tau: Array) -> Array:
     """Drift (..., n, d) of the particles, no longer than sqrt(2 / tau) each.
 

@@ -1,13 +1,11 @@
 """A move of electrons about nuclei: short steps near them, long ones far away."""
 
 import dataclasses
-import math
-from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 
+from nqs.moves import normal_like
 from nqs.space.nuclei import Nuclei
 
 
@@ -37,20 +35,10 @@ class AboutNuclei:
 
     def __call__(self, key: Array, x: Array, width: Array) -> tuple[Array, Array]:
         """Propose x + width s(x) xi, for x (n, 3)."""
-        xi = normal(key, x.shape, x.dtype)
+        xi = normal_like(key, x)
         here = self.scales(x)
         x_new = x + width * here * xi
         ratio = here / self.scales(x_new)
         # xi is that of the move, xi here / there that of its reverse
         square = jnp.sum(xi**2 * (1 - ratio**2)) / 2
         return x_new, square + x.shape[1] * jnp.sum(jnp.log(ratio))
-
-
-def normal(key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
-    """Standard normal numbers, drawn in single precision.
-
-    Drawn in double precision, and in rows of two or three, they take longer than a
-    small network does.
-    """
-    row = jax.random.normal(key, (math.prod(shape),), jnp.float32)
-    return jax.lax.optimization_barrier(row).reshape(shape).astype(dtype)

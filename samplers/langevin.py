@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from nqs.moves import limited_drift, log_green_ratio
+from nqs.moves import limited_drift, log_green_ratio, normal_like
 from nqs.types import Ansatz, Params
 from samplers.acceptance import adapted, check_settings, move_walkers, starting_width
 
@@ -57,9 +57,7 @@ class Langevin:
 
         def move(key, x, value, first):
             logabs, drift = value
-            # Rows of two or three numbers would be drawn one row at a time.
-            row = jax.random.normal(key, (x.size,), x.dtype)
-            xi = jax.lax.optimization_barrier(row).reshape(x.shape)
+            xi = normal_like(key, x)
             x_new = jnp.where(first, x, x + tau * drift + jnp.sqrt(tau) * xi)
             logabs_new, gradient = value_and_grad(x_new)
             drift_new = limited_drift(gradient, tau)

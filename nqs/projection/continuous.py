@@ -30,7 +30,7 @@ from jax import Array
 from nqs.batching import check_chunk_size, chunked_map
 from nqs.checks import check_ansatz, name_of, positive
 from nqs.laplacian.kinetic import real_derivatives
-from nqs.moves import accepted, limited_drift, log_green_ratio, where
+from nqs.moves import accepted, limited_drift, log_green_ratio, normal_like, where
 from nqs.projection.population import (
     ProjectionState,
     check_real,
@@ -146,9 +146,7 @@ class Projection:
         key_xi, key_accept = jax.random.split(key)
         old, guide = state.walkers, state.guide
         spread = 2 * self._diffusion * state.time_step  # variance of a coordinate
-        # rows of two or three numbers would be drawn one row at a time
-        row = jax.random.normal(key_xi, (old.size,), old.dtype)
-        xi = jax.lax.optimization_barrier(row).reshape(old.shape)
+        xi = normal_like(key_xi, old)
         drift = limited_drift(guide.gradient, spread)
         new = old + spread * drift + jnp.sqrt(spread) * xi
         there = self.guide(state.params, new)
