@@ -23,7 +23,9 @@ LOST = 60  # seconds until the others of a killed process must have ended
 
 DEVICES = """
 import os, runpy
+from nqs.runs import hosts
 
+hosts.BEAT = 0.001  # so that one is under way when Python ends
 os.sched_getaffinity = lambda process: range({})  # each core is one device
 runpy.run_module("experiments", run_name="__main__", alter_sys=True)
 """

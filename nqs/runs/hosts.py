@@ -5,6 +5,7 @@ sums between their devices. Files are those of the first process: the others wri
 a folder of their own that is deleted at the end.
 """
 
+import atexit
 import contextlib
 import os
 import pickle
@@ -60,7 +61,10 @@ def join(
         ) from error
     if jax.process_index():
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - until the process ends
-    threading.Thread(target=_watch_others, daemon=True).start()
+    ending = threading.Event()
+    watch = threading.Thread(target=_watch_others, args=[ending], daemon=True)
+    watch.start()
+    atexit.register(_end_watch, watch, ending)
 
 
 def several() -> bool:
@@ -138,7 +142,13 @@ def _shared(value: Any) -> Any:
     return pickle.loads(np.asarray(multihost_utils.broadcast_one_to_all(text)))
 
 
-def _watch_others() -> None:
+def _end_watch(watch: threading.Thread, ending: threading.Event) -> None:
+    """End the watch before Python does: a thread within JAX would abort the process."""
+    ending.set()
+    watch.join(SILENCE)
+
+
+def _watch_others(ending: threading.Event) -> None:
     """End this process with a sentence when another gives no sign of life.
 
     A process that waits for the numbers of a lost one would wait forever.
@@ -149,8 +159,7 @@ def _watch_others() -> None:
     index, count, beat = jax.process_index(), jax.process_count(), 0
     others, now = set(range(count)) - {index}, time.monotonic()
     seen: dict[int, tuple[Any, float]] = dict.fromkeys(others, ("", now))
-    while True:
-        time.sleep(BEAT)
+    while not ending.wait(BEAT):
         beat += 1
         try:
             store.key_value_set(f"alive/{index}", str(beat), allow_overwrite=True)
@@ -163,7 +172,7 @@ def _watch_others() -> None:
             if value != seen[i][0]:
                 seen[i] = value, now
         lost = [i for i, (_, since) in seen.items() if now - since > SILENCE]
-        if lost:
+        if lost and not ending.is_set():
             _end(f"process {lost[0]} of {count} ended or was lost")
 
 
