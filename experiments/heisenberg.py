@@ -3,7 +3,9 @@
 import dataclasses
 from typing import TYPE_CHECKING
 
+from experiments.command_line.choices import AntiferromagnetAnsatz
 from experiments.command_line.lattices import QuantumLatticeOptions
+from experiments.command_line.notation import Part
 from experiments.command_line.options import main
 
 if TYPE_CHECKING:
@@ -21,10 +23,11 @@ class HeisenbergOptions(QuantumLatticeOptions):
     marshall: bool | None = None
     """Turn the spins of one sublattice, which makes psi positive without j2; None where
     the lattice is bipartite."""
+    ansatz: AntiferromagnetAnsatz = Part("rbm")
 
     def experiment(self) -> "Experiment":
         """The model, its ansatz and sampler."""
-        from experiments.command_line.builders.lattices import quantum
+        from experiments.command_line.builders.lattices import antiferromagnet
         from hamiltonians import J1J2, Heisenberg
 
         model = Heisenberg(self.sites, self.j, self.marshall)
@@ -32,7 +35,7 @@ class HeisenbergOptions(QuantumLatticeOptions):
             model = J1J2(self.sites, self.j, self.marshall, j2=self.j2)
         if self.marshall is None and not model.marshall:
             print("no sign rule: the lattice is not bipartite (marshall=False)")
-        return quantum("heisenberg", model, self)
+        return antiferromagnet("heisenberg", model, self)
 
 
 if __name__ == "__main__":

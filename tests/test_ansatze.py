@@ -199,6 +199,7 @@ def test_all_ansatze_are_in_the_table():
     no_log_psi = {"Envelope", "MessagePassing"}
     elsewhere = {"Backflow", "PlaneWaveSlater", "BinaryRBM", "Boltzmann", "LatticeConv"}
     elsewhere |= {"LatticeSlater", "LatticeTransformer"}
+    elsewhere |= {"LatticeProduct", "ProjectedBCS"}
     elsewhere |= {"RecurrentGRU", "SpinJastrow", "Symmetrized", "SymmetrizedOrbits"}
     elsewhere |= {"CorrelatedNucleons", "SingletBackflow", "SpinExplicit"}
     elsewhere |= {"MolecularBackflow"}

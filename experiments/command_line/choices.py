@@ -12,9 +12,9 @@ from experiments.command_line.notation import Part
 from experiments.command_line.parts import constant, find
 
 # Set by the experiment.
-FIXED = ("bosons", "box", "fixed", "lattice", "levels", "method", "model", "n",
-         "nuclei", "omega", "options", "pairing", "point_group", "spins", "totals",
-         "twist")  # fmt: skip
+FIXED = ("bosons", "box", "fixed", "lattice", "levels", "marshall", "method",
+         "model", "n", "nuclei", "omega", "options", "pairing", "point_group", "spins",
+         "totals", "twist")  # fmt: skip
 
 
 class Choice(NamedTuple):
@@ -117,16 +117,21 @@ AVERAGES = (
     "group; symmetric=True gives the symmetries to the weights of an rbm, and "
     "symmetric='translations' the translations of a periodic lattice alone."
 )
-LatticeAnsatz = Annotated[
+SPINS = (
+    RBM,
+    Choice("jastrow", "SpinJastrow"),
+    FFNN,
+    Choice("conv", "LatticeConv"),
+    Choice("transformer", "LatticeTransformer"),
+    GRU,
+)
+LatticeAnsatz = Annotated[PartOption, listed(*SPINS, note=AVERAGES)]
+AntiferromagnetAnsatz = Annotated[
     PartOption,
     listed(
-        RBM,
-        Choice("jastrow", "SpinJastrow"),
-        FFNN,
-        Choice("conv", "LatticeConv"),
-        Choice("transformer", "LatticeTransformer"),
-        GRU,
-        note=AVERAGES,
+        *SPINS,
+        Choice("bcs", "ProjectedBCS"),
+        note=f"bcs=True multiplies any of the others by bcs. {AVERAGES}",
     ),
 ]
 BosonAnsatz = Annotated[PartOption, listed(RBM, FFNN, note=AVERAGES)]

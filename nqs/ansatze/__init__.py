@@ -7,11 +7,13 @@ from nqs.ansatze.complex_parameters import ComplexParameters, ComplexSites, Shif
 from nqs.ansatze.conv import LatticeConv
 from nqs.ansatze.ffnn import DeepSets, FeedForward
 from nqs.ansatze.jastrow import GaussianJastrow, PadeJastrow, PowerJastrow, Product
+from nqs.ansatze.lattice_product import LatticeProduct
 from nqs.ansatze.lattice_slater import LatticeSlater
 from nqs.ansatze.layers import Envelope
 from nqs.ansatze.molecular import MolecularBackflow
 from nqs.ansatze.nucleons import CorrelatedNucleons
 from nqs.ansatze.plane_waves import PlaneWaveSlater
+from nqs.ansatze.projected_bcs import ProjectedBCS
 from nqs.ansatze.rbm import GaussianBinaryRBM
 from nqs.ansatze.recurrent import RecurrentGRU
 from nqs.ansatze.singlet import SingletBackflow
@@ -24,9 +26,10 @@ from nqs.ansatze.transformer import LatticeTransformer
 
 __all__ = ["Backflow", "BinaryRBM", "Boltzmann", "ComplexParameters", "ComplexSites",
            "CorrelatedNucleons", "DeepSets", "Envelope", "FeedForward",
-           "GaussianBinaryRBM", "GaussianJastrow", "LatticeConv", "LatticeSlater",
+           "GaussianBinaryRBM", "GaussianJastrow", "LatticeConv",
+           "LatticeProduct", "LatticeSlater",
            "LatticeTransformer", "MessagePassing", "MolecularBackflow",
-           "PadeJastrow", "PlaneWaveSlater",
-           "PowerJastrow", "Product", "RecurrentGRU", "Shifted", "SingletBackflow",
+           "PadeJastrow", "PlaneWaveSlater", "PowerJastrow", "Product",
+           "ProjectedBCS", "RecurrentGRU", "Shifted", "SingletBackflow",
            "Slater", "SlaterJastrow", "SpinExplicit", "SpinJastrow",
            "Symmetrized", "SymmetrizedOrbits", "group_average"]  # fmt: skip

@@ -9,14 +9,16 @@ from experiments.command_line.lattices import (
     LatticeOptions,
     QuantumLatticeOptions,
 )
-from hamiltonians import LatticeFermions, LatticeModel
+from hamiltonians import Heisenberg, LatticeFermions, LatticeModel
 from nqs.ansatze import (
     BinaryRBM,
     Boltzmann,
     FeedForward,
     LatticeConv,
+    LatticeProduct,
     LatticeSlater,
     LatticeTransformer,
+    ProjectedBCS,
     RecurrentGRU,
     SpinJastrow,
     group_average,
@@ -35,6 +37,16 @@ def quantum(
     """The lowest states of a model; a conserved sum of its levels is that of spins."""
     known = lattice_ansatze(options.sites, options.q, totals=model.totals)
     seen = lattice_observables(options, not model.totals)
+    return _lowest_states(name, model, options, known, seen)
+
+
+def antiferromagnet(
+    name: str, model: Heisenberg, options: QuantumLatticeOptions
+) -> Experiment:
+    """The lowest states of a magnet, also with electron pairs."""
+    pairs = partial(ProjectedBCS, options.sites, bool(model.marshall))
+    known = lattice_ansatze(options.sites, totals=model.totals, pairs=pairs)
+    seen = lattice_observables(options, magnetization=False)
     return _lowest_states(name, model, options, known, seen)
 
 
@@ -116,23 +128,18 @@ def lattice_ansatze(
     levels: int = 2,
     cyclic: bool = False,
     totals: tuple[int, ...] = (),
+    pairs: Callable[..., ProjectedBCS] | None = None,
 ) -> dict[str, Callable[..., Any]]:
     """Builders of the ansätze, by name.
 
-    `cyclic` is a default of gru, `totals` are the conserved sum of all levels, if any.
+    `cyclic` is a default of gru, `totals` are the conserved sum of all levels, if any;
+    `pairs` builds pairs of spins, which other ansätze can multiply.
     """
     of_two_levels = levels == 2 and totals  # conserved with the number of each level
     fixed = (lattice.n - totals[0], totals[0]) if of_two_levels else None
 
-    def rbm(symmetric=False, **settings):
-        one_of("symmetric", symmetric, (False, True, "translations"))
-        turned = symmetric != "translations"
-        if symmetric and (turned or lattice.periodic):  # open ends are free weights
-            settings |= {"lattice": lattice, "point_group": turned}
-        return BinaryRBM(levels=levels, **settings)
-
-    known = {
-        "rbm": rbm,
+    known: dict[str, Callable[..., Any]] = {
+        "rbm": partial(machine, lattice, levels),
         "jastrow": partial(SpinJastrow, levels),
         "ffnn": partial(FeedForward, levels=levels),
         "conv": partial(LatticeConv, lattice, levels=levels),
@@ -146,8 +153,37 @@ def lattice_ansatze(
             fixed=fixed,
         ),
     }
+    if pairs:
+        known = {name: partial(multiplied, pairs, make) for name, make in known.items()}
+        # the one factor, so that it can start a product
+        known["bcs"] = lambda **settings: LatticeProduct((pairs(**settings),))
     sector = lattice, levels, totals
     return {name: partial(averaged, make, *sector) for name, make in known.items()}
+
+
+def machine(
+    lattice: Lattice,
+    levels: int,
+    symmetric: bool | str = False,
+    **settings: Any,
+) -> BinaryRBM:
+    """A Boltzmann machine, with symmetries of the lattice if they are asked for."""
+    one_of("symmetric", symmetric, (False, True, "translations"))
+    turned = symmetric != "translations"
+    if symmetric and (turned or lattice.periodic):  # open ends are free weights
+        settings |= {"lattice": lattice, "point_group": turned}
+    return BinaryRBM(levels=levels, **settings)
+
+
+def multiplied(
+    pairs: Callable[..., ProjectedBCS],
+    make: Callable[..., Any],
+    bcs: bool = False,
+    **settings: Any,
+) -> Any:
+    """An ansatz, times pairs of spins if they are asked for."""
+    ansatz = make(**settings)
+    return LatticeProduct((pairs(), ansatz)) if bcs else ansatz
 
 
 def averaged(

@@ -1,0 +1,228 @@
+"""Electron pairs without doubly occupied sites, alone and times other factors."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hamiltonians import J1J2, Heisenberg
+from nqs.ansatze import (
+    BinaryRBM,
+    LatticeProduct,
+    ProjectedBCS,
+    SpinJastrow,
+    Symmetrized,
+)
+from nqs.ansatze.projected_bcs import away_from_node, off_node
+from nqs.ratios.sites import EvaluatedRatios
+from nqs.space.lattice import Graph, Lattice
+from nqs.space.pairing import parity
+from tests.cases import few, further
+
+RING, LADDER, SQUARE = (
+    Lattice((8,)),
+    Lattice((4, 2), "square"),
+    Lattice((4, 4), "square"),
+)
+CASES = {
+    "ring": ProjectedBCS(RING, stddev=0.3),
+    "ring of ten": ProjectedBCS(Lattice((10,)), stddev=0.3),
+    "ladder": ProjectedBCS(LADDER, stddev=0.3),
+    "square": ProjectedBCS(SQUARE, stddev=0.1),
+    "square without turned spins": ProjectedBCS(SQUARE, marshall=False, stddev=0.1),
+    "pairs and a machine": LatticeProduct(
+        (ProjectedBCS(LADDER, stddev=0.3), BinaryRBM(1, stddev=0.3, complex=True))
+    ),
+    "average": Symmetrized(ProjectedBCS(SQUARE, stddev=0.3), SQUARE),
+    "average of a product": Symmetrized(
+        LatticeProduct(
+            (ProjectedBCS(RING, stddev=0.3), BinaryRBM(1, lattice=RING, stddev=0.3))
+        ),
+        RING,
+    ),
+}
+
+
+def lattice(ansatz):
+    base = getattr(ansatz, "base", ansatz)
+    return (base.factors[0] if isinstance(base, LatticeProduct) else base).lattice
+
+
+def start(name, seed=0):
+    """Random parameters, and as many spins up as down."""
+    ansatz, n = CASES[name], lattice(CASES[name]).n
+    x = np.random.default_rng(seed).permutation(np.arange(n) % 2)
+    return ansatz.init(jax.random.key(seed), jnp.asarray(x)), x
+
+
+def value(ansatz, params, x):
+    psi = ansatz.apply(params, jnp.asarray(x))
+    return psi.sign * np.exp(psi.logabs)
+
+
+@pytest.mark.parametrize("n", [6, *further(8, 10)])
+def test_the_fermi_sea_of_a_ring_is_the_state_of_haldane_and_shastry(n):
+    """psi = prod_{i<j} sin^2(pi (r_i - r_j) / n) of the spins up, of one sign.
+
+    F. D. M. Haldane, Phys. Rev. Lett. 60, 635 (1988).
+    """
+    ansatz, h = ProjectedBCS(Lattice((n,)), stddev=0.0), n // 2
+    up = np.array(list(itertools.combinations(range(n), h)))
+    x = np.ones((len(up), n), int)
+    np.put_along_axis(x, up, 0, axis=1)
+    params = ansatz.init(jax.random.key(0), jnp.asarray(x[0]))
+    psi = jax.jit(jax.vmap(ansatz.apply, (None, 0)))(params, jnp.asarray(x))
+    i, j = np.triu_indices(h, 1)
+    exact = 2 * np.sum(np.log(np.abs(np.sin(np.pi * (up[:, i] - up[:, j]) / n))), 1)
+    np.testing.assert_array_equal(psi.sign, psi.sign[0])
+    found = psi.logabs - psi.logabs[0]
+    np.testing.assert_allclose(found, exact - exact[0], atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["ring", "square without turned spins"])
+def test_pairs_are_singlets(name):
+    """All pairs of spins coupled alike: sum_{i<j} S_i . S_j = -3 n / 8 without spin."""
+    sites = lattice(CASES[name])
+    bonds = tuple(itertools.combinations(range(sites.n), 2))
+    model = Heisenberg(Graph(sites.n, bonds), marshall=False)
+    ansatz = ProjectedBCS(sites, marshall=False, stddev=0.3)
+    for seed in range(3):
+        params, x = start(name, seed)
+        local = model.terms(ansatz, params, jnp.asarray(x))
+        assert sum(local.values()) == pytest.approx(-3 * sites.n / 8, rel=1e-9)
+
+
+@pytest.mark.parametrize("name", few(CASES, "ladder", "average of a product"))
+def test_ratios_and_moves_match_values_of_psi(name):
+    ansatz, n = CASES[name], lattice(CASES[name]).n
+    params, x = start(name)
+    evaluated, x = EvaluatedRatios(ansatz), jnp.asarray(x)
+    sites = jnp.asarray([*itertools.combinations(range(n), 2)])
+    sites = jnp.concatenate([sites, sites[:, ::-1]])
+    order = np.random.default_rng(1).permutation(len(sites))[:12]
+
+    @jax.jit
+    def ratios(x):
+        tables, psi = ansatz.site_tables(params), evaluated.site_cache(params, x)
+        cache, found = ansatz.site_cache(tables, x), []
+        for k in order:
+            values = x[sites[k, ::-1]]
+            pairs = tables, cache, x, sites, x[sites[:, ::-1]]
+            found.append(ansatz.site_ratios(*pairs))
+            found.append(evaluated.site_ratios(params, psi, *pairs[2:]))
+            move = x, sites[k], values
+            one, cache = ansatz.site_move(tables, cache, *move)
+            other, psi = evaluated.site_move(params, psi, *move)
+            found += [one[None], other[None]]
+            x = x.at[sites[k]].set(values)
+        return found[::2], found[1::2]
+
+    for found, expected in zip(*ratios(x), strict=True):
+        scale = np.max(np.abs(expected))
+        np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-9 * scale)
+
+
+def test_other_changes_than_exchanges_have_no_ratio():
+    ansatz, (params, x) = CASES["ring"], start("ring")
+    tables = ansatz.site_tables(params)
+    change = jnp.asarray(x), jnp.array([[0, 1], [2, 5]]), jnp.zeros((2, 2), int)
+    found = ansatz.site_ratios(tables, ansatz.site_cache(tables, change[0]), *change)
+    equal = [np.all(x[sites] == 0) for sites in change[1]]
+    np.testing.assert_array_equal(found, np.where(equal, 1, 0))
+    assert value(ansatz, params, np.zeros(8, int)) == 0
+    with pytest.raises(ValueError, match="exchange two sites, got changes of 1"):
+        cache = ansatz.site_cache(tables, change[0])
+        ansatz.site_move(tables, cache, change[0], jnp.array([0]), jnp.array([1]))
+
+
+@pytest.mark.parametrize("name", ["ring", "ring of ten", "ladder", "square"])
+def test_symmetries_are_those_that_leave_psi_as_it_is(name):
+    ansatz, (params, x) = CASES[name], start(name)
+    sites = lattice(ansatz)
+    own = {tuple(g) for g in ansatz.invariances().tolist()}
+    assert len(own) >= len(sites.translations)
+    apply = jax.jit(jax.vmap(ansatz.apply, (None, 0)))
+    psi = apply(params, jnp.asarray(x[sites.symmetries]))
+    for g, sign, logabs in zip(sites.symmetries.tolist(), *psi, strict=True):
+        if tuple(g) in own:
+            assert sign == psi.sign[0] and logabs == pytest.approx(psi.logabs[0])
+
+
+def test_a_turn_of_the_boundary_is_no_symmetry():
+    """Two axes with different signs around the torus; the average needs both."""
+    ansatz, square = ProjectedBCS(Lattice((6, 6), "square"), stddev=0.1), (6, 6)
+    left = Symmetrized(ansatz, Lattice(square, "square"))._group
+    assert len(ansatz.invariances()) == 72 and len(left) == 4
+
+
+def test_the_product_of_factors_with_other_symmetries_has_the_common_ones():
+    pairs = ProjectedBCS(RING)
+    whole = LatticeProduct((pairs, BinaryRBM(1, lattice=RING)))
+    assert len(pairs.invariances()) == 16 and len(whole.invariances()) == 8
+    assert LatticeProduct((pairs, SpinJastrow())).invariances() is None
+    params = whole.init(jax.random.key(0), jnp.arange(8) % 2)
+    x = np.random.default_rng(2).permutation(np.arange(8) % 2)
+    for g in whole.invariances():
+        assert value(whole, params, x[g]) == pytest.approx(value(whole, params, x))
+
+
+def test_a_singular_matrix_changes_in_its_last_digits():
+    singular = jnp.ones((3, 3)).at[0, 0].set(2.0)
+    found = off_node(singular)
+    np.testing.assert_allclose(found, singular, atol=1e-7)
+    assert np.all(np.isfinite(np.linalg.inv(found)))
+    regular = jnp.eye(3) + 0.1
+    np.testing.assert_array_equal(off_node(regular), regular)
+
+
+@pytest.mark.parametrize(
+    "pivot",
+    [[[1.0, 2.0], [3.0, 6.0]], [[0.0, 0.0], [2.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]]],
+)
+def test_a_pivot_at_a_node_is_moved_off_it_by_little(pivot):
+    near, determinant = away_from_node(jnp.array(pivot))
+    np.testing.assert_allclose(near, pivot, atol=1e-5)
+    assert determinant != 0
+    assert determinant == pytest.approx(np.linalg.det(near), rel=1e-6)
+    regular = jnp.array([[1.0, 2.0], [3.0, 4.0]])
+    np.testing.assert_array_equal(away_from_node(regular)[0], regular)
+
+
+def test_an_average_passes_nodes_of_its_terms():
+    """Gradients and ratios stay finite where a term is zero, as in an ordered state."""
+    square = Lattice((6, 6), "square")
+    ansatz = Symmetrized(ProjectedBCS(square, stddev=0.0), square)
+    x = jnp.asarray(square.coordinates.sum(axis=1) % 2)
+    params = ansatz.init(jax.random.key(0), x)
+    tables = ansatz.site_tables(params)
+    cache = ansatz.site_cache(tables, x)
+    row = J1J2(square, j2=0.5).connected(x)
+    ratios = ansatz.site_ratios(tables, cache, x, row.sites, row.values)
+    ratio, moved = ansatz.site_move(tables, cache, x, row.sites[0], row.values[0])
+    slope = jax.grad(lambda p: ansatz.apply(p, x).logabs)(params)
+    for leaf in jax.tree.leaves((ratios, ratio, moved, slope)):
+        assert np.all(np.isfinite(leaf))
+
+
+@pytest.mark.parametrize(
+    "made, message",
+    [
+        (lambda: ProjectedBCS(Lattice((3, 4), "square")), "with an even extent"),
+        (lambda: ProjectedBCS(Lattice((4,), periodic=False)), "lattice must be"),
+        (lambda: ProjectedBCS(Lattice((4, 4), "triangular")), "lattice must be"),
+        (lambda: ProjectedBCS(RING, gap=0.0), "gap must be"),
+        (lambda: ProjectedBCS(RING, stddev=-1.0), "stddev must be"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(made, message):
+    with pytest.raises(ValueError, match=message):
+        made()
+
+
+def test_the_sign_of_a_permutation():
+    for count in range(5):
+        for permutation in itertools.permutations(range(count)):
+            matrix = np.eye(count)[list(permutation)]
+            assert parity(np.array(permutation)) == round(np.linalg.det(matrix))
