@@ -202,14 +202,18 @@ def of_exchanges(old: Array, new: Array, ratios: Array) -> Array:
 
 
 def off_node(matrix: Array) -> Array:
-    """A matrix (h, h), changed in the last half of its digits if it is singular.
+    """A matrix (h, h), changed in its last digits if it is nearly singular.
 
-    In an average, the derivatives and ratios of a term that is zero would be infinite.
+    Many configurations are nodes of pairs by symmetry. In an average over symmetries
+    ratios and derivatives of such a term would lose all digits, those of a changed
+    matrix lose two thirds.
     """
-    h, least = len(matrix), jnp.finfo(matrix.dtype).eps ** 0.5
+    h, eps = len(matrix), float(jnp.finfo(matrix.dtype).eps)
+    fixed = jax.lax.stop_gradient(matrix)
+    scale, inverse = jnp.max(jnp.abs(fixed)), jnp.linalg.inv(fixed)
+    regular = scale * jnp.max(jnp.abs(inverse)) < eps**-0.5  # not if it is NaN
     numbers = jnp.cos(jnp.arange(h * h, dtype=matrix.dtype)).reshape(h, h)
-    node = jnp.linalg.slogdet(jax.lax.stop_gradient(matrix)).sign == 0
-    return jnp.where(node, matrix + least * numbers, matrix)
+    return jnp.where(regular, matrix, matrix + eps ** (1 / 3) * scale * numbers)
 
 
 def away_from_node(pivot: Array) -> tuple[Array, Array]:
@@ -224,7 +228,8 @@ def away_from_node(pivot: Array) -> tuple[Array, Array]:
     flat = jnp.where(double, jnp.array([0, 1, 1, 0]) * eps ** (1 / 3), pivot.reshape(4))
     k = jnp.argmax(jnp.abs(flat))
     determinant = flat[0] * flat[3] - flat[1] * flat[2]
-    kept = jnp.maximum(jnp.abs(determinant), eps**0.5 * flat[k] ** 2)
+    least = eps**0.5 * jnp.minimum(1, flat[k] ** 2)
+    kept = jnp.maximum(jnp.abs(determinant), least)
     kept = jnp.where(determinant < 0, -kept, kept)
     even = jnp.array([1, -1, -1, 1], flat.dtype)[k]
     step = even * (kept - determinant) / flat[k]  # of the opposite element
