@@ -22,6 +22,7 @@ from nqs.space.lattice import Graph, Lattice
 from nqs.space.pairing import parity
 from tests.cases import few, further
 
+SIX = Lattice((6,))
 RING, LADDER, SQUARE = (
     Lattice((8,)),
     Lattice((4, 2), "square"),
@@ -35,6 +36,9 @@ CASES = {
     "square without turned spins": ProjectedBCS(SQUARE, marshall=False, stddev=0.1),
     "pairs and a machine": LatticeProduct(
         (ProjectedBCS(LADDER, stddev=0.3), BinaryRBM(1, stddev=0.3, complex=True))
+    ),
+    "pairs and an average": LatticeProduct(
+        (ProjectedBCS(SIX, stddev=0.3), Symmetrized(SpinJastrow(stddev=0.3), SIX))
     ),
     "average": Symmetrized(ProjectedBCS(SQUARE, stddev=0.3), SQUARE),
     "average of a product": Symmetrized(
@@ -95,7 +99,9 @@ def test_pairs_are_singlets(name):
         assert sum(local.values()) == pytest.approx(-3 * sites.n / 8, rel=1e-9)
 
 
-@pytest.mark.parametrize("name", few(CASES, "ladder", "average of a product"))
+@pytest.mark.parametrize(
+    "name", few(CASES, "pairs and an average", "average of a product")
+)
 def test_ratios_and_moves_match_values_of_psi(name):
     ansatz, n = CASES[name], lattice(CASES[name]).n
     params, x = start(name)

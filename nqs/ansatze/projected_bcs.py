@@ -35,8 +35,8 @@ class ProjectedBCS(nn.Module):
     part with one electron on each site is left; f is even, which makes the pairs
     singlets. eps is the sign of the permutation that orders the electrons, first
     up, then down, by sites. f starts at d-wave pairs of nearest neighbors on a square
-    lattice and at the Fermi sea of a chain, antiperiodic along the last axis if all
-    orbitals below the Fermi level are then filled.
+    lattice and at the Fermi sea of a chain. It changes sign around those axes of the
+    torus that then have the largest gap between filled and empty orbitals.
 
     Attributes:
       lattice: a periodic chain or square lattice with an even number of sites an axis.
@@ -189,10 +189,8 @@ def slots(cache: Blocks, x: Array, sites: Array) -> tuple[Array, Array]:
             f"changes of {sites.shape[0]}"
         )
     own = cache.places[sites]
-    first_is_up = x[sites[0]] == 0
-    return jnp.where(first_is_up, own[0], own[1]), jnp.where(
-        first_is_up, own[1], own[0]
-    )
+    up, down = jnp.where(x[sites[0]] == 0, own, own[::-1])
+    return up, down
 
 
 def of_exchanges(old: Array, new: Array, ratios: Array) -> Array:
