@@ -160,6 +160,16 @@ def test_symmetries_are_those_that_leave_psi_as_it_is(name, count):
             assert sign == psi.sign[0] and logabs == pytest.approx(psi.logabs[0])
 
 
+@pytest.mark.parametrize("extent", [(2,), (4,), (2, 2), (4, 2), (2, 6)])
+def test_small_lattices_have_pairs(extent):
+    sites = Lattice(extent, "chain" if len(extent) == 1 else "square")
+    ansatz, n = ProjectedBCS(sites), sites.n
+    x = np.array([x for x in itertools.product((0, 1), repeat=n) if 2 * sum(x) == n])
+    params = ansatz.init(jax.random.key(0), jnp.asarray(x[0]))
+    psi = jax.jit(jax.vmap(ansatz.apply, (None, 0)))(params, jnp.asarray(x))
+    assert np.max(psi.logabs) > -10 and [*range(n)] in ansatz.invariances().tolist()
+
+
 def test_a_turn_of_the_boundary_is_no_symmetry():
     """Two axes with different signs around the torus; the average needs both."""
     ansatz, square = ProjectedBCS(Lattice((6, 6), "square"), stddev=0.1), (6, 6)

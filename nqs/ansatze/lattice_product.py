@@ -26,7 +26,7 @@ class LatticeProduct(Product, nn.Module):
     """
 
     def invariances(self) -> np.ndarray | None:
-        """Those of all factors; None if one has none."""
+        """The common symmetries of all factors, or None if one factor has none."""
         common: set[tuple[int, ...]] | None = None
         for factor in self.factors:
             own = invariances(factor)

@@ -31,12 +31,12 @@ class Blocks(NamedTuple):
 class ProjectedBCS(nn.Module):
     """psi(x) = eps(x) det f(r_i - r_j), i up and j down, of as many up as down.
 
-    The state of electron pairs sum_ij f(r_i - r_j) c+_i,up c+_j,down, of which only the
-    part with one electron on each site is left; f is even, which makes the pairs
-    singlets. eps is the sign of the permutation that orders the electrons, first
-    up, then down, by sites. f starts at d-wave pairs of nearest neighbors on a square
-    lattice and at the Fermi sea of a chain. It changes sign around those axes of the
-    torus that then have the largest gap between filled and empty orbitals.
+    Electron pairs sum_ij f(r_i - r_j) c+_i,up c+_j,down, projected to one electron on
+    each site (Gutzwiller); f is even, which makes the pairs singlets. eps is the sign
+    of the permutation that orders the electrons, first up, then down, by sites. f
+    starts at d-wave pairs of nearest neighbors on a square lattice and at the Fermi sea
+    of a chain. It changes sign around those axes of the torus that then have the
+    largest gap between filled and empty orbitals.
 
     Attributes:
       lattice: a periodic chain or square lattice with an even number of sites an axis.

@@ -21,8 +21,6 @@ from nqs.space.lattice import Lattice
 from nqs.space.sectors import Irrep, characters, keeps, point_characters
 from nqs.types import Ansatz, LogPsi, Params
 
-AT_ONCE = 4  # changes of a configuration
-
 
 class Tables(NamedTuple):
     """Tables of the base, and the parameters."""
@@ -129,22 +127,19 @@ class Symmetrized:
     ) -> Array:
         """(c,) ratios for changes (c, k), each an average of those of all g x.
 
-        Only of those that change a level, some at a time: many exchanges do not.
+        One after the other, and only those that change a level: many exchanges do not.
         """
         sites, values = jnp.asarray(sites), jnp.asarray(values)
         changes = jnp.any(values != x[sites], axis=1)
         order = jnp.argsort(~changes)
-        method, count = site_ratios_of(self.base).site_ratios, min(AT_ONCE, len(sites))
 
         def add(k, ratios):
-            some = jax.lax.dynamic_slice_in_dim(order, k * count, count)
-            change = sites[some], values[some]
-            found = self._of_all(method, tables, cache, x, *change)  # (g, count)
-            ratio = jnp.where(changes[some], cache.weights @ found, 1)
-            return ratios.at[some].set(ratio)
+            i = order[k]
+            ratio, _ = self.site_move(tables, cache, x, sites[i], values[i])
+            return ratios.at[i].set(ratio)
 
         ones = jnp.ones(len(sites), cache.weights.dtype)
-        return jax.lax.fori_loop(0, -(-jnp.sum(changes) // count), add, ones)
+        return jax.lax.fori_loop(0, jnp.sum(changes), add, ones)
 
     def site_move(
         self, tables: Tables, cache: Cache, x: Array, sites: Array, values: Array

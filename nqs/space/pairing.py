@@ -42,8 +42,11 @@ def pairing(lattice: Lattice) -> Pairing:
 
 
 def antiperiodic(lattice: Lattice) -> tuple[bool, ...]:
-    """Axes around which orbitals change sign, for the largest gap of the mean field."""
-    choices = itertools.product((False, True), repeat=len(lattice.extent))
+    """Axes around which orbitals change sign, for the largest gap of the mean field.
+
+    Not around two sites, whose pairs would cancel.
+    """
+    choices = itertools.product(*({False, m > 2} for m in lattice.extent))
     return max(choices, key=lambda axes: np.round(gap_of(lattice, axes), 9))
 
 

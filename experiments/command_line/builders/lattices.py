@@ -182,6 +182,7 @@ def multiplied(
     **settings: Any,
 ) -> Any:
     """An ansatz, times pairs of spins if they are asked for."""
+    one_of("bcs", bcs, (False, True))
     ansatz = make(**settings)
     return LatticeProduct((pairs(), ansatz)) if bcs else ansatz
 
