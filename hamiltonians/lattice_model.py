@@ -10,6 +10,7 @@ from jax import Array
 
 from hamiltonians.references.lanczos import diagonalized
 from nqs.checks import whole
+from nqs.ratios.rows import row_of
 from nqs.ratios.sites import site_ratios_of
 from nqs.space.lattice import Sites
 from nqs.types import Ansatz, Hamiltonian, Params, Reference
@@ -92,11 +93,10 @@ class LatticeModel(OnLattice):
 
         Uses the `SiteRatios` of the ansatz if it has them.
         """
-        ratios, row = site_ratios_of(ansatz), self.connected(x)
+        ratios = site_ratios_of(ansatz)
         tables = ratios.site_tables(params)
         cache = ratios.site_cache(tables, x)
-        found = ratios.site_ratios(tables, cache, x, row.sites, row.values)
-        return self.diagonal(x) | {self.off_diagonal: jnp.sum(row.elements * found)}
+        return row_of(self, ratios, tables, cache, x).terms
 
     def references(self) -> tuple[Reference, ...]:
         """Exact for few configurations."""

@@ -11,8 +11,8 @@ from typing import Any
 
 import tyro
 
+from nqs.runs.again import evaluate_again
 from nqs.runs.commands import carry_out
-from nqs.runs.loop import evaluate_again
 
 
 def command(
@@ -20,6 +20,7 @@ def command(
     steps: int = 1000,
     seed: int = 1,
     untrained: bool = False,
+    lanczos: bool = False,
 ):
     """Measure the energy and observables of a finished run again.
 
@@ -28,8 +29,10 @@ def command(
       steps: sampler steps with frozen parameters.
       seed: of the new samples.
       untrained: measure a run whose training has not begun.
+      lanczos: measure the energy after one Lanczos step too, on a lattice. A sample
+        takes as long as the local energies of its neighbors in H.
     """
-    evaluate_again(directory, steps, seed, untrained)
+    evaluate_again(directory, steps, seed, untrained, lanczos)
 
 
 def main(arguments: list[str] | None = None, prog: str | None = None) -> None:

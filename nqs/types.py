@@ -242,6 +242,11 @@ class DerivedObservable(Protocol):
         ...
 
 
+def is_scalar(observable: Observable) -> bool:
+    """Whether the value of an observable is a scalar () with a mean of its own."""
+    return observable.grid is None and not isinstance(observable, DerivedObservable)
+
+
 class Driver(Protocol):
     """An algorithm that composes the parts, such as `nqs.vmc.VMC`."""
 

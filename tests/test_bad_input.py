@@ -24,7 +24,7 @@ from nqs.files.directory import RunError, alone, read_json, write_json
 from nqs.files.metrics import Metrics
 from nqs.optimizers import FirstOrder
 from nqs.runs import load, result, run
-from nqs.runs.loop import evaluate_again
+from nqs.runs.again import evaluate_again
 from nqs.types import Function, LogPsi
 from tests import tiny
 from tests.cases import at, further

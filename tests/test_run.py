@@ -24,9 +24,9 @@ from nqs.files.directory import read_json, write_json
 from nqs.files.metrics import Metrics
 from nqs.observables import MeanSquareRadius, RadialDensity
 from nqs.runs import configure, load, run
+from nqs.runs.again import evaluate_again
 from nqs.runs.devices import shardings, walker_mesh
 from nqs.runs.loading import last_checkpoint, saved_run
-from nqs.runs.loop import evaluate_again
 from nqs.runs.start import prepare
 from nqs.runs.state import expected, identity, shapes
 from nqs.statistics import uncertain

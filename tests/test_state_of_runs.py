@@ -8,7 +8,7 @@ import pytest
 
 from nqs.files.directory import RunError, read_json, write_json
 from nqs.runs import load, run
-from nqs.runs.loop import evaluate_again
+from nqs.runs.again import evaluate_again
 from nqs.runs.watch import Watch
 from tests.tiny import experiment
 

@@ -1,5 +1,6 @@
 """Observables, measured with frozen parameters."""
 
+from nqs.observables.lanczos_step import LanczosStep
 from nqs.observables.lattice import Magnetization, SiteStructureFactor
 from nqs.observables.momentum import MomentumDistribution
 from nqs.observables.nucleons import NucleonDensity, PointRadius
@@ -21,6 +22,7 @@ from nqs.types import Observable
 __all__ = [
     "Density",
     "Dipole",
+    "LanczosStep",
     "Magnetization",
     "MeanSquareRadius",
     "MomentumDistribution",

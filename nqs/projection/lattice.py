@@ -20,7 +20,7 @@ For weights and populations see `nqs.projection.population`.
 
 import dataclasses
 import math
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -35,30 +35,9 @@ from nqs.projection.population import (
     renewed,
     weighted,
 )
+from nqs.ratios.rows import MatrixRows, Row, row_of
 from nqs.ratios.sites import site_ratios_of
 from nqs.types import Ansatz, Params, sum_of_terms
-
-
-@runtime_checkable
-class MatrixRows(Protocol):
-    """A Hamiltonian given by the rows of its matrix."""
-
-    off_diagonal: str  # name of the term of `connected`
-
-    def diagonal(self, x: Array) -> dict[str, Array]:
-        """Named () contributions to <x|H|x>."""
-        ...
-
-    def connected(self, x: Array) -> Any:
-        """Arrays sites (c, k), values (c, k) and elements (c,) of the row of x (s,)."""
-        ...
-
-
-class Row(NamedTuple):
-    """The row of x in the matrix of H, as the guiding psi weighs it."""
-
-    terms: dict[str, Array]  # () each, of the local energy
-    amplitudes: Array  # (c,) m = <x|H|x'> psi(x') / psi(x)
 
 
 class Jumper(NamedTuple):
@@ -120,13 +99,9 @@ class LatticeProjection:
 
     def row(self, tables: Any, x: Array) -> Row:
         """Terms of the local energy, and their parts m (c,), of levels x (s,)."""
-        ratios, row = site_ratios_of(self.ansatz), self.hamiltonian.connected(x)
+        ratios = site_ratios_of(self.ansatz)
         cache = ratios.site_cache(tables, x)
-        found = ratios.site_ratios(tables, cache, x, row.sites, row.values)
-        amplitudes = row.elements * found
-        name = self.hamiltonian.off_diagonal
-        terms = self.hamiltonian.diagonal(x) | {name: jnp.sum(amplitudes)}
-        return Row(terms, amplitudes)
+        return row_of(self.hamiltonian, ratios, tables, cache, x)
 
     def step(
         self, key: Array, state: ProjectionState

@@ -21,10 +21,11 @@ from nqs.files import checkpoint
 from nqs.files.directory import RunError, alone
 from nqs.files.metrics import Metrics
 from nqs.projection.continuous import Projection
-from nqs.projection.lattice import LatticeProjection, MatrixRows
+from nqs.projection.lattice import LatticeProjection
 from nqs.projection.population import ProjectionState
 from nqs.projection.result import finish_projection
 from nqs.projection.settings import BLOCK, ProjectionSettings
+from nqs.ratios.rows import MatrixRows
 from nqs.runs.compilation import keep_programs, once, optimized
 from nqs.runs.devices import one_blas_thread, placed, shardings, walker_mesh
 from nqs.runs.experiment import Experiment
@@ -32,6 +33,7 @@ from nqs.runs.interrupts import refusals, signals, warn
 from nqs.runs.loading import saved_run
 from nqs.runs.numbered import Checkpoints, opened
 from nqs.runs.progress import Progress
+from nqs.types import is_scalar
 
 # Default time steps; on a lattice the energy does not depend on them.
 TIME_STEPS = {Projection: (0.01, 0.005), LatticeProjection: (0.1,)}
@@ -193,7 +195,7 @@ class Walk:
         """Mixed means of the scalar observables of the run."""
         driver, found = self.driver, {}
         for observable in self.experiment.observables:
-            if observable.grid is None:
+            if is_scalar(observable):
                 values = chunked_map(
                     lambda x, f=observable: f(driver.ansatz, state.params, x),
                     state.walkers,

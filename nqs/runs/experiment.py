@@ -9,7 +9,7 @@ from nqs.observables import Observable
 from nqs.runs.training import UNSAVED, Training
 from nqs.space.lattice import side_by_side
 from nqs.statistics import Evaluation
-from nqs.types import Ansatz, Hamiltonian, Optimizer, Sampler
+from nqs.types import Ansatz, Hamiltonian, Optimizer, Sampler, is_scalar
 from nqs.vmc import VMC
 
 
@@ -52,7 +52,7 @@ class Experiment(Training):
         Its scalar observables become matrices between the states.
         """
         system = SideBySide(self.hamiltonian, count)
-        operators = tuple(f for f in self.observables if f.grid is None)
+        operators = tuple(f for f in self.observables if is_scalar(f))
         return dataclasses.replace(
             self,
             ansatz=States(self.ansatz, count),

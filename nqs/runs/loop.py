@@ -13,9 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nqs.checks import whole
 from nqs.files.directory import (
-    RunError,
     alone,
     check_directory,
     open_directory,
@@ -29,7 +27,7 @@ from nqs.runs.diagnostics import Diagnostics
 from nqs.runs.experiment import Experiment
 from nqs.runs.hosts import by_first, own
 from nqs.runs.interrupts import Interrupted, ended, refusals, signals
-from nqs.runs.loading import last_checkpoint, saved_run
+from nqs.runs.loading import last_checkpoint
 from nqs.runs.programs import Built, Programs
 from nqs.runs.progress import Progress
 from nqs.runs.result import finish, result_so_far
@@ -145,46 +143,6 @@ def ahead(experiment: Experiment) -> Built:
     return prepare(dataclasses.replace(experiment, start_from=None)).built
 
 
-def evaluate_again(
-    directory: Path, steps: int, seed: int, untrained: bool = False
-) -> dict[str, Any]:
-    """Measure a run again, into `evaluations/NUMBER/` of its directory.
-
-    Raises:
-      RunError: if its training has not begun, unless `untrained`.
-      ValueError: if steps or seed are out of range.
-    """
-    whole("steps", steps)
-    whole("seed", seed, 0, 2**32 - 1)
-    keep_programs()
-    experiment, found = saved_run(directory, {})
-    state = restored(found, experiment.iterations)
-    trained = state.done["train"]
-    if trained == 0 and experiment.iterations > 0 and not untrained:
-        raise RunError(
-            f"{directory} must hold trained parameters, got those of step 0; resume "
-            "the run, or ask for the untrained ones with --untrained"
-        )
-    without_training = dataclasses.replace(experiment, iterations=0, burn_in=0)
-    start = prepare(without_training)._replace(experiment=experiment)
-    if trained < experiment.iterations:
-        start.warnings.append(
-            f"training had come to step {trained} of {experiment.iterations}"
-        )
-    start.keys["evaluation"] = jax.random.fold_in(start.keys["again"], seed)
-    seconds, done = state.seconds | {"evaluation": 0.0}, state.done | {"evaluation": 0}
-    state = start.place(state._replace(done=done, seconds=seconds, samples=[]))
-    number = 1
-    while (target := directory / "evaluations" / f"{number:04d}").exists():
-        number += 1
-    with refusals(target), one_blas_thread(), signals() as stop:
-        target.mkdir(parents=True)
-        watch = Watch(start, target, stop, saving=False)
-        state, programs = _compiled(start, state, ["evaluation"])
-        state = ended(_phase("evaluation", steps, programs.evaluation, state, watch))
-        return finish(start, state, target, {})
-
-
 def _all_phases(
     watch: Watch, compiled: Callable[[], Any]
 ) -> Generator[Step, None, dict[str, Any]]:
@@ -200,25 +158,25 @@ def _all_phases(
         "evaluation": watch.stopped.get("evaluation", experiment.evaluation_steps),
     }
     left = [phase for phase, total in totals.items() if state.done[phase] < total]
-    state, programs = _compiled(start, state, left)
+    state, programs = programs_of(start, state, left)
     compiled()
     metrics = Metrics(directory / "metrics.jsonl")
     if not state.done["evaluation"]:
         watch.save(state)
         burn_in = programs.burn_in
-        state = yield from _phase("burn_in", totals["burn_in"], burn_in, state, watch)
+        state = yield from repeat("burn_in", totals["burn_in"], burn_in, state, watch)
         with _logged(programs, metrics, state, watch) as train:
-            state = yield from _phase("train", totals["train"], train, state, watch)
+            state = yield from repeat("train", totals["train"], train, state, watch)
         state = state._replace(sampler=jax.tree.map(jnp.copy, state.vmc.sampler))
         watch.save(state)
     evaluation = programs.evaluation
     total = totals["evaluation"]
-    state = yield from _phase("evaluation", total, evaluation, state, watch)
+    state = yield from repeat("evaluation", total, evaluation, state, watch)
     watch.save(state)
     return by_first(lambda: finish(start, state, directory, metrics.columns()))
 
 
-def _compiled(
+def programs_of(
     start: Start, state: RunState, phases: list[str]
 ) -> tuple[RunState, Programs]:
     """Programs of these phases, and the state with the time that they took."""
@@ -230,7 +188,7 @@ def _compiled(
     return state._replace(seconds=seconds), programs
 
 
-def _phase(
+def repeat(
     phase: str, total: int, advance: Callable, state: RunState, watch: Watch
 ) -> Generator[Step, None, RunState]:
     """Advance one phase to its end, or to the step at which a callback stops it."""

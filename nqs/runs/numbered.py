@@ -30,10 +30,9 @@ def opened[Settings](
       RunError: if there is none to resume, or a setting has changed.
     """
     kind = type(settings)
-    numbers = (int(path.name) for path in folder.glob("[0-9]*") if path.is_dir())
-    last = max(numbers, default=0)
+    last = last_number(folder)
     if not resume:
-        target = folder / f"{last + 1:04d}"
+        target = next_number(folder)
         target.mkdir(parents=True)
         write_json(target / "config.json", dataclasses.asdict(settings))  # type: ignore
         return target, settings
@@ -50,6 +49,17 @@ def opened[Settings](
                     f"got {now!r}"
                 )
     return target, saved
+
+
+def next_number(folder: Path) -> Path:
+    """The next directory NUMBER, which does not exist yet."""
+    return folder / f"{last_number(folder) + 1:04d}"
+
+
+def last_number(folder: Path) -> int:
+    """The largest NUMBER of the directories, 0 without any."""
+    numbers = (int(path.name) for path in folder.glob("[0-9]*") if path.is_dir())
+    return max(numbers, default=0)
 
 
 class Checkpoints:

@@ -65,6 +65,8 @@ def finish(
     for number, level in enumerate(result["levels"]):
         print(f"level {number}: {sentence(result | level)}")
     print(sentence(result))
+    if result["lanczos"] is not None:
+        print(f"after a Lanczos step: {sentence(result | result['lanczos'])}")
     return result
 
 
@@ -102,6 +104,8 @@ def report(start: Start, measured: dict[str, Any], state: RunState) -> dict[str,
     n, energy, error = hamiltonian.n, measured["energy"], measured["energy_error"]
     references = hamiltonian.references()
     compared = comparison(energy, error, references)
+    better = after_lanczos(hamiltonian, measured["observables"])
+    found = alarms(compared) + alarms(better and better["comparison"])
     return {
         "experiment": experiment.name,
         "config": experiment.config(),
@@ -126,7 +130,8 @@ def report(start: Start, measured: dict[str, Any], state: RunState) -> dict[str,
         "comparison": compared,
         "deviation_sigma": None if compared is None else compared["sigma"],
         "levels": levels(hamiltonian, measured["observables"]),
-        "warnings": start.warnings + measured["warnings"] + alarms(compared),
+        "lanczos": better,
+        "warnings": start.warnings + measured["warnings"] + found,
     }
 
 
@@ -199,6 +204,17 @@ def levels(
         compared = comparison(float(energy or 0.0), error, known[k : k + 1])
         found.append({"energy": energy, "energy_error": error, "comparison": compared})
     return found
+
+
+def after_lanczos(
+    hamiltonian: Hamiltonian, observables: dict[str, list[float | None]]
+) -> dict[str, Any] | None:
+    """Energy, error and reference of a Lanczos step; None if it was not measured."""
+    if "lanczos_energy" not in observables:
+        return None
+    energy, error = observables["lanczos_energy"]
+    compared = comparison(float(energy or 0.0), error, hamiltonian.references())
+    return {"energy": energy, "energy_error": error, "comparison": compared}
 
 
 def comparison(
