@@ -72,6 +72,7 @@ class NeutronMatter(PeriodicFermions):
 
     energy_unit = "MeV"
     length_unit = "fm"
+    exchange = "two_body"
 
     def __post_init__(self):
         super().__post_init__()
@@ -83,6 +84,11 @@ class NeutronMatter(PeriodicFermions):
     def length_scale(self) -> float:
         """Edge of the cube, fm."""
         return (self.n / self.density) ** (1 / 3)
+
+    @property
+    def diffusion(self) -> float | None:
+        """hbar^2 / 2 m, MeV fm^2; None with explicit spins."""
+        return None if self.spin_explicit else HBAR_SQUARED_OVER_M / 2
 
     @cached_property
     def box(self) -> Box:
@@ -120,9 +126,13 @@ class NeutronMatter(PeriodicFermions):
 
     def _force_on_positions(self, ansatz: Ansatz, params: Params, x: Array) -> Array:
         """The two-body energy () at labeled positions."""
-        i, j = self.spins.opposite_pairs
         ratios = exchange_ratios(ansatz, params, x, self.spins)
-        return jnp.sum(self.pair(x[i] - x[j]) * (1 + ratios)) / 2
+        return jnp.sum(self.exchange_elements(x) * (1 + ratios))
+
+    def exchange_elements(self, x: Array) -> Array:
+        """C / 2 (up, down), MeV, of labeled positions x (n, 3)."""
+        i, j = self.spins.opposite_pairs
+        return self.pair(x[i] - x[j]) / 2
 
     def _force_on_spins(
         self, ansatz: Ansatz, params: Params, x: SpinPositions

@@ -16,7 +16,7 @@ from hamiltonians import (
     InverseSquare,
     NeutronMatter,
 )
-from nqs.projection.continuous import CONSTANT, Projection
+from nqs.projection.continuous import CONSTANT, Projection, chosen_exchange
 from nqs.projection.population import comb, drawn_anew
 from nqs.space.spins import Spins
 from nqs.statistics import Diagnostics, estimate
@@ -243,6 +243,7 @@ LOCAL = {
     "trap": HarmonicTrap(4, 2, 0.7, Coulomb(), Spins(2, 2)),
     "electron gas": ElectronGas(Spins(1, 1), rs=3.0),
     "Fermi gas": FermiGas(Spins(2, 2)),
+    "neutrons": NeutronMatter(Spins(2, 2), 0.1),
 }
 
 
@@ -254,7 +255,7 @@ def walkers_in(system, n_walkers):
     return np.random.default_rng(0).uniform(size=shape) @ system.box.vectors
 
 
-@pytest.mark.parametrize("name", few(LOCAL, "electron gas"))
+@pytest.mark.parametrize("name", few(LOCAL, "electron gas", "neutrons"))
 def test_terms_are_those_of_the_hamiltonian(name):
     system, psi = LOCAL[name], Function(real)
 
@@ -296,10 +297,96 @@ def test_walkers_of_a_constant_psi_diffuse_freely(name):
     assert info["effective_time_step"] == pytest.approx(0.02)
 
 
+NEUTRONS = NeutronMatter(Spins(1, 1), 0.004)
+
+
+def lopsided(params, x):
+    """Two neutrons in a singlet with a part of a triplet, without nodes."""
+    k = 2 * np.pi / NEUTRONS.length_scale
+    r = x[0] - x[1]
+    near = jnp.exp(-2 / (1.8 * k) ** 2 * jnp.sum(1 - jnp.cos(k * r)))
+    return signed((1 + 1.5 * near) * (1 + 0.5 * jnp.sin(k * r[0])))
+
+
+@pytest.mark.further
+@pytest.mark.parametrize("jumping", [True, False])
+def test_without_nodes_forces_that_exchange_spins_have_the_exact_energy(jumping):
+    right, steps = Projection._jumped, 3000
+
+    def jumped(self, key, state):
+        following, info = right(self, key, state)
+        return (following if jumping else state), info
+
+    driver = Projection(Function(lopsided), NEUTRONS)
+    walkers = NEUTRONS.initial_walkers(jax.random.key(0), 512)
+
+    @jax.jit
+    def run(walkers, keys):
+        state = driver.init({}, walkers)._replace(time_step=np.float64(0.002))
+        return jax.lax.scan(lambda state, key: driver.step(key, state), state, keys)[1]
+
+    with mock.patch.object(Projection, "_jumped", jumped):
+        info = run(walkers, jax.random.split(jax.random.key(3), steps))
+    blocks = np.asarray(info["energy"])[steps // 5 :].reshape(16, -1).mean(1)
+    energy, error = blocks.mean(), blocks.std(ddof=1) / 4
+    exact = NEUTRONS.references()[0].value
+    assert error < 0.15
+    assert (abs(energy - exact) < 4 * error) == jumping
+    assert np.mean(info["jumps"]) > 0 and not np.any(info["sign_flip"])
+
+
+def test_exchanges_are_chosen_by_their_amplitudes():
+    amplitudes = np.array([[-2.0, 1.0, 0.0], [-0.5, -3.0, 2.0]])
+    u = np.random.default_rng(0).uniform(size=(40_000, 2))
+    jumps, i, j = jax.vmap(chosen_exchange, (0, None, None))(u, amplitudes, 0.1)
+    assert np.mean(jumps) == pytest.approx(1 - np.exp(-0.55), abs=0.01)
+    for a in range(2):
+        for b in range(3):
+            found = np.mean(((i == a) & (j == 2 + b))[jumps])
+            assert found == pytest.approx(max(-amplitudes[a, b], 0) / 5.5, abs=0.015)
+
+
+def test_a_positive_amplitude_stays_in_the_local_energy():
+    """A psi that is odd under the exchange of two neutrons has only positive ones."""
+    box = NEUTRONS.length_scale
+
+    def odd(params, x):
+        return signed(jnp.sin(2 * np.pi / box * (x[0] - x[1])[0]))
+
+    driver = Projection(Function(odd), NEUTRONS, 0.01)
+    walkers = np.random.default_rng(0).uniform(size=(64, 2, 3)) * box
+    step = jax.jit(lambda key, x: driver.step(key, driver.init({}, x)))
+    state, info = step(jax.random.key(1), walkers)
+    assert info["jumps"] == 0 and info["sign_flip"] > 0
+    np.testing.assert_allclose(state.guide.terms["two_body"], 0, atol=1e-12)
+
+
+def test_walkers_that_jumped_have_the_guide_of_their_new_place():
+    driver = Projection(Function(lopsided), NEUTRONS, 0.5)
+    walkers = NEUTRONS.initial_walkers(jax.random.key(0), 64)
+
+    @jax.jit
+    def jump(walkers):
+        before = driver.init({}, walkers)
+        after, info = driver._jumped(jax.random.key(1), before)
+        return before, after, info, driver.guide({}, after.walkers)
+
+    before, after, info, expected = jump(walkers)
+    jumped = np.any(before.walkers != after.walkers, axis=(1, 2))
+    assert 0.02 < jumped.mean() < 0.98 and jumped.mean() == info["jumps"]
+    swapped = np.asarray(before.walkers)[jumped][:, ::-1]
+    np.testing.assert_array_equal(np.asarray(after.walkers)[jumped], swapped)
+    jax.tree.map(
+        functools.partial(np.testing.assert_allclose, rtol=1e-9, atol=1e-9),
+        after.guide,
+        expected,
+    )
+
+
 def test_projection_refuses_what_it_cannot_project():
     trap, psi = HarmonicTrap(2, 2), Function(gaussian)
     with pytest.raises(ValueError, match="must have a diffusion.*got NeutronMatter"):
-        Projection(psi, NeutronMatter(Spins(1, 1), 0.1))
+        Projection(psi, NeutronMatter(Spins(1, 1), 0.1, spin_explicit=True))
     with pytest.raises(ValueError, match="time_step must be finite and positive"):
         Projection(psi, trap, 0.0)
     with pytest.raises(ValueError, match="chunk_size must be an integer"):

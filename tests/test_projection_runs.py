@@ -24,7 +24,7 @@ from nqs.projection import population
 from nqs.projection import run as projection
 from nqs.projection.continuous import Projection
 from nqs.projection.lattice import LatticeProjection
-from nqs.projection.run import TIME_STEPS, completed, driver_of, project
+from nqs.projection.run import completed, driver_of, project, time_steps
 from nqs.projection.settings import ProjectionSettings
 from nqs.runs import run
 from nqs.runs.devices import walker_mesh
@@ -179,8 +179,11 @@ def test_default_time_step_depends_on_the_system(tmp_path):
     assert opened(tmp_path, complete, resume=True) == (target, complete)
     untouched = completed(ProjectionSettings(), (0.1,), resume=True)
     assert opened(tmp_path, untouched, resume=True) == (target, complete)
-    assert TIME_STEPS[Projection] == (0.01, 0.005)
-    assert TIME_STEPS[LatticeProjection] == (0.1,)
+    psi = Boltzmann(ClassicalIsing(Lattice((2, 2), "square")))
+    neutrons = NeutronMatter(Spins(1, 1), 0.1)
+    assert time_steps(Projection(psi, HarmonicTrap(2, 2))) == (0.01, 0.005)
+    assert time_steps(Projection(psi, neutrons)) == (0.002, 0.001)
+    assert time_steps(LatticeProjection(psi, Heisenberg(Lattice((4,))))) == (0.1,)
 
 
 def test_driver_depends_on_the_hamiltonian():
@@ -199,13 +202,16 @@ def test_driver_depends_on_the_hamiltonian():
             driver_for(hamiltonian)
         return str(error.value)
 
+    neutrons = NeutronMatter(Spins(1, 1), 0.1)
     assert isinstance(driver_for(HarmonicTrap(2, 2)), Projection)
+    assert isinstance(driver_for(neutrons), Projection)
     ring = Heisenberg(Lattice((4,)))
     assert isinstance(driver_for(ring), LatticeProjection)
     classical = ClassicalIsing(Lattice((2, 2), "square"))
     assert "got ClassicalIsing" in refusal(classical)
     assert "got SideBySide" in refusal(SideBySide(ring, 2))
-    assert "got NeutronMatter" in refusal(NeutronMatter(Spins(1, 1), 0.1))
+    explicit = dataclasses.replace(neutrons, spin_explicit=True)
+    assert "got NeutronMatter" in refusal(explicit)
 
 
 @pytest.mark.further

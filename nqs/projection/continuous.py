@@ -17,17 +17,23 @@ They damp S by |v'| / |v| instead, v' the limited drift, which acts on all walke
 within about sqrt(s) of a node. Where E_L is c / r the bound acts within c tau only; its
 error was the smaller one for two fermions on a line, see docs/method/projection.md.
 
+Forces that exchange spins have elements m(x') = <x|H|x'> psi(x') / psi(x) between
+configurations, as on a lattice. After its move a walker jumps to x' with the rate
+-m(x') where m(x') < 0; a positive m(x') allows no jump and remains in E_L. phi is then
+the ground state of an effective Hamiltonian, whose energy is an upper bound of the
+exact one. M. Casula, Phys. Rev. B 74, 161102 (2006).
+
 For weights and populations see `nqs.projection.population`.
 """
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from nqs.batching import check_chunk_size, chunked_map
+from nqs.batching import check_chunk_size, chunked_map, chunked_while
 from nqs.checks import check_ansatz, name_of, positive
 from nqs.laplacian.kinetic import real_derivatives
 from nqs.moves import accepted, limited_drift, log_green_ratio, normal_like, where
@@ -38,6 +44,7 @@ from nqs.projection.population import (
     renewed,
     weighted,
 )
+from nqs.ratios.exchange import ExchangeForces, exchange_ratios, exchanged
 from nqs.types import (
     Ansatz,
     Function,
@@ -55,6 +62,7 @@ class Guide(NamedTuple):
     logabs: Array  # (w,)
     gradient: Array  # (w, n, d) of logabs
     terms: dict[str, Array]  # (w,) each
+    exchanges: Any = ()  # (w, up, down) <x|H|x'> psi(x') / psi(x), of such forces
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +71,7 @@ class Projection:
 
     Attributes:
       ansatz: the guiding wave function.
-      hamiltonian: the system, with a local potential.
+      hamiltonian: the system, with a local potential, or with `ExchangeForces`.
       time_step: tau, in the inverse of the energy unit.
       chunk_size: walkers at a time; None for `nqs.batching.suitable_chunk_size`.
 
@@ -82,8 +90,8 @@ class Projection:
         positive("time_step", self.time_step)
         if getattr(self.hamiltonian, "diffusion", None) is None:
             raise ValueError(
-                "hamiltonian must have a diffusion, that is particles in a local "
-                f"potential, for a projection, got {name_of(self.hamiltonian)}"
+                "hamiltonian must have a diffusion, that is particles in a potential, "
+                f"for a projection, got {name_of(self.hamiltonian)}"
             )
 
     def init(self, params: Params, walkers: Array) -> ProjectionState:
@@ -104,12 +112,26 @@ class Projection:
         """Psi, its gradient and the terms of the local energy of every walker."""
 
         def of_walker(x):
-            psi = real_derivatives(self.ansatz, params, x)
-            kinetic = 2 * self._diffusion * psi.kinetic_energy
-            terms = self.hamiltonian.terms(CONSTANT, {}, x) | {"kinetic": kinetic}
-            return Guide(psi.sign, psi.logabs, psi.gradient, terms)
+            return self._guide(params, x)
 
         return chunked_map(of_walker, walkers, self.chunk_size)
+
+    def _guide(self, params: Params, x: Array) -> Guide:
+        """The same of one walker."""
+        psi = real_derivatives(self.ansatz, params, x)
+        kinetic = 2 * self._diffusion * psi.kinetic_energy
+        terms = self.hamiltonian.terms(CONSTANT, {}, x) | {"kinetic": kinetic}
+        guide = Guide(psi.sign, psi.logabs, psi.gradient, terms)
+        if not isinstance(self.hamiltonian, ExchangeForces):
+            return guide
+        elements, name = (
+            self.hamiltonian.exchange_elements(x),
+            self.hamiltonian.exchange,
+        )
+        ratios = exchange_ratios(self.ansatz, params, x, self.hamiltonian.spins)
+        # the terms of a constant psi have ratios of 1
+        terms[name] = terms[name] + jnp.sum(elements * (ratios - 1))
+        return guide._replace(exchanges=elements * ratios)
 
     def step(
         self, key: Array, state: ProjectionState
@@ -120,13 +142,19 @@ class Projection:
           The next state and info, () scalars: the mixed estimate of the energy and of
           every term, the variance of the local energy, the energy at which the weights
           would not grow, the effective part of the walkers, the effective time step,
-          the acceptance, and the number of non-finite values.
+          the acceptance, and the number of non-finite values; with forces that exchange
+          spins also the jumps of a walker, and the part of the local energy that is
+          kept by the signs of psi.
         """
         key_move, key_comb = jax.random.split(key)
         walkers, guide, info = self._moved(key_move, state)
         rate = (self._rate(state, state.guide) + self._rate(state, guide)) / 2
         time = info["effective_time_step"]
         following, means = weighted(state, walkers, guide, jnp.exp(time * rate), time)
+        if isinstance(self.hamiltonian, ExchangeForces):
+            key_jump = jax.random.fold_in(key_move, 1)
+            following, jumps = self._jumped(key_jump, following)
+            means |= jumps
         return renewed(key_comb, following), info | means
 
     @property
@@ -166,6 +194,51 @@ class Projection:
             "non_finite": jnp.sum(broken),
         }
         return walkers, kept, info
+
+    def _jumped(
+        self, key: Array, state: ProjectionState
+    ) -> tuple[ProjectionState, dict[str, Array]]:
+        """Exchange two particles of walkers, at the rates of negative amplitudes."""
+        amplitudes = state.guide.exchanges
+        u = jax.random.uniform(key, (len(amplitudes), 2), amplitudes.dtype)
+        jumps, i, j = jax.vmap(chosen_exchange, (0, 0, None))(
+            u, amplitudes, state.time_step
+        )
+        there = jax.vmap(exchanged)(state.walkers, i, j)
+        walkers = jax.vmap(where)(jumps, there, state.walkers)
+        walkers, guide, _ = chunked_while(
+            lambda walker: walker[2],
+            lambda walker: (
+                walker[0],
+                self._guide(state.params, walker[0]),
+                jnp.zeros((), bool),
+            ),
+            (walkers, state.guide, jumps),
+            self.chunk_size,
+        )
+        kept = jnp.sum(jnp.maximum(amplitudes, 0), axis=(1, 2))
+        info = {
+            "jumps": jnp.mean(jumps.astype(amplitudes.dtype)),
+            "sign_flip": jnp.mean(state.weights * kept),
+        }
+        return state._replace(walkers=walkers, guide=guide), info
+
+
+def chosen_exchange(
+    u: Array, amplitudes: Array, time_step: Array
+) -> tuple[Array, Array, Array]:
+    """Whether a walker jumps in a time step, and the particles i and j, () each.
+
+    Args:
+      u: two numbers (2,), uniform in [0, 1).
+      amplitudes: m (up, down).
+      time_step: tau ().
+    """
+    up, down = amplitudes.shape
+    sums = jnp.cumsum(jnp.maximum(-amplitudes, 0).reshape(-1))
+    jumps = u[0] < -jnp.expm1(-time_step * sums[-1])
+    k = jnp.argmax(u[1] * sums[-1] < sums)
+    return jumps, k // down, up + k % down
 
 
 def _constant(params: Params, x: Array) -> LogPsi:

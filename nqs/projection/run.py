@@ -35,9 +35,6 @@ from nqs.runs.numbered import Checkpoints, opened
 from nqs.runs.progress import Progress
 from nqs.types import is_scalar
 
-# Default time steps; on a lattice the energy does not depend on them.
-TIME_STEPS = {Projection: (0.01, 0.005), LatticeProjection: (0.1,)}
-
 
 def project(
     directory: Path, settings: ProjectionSettings, resume: bool = False
@@ -66,7 +63,7 @@ def project(
     driver = driver_of(experiment)
     params, walkers = found["vmc"].average, found["sampler"].walkers
     jax.eval_shape(driver.init, params, walkers)  # refuses a complex psi
-    settings = completed(settings, TIME_STEPS[type(driver)], resume)
+    settings = completed(settings, time_steps(driver), resume)
     target, settings = opened(directory / "projections", settings, resume)
     print(f"projection in {target}", flush=True)
     with refusals(target), alone(target), one_blas_thread(), signals() as stop:
@@ -74,6 +71,14 @@ def project(
         walk.all_stages(resume)
         columns = walk.metrics.columns()
         return finish_projection(experiment, settings, target, columns)
+
+
+def time_steps(driver: Projection | LatticeProjection) -> tuple[float, ...]:
+    """The default; the energy of a lattice does not depend on it."""
+    if isinstance(driver, LatticeProjection):
+        return (0.1,)
+    in_mev = driver.hamiltonian.energy_unit == "MeV"
+    return (0.002, 0.001) if in_mev else (0.01, 0.005)
 
 
 def completed(
@@ -96,8 +101,8 @@ def driver_of(experiment: Experiment) -> Projection | LatticeProjection:
         return LatticeProjection(ansatz, hamiltonian, chunk_size=experiment.chunk_size)
     if hamiltonian.diffusion is None:
         raise ValueError(
-            "hamiltonian must be that of particles in a local potential, with a "
-            "diffusion, or of a lattice, with connected, for a projection, got "
+            "hamiltonian must be that of particles in a potential, with a diffusion, "
+            "or of a lattice, with connected, for a projection, got "
             f"{name_of(hamiltonian)}"
         )
     return Projection(ansatz, hamiltonian, chunk_size=experiment.chunk_size)

@@ -17,7 +17,8 @@ class ProjectionSettings:
 
     time_step: tuple[float, ...] | None = None
     """Time steps, in the inverse of the energy unit; None for 0.01 0.005 of particles,
-    and on a lattice, where the energy does not depend on them, for 0.1."""
+    0.002 0.001 of neutrons, and on a lattice, where the energy does not depend on them,
+    for 0.1."""
     n_walkers: tuple[int, ...] = (1024,)
     """Populations; two of them show the population bias."""
     steps: int = 20_000

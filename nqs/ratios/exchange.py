@@ -5,7 +5,7 @@ antisymmetric and whose first particles have spin up, that is minus psi with the
 two positions exchanged.
 """
 
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,22 @@ from jax import Array
 from nqs.capabilities import ExchangeRatios
 from nqs.space.spins import Spins, check_spins
 from nqs.types import Ansatz, Params
+
+
+@runtime_checkable
+class ExchangeForces(Protocol):
+    """A Hamiltonian with forces that exchange the spins of two particles."""
+
+    exchange: str  # name of the term that holds them
+
+    @property
+    def spins(self) -> Spins:
+        """Numbers of each spin."""
+        ...
+
+    def exchange_elements(self, x: Array) -> Array:
+        """<x|H|x'> (up, down), positions of i up and j down exchanged in x'."""
+        ...
 
 
 def exchange_ratios(ansatz: Ansatz, params: Params, x: Array, spins: Spins) -> Array:
