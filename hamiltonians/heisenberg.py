@@ -14,6 +14,8 @@ from nqs.space.lattice import Lattice, Sites, is_ring, spins, sublattices
 from nqs.types import Reference
 
 SQUARE = {0.0: -24.4393974, 0.5: -18.13714754}  # 6 x 6 sites, J, by J2 / J
+LARGE = -49.76921  # 10 x 10 sites, J, J2 = J / 2
+NETWORK = "a deep network, A. Chen and M. Heyl, Nat. Phys. 20, 1476 (2024)"
 SOURCE = "exact diagonalization, D. Wu et al., Science 386, 296 (2024), VarBench"
 
 
@@ -91,7 +93,7 @@ class Heisenberg(LatticeModel):
         return Connected(jnp.asarray(bonds), values, elements)
 
     def references(self) -> tuple[Reference, ...]:
-        """Exact for even rings, few sites and the 6 x 6 square lattice."""
+        """Exact for even rings, few sites and 6 x 6 sites; a bound for 10 x 10."""
         lattice, (_, *others) = self.lattice, self.couplings
         if 2 * self.total == self.n and self.j > 0:
             if is_ring(lattice) and not others:
@@ -102,6 +104,8 @@ class Heisenberg(LatticeModel):
             if lattice == Lattice((6, 6), "square") and ratio in SQUARE:
                 energy, error = self.j * SQUARE[ratio], self.j * 1e-8
                 return (Reference(energy, error, "exact", SOURCE),)
+            if lattice == Lattice((10, 10), "square") and ratio == 0.5:
+                return (Reference(self.j * LARGE, 0.0, "upper_bound", NETWORK),)
         return super().references()
 
 

@@ -67,6 +67,30 @@ def _times(apply, psi):
     return np.asarray(apply(psi.real)) + 1j * np.asarray(apply(np.imag(psi)))
 
 
+def test_an_eigenstate_with_zeros_has_a_finite_square():
+    ring = Heisenberg(Lattice((6,)))
+    x, apply = operator(ring)
+    energies, states = np.linalg.eigh(np.stack([apply(row) for row in np.eye(len(x))]))
+    zeros = np.sum(np.abs(states) < 1e-12, axis=0)
+    level = np.argmax(zeros)
+    psi = np.where(np.abs(states[:, level]) < 1e-12, 0.0, states[:, level])
+    assert zeros[level]
+    table = np.zeros(2**6)  # psi by code
+    weights = 2 ** np.arange(6)
+    table[x @ weights] = psi
+
+    def read(params, x):
+        value = params[jnp.sum(x * weights)]
+        return LogPsi(jnp.sign(value), jnp.log(jnp.abs(value)))
+
+    value = jax.vmap(
+        functools.partial(LanczosStep(ring), Function(read), jnp.asarray(table))
+    )
+    found = jax.jit(value)(x[psi != 0])
+    energy = energies[level]
+    np.testing.assert_allclose(found, [[energy, energy**2]] * len(found), atol=1e-9)
+
+
 @functools.cache
 def sampled():
     """Local values (c, 2) of random psi of a ring, and integer weights (c,)."""

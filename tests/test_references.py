@@ -110,6 +110,11 @@ CASES = {
         {"lattice": Lattice((6, 6), "square", False), "j": 1.5, "n_down": 2, "j2": 0.4},
         {"marshall"},
     ),
+    "10x10 J1-J2": (
+        J1J2(Lattice((10, 10), "square")),
+        {"lattice": SQUARE, "j": 1.5, "n_down": 2, "j2": 0.4},
+        {"marshall"},
+    ),
     "Hubbard 4x4": (
         Hubbard(Lattice((4, 4), "square"), 4.0, 5, 5),
         {"lattice": Lattice((4, 4), "square", False), "u": 5.0, "up": 3, "down": 3,

@@ -67,7 +67,10 @@ class LanczosStep:
             _, moved = ratios.site_move(tables, cache, x, sites, values)
             x_new = x.at[sites].set(values)
             there = row_of(self.hamiltonian, ratios, tables, moved, x_new)
-            return i + 1, total + row.amplitudes[order[i]] * sum_of_terms(there.terms)
+            amplitude = row.amplitudes[order[i]]
+            square = amplitude * sum_of_terms(there.terms)
+            # at a zero of psi, which a symmetry gives H psi too, 0 times infinity
+            return i + 1, total + jnp.where(amplitude == 0, 0, square)
 
         diagonal = energy - jnp.sum(row.amplitudes)
         start = jnp.zeros_like(count), diagonal * energy
