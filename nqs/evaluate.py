@@ -30,7 +30,7 @@ def command(
       seed: of the new samples.
       untrained: measure a run whose training has not begun.
       lanczos: measure the energy after one Lanczos step too, on a lattice. A sample
-        takes as long as the local energies of its neighbors in H.
+        costs the local energies of all configurations that H connects with it.
     """
     evaluate_again(directory, steps, seed, untrained, lanczos)
 

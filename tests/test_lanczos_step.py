@@ -32,6 +32,10 @@ ANSATZE = {
     "machine in a field": (BinaryRBM(alpha=1), TransverseFieldIsing(RING, field=1.3)),
     "pairs": (ProjectedBCS(TORUS.lattice, marshall=True), TORUS),
     "average": (Symmetrized(BinaryRBM(alpha=1), RING), FRUSTRATED),
+    "average with zeros": (
+        Symmetrized(BinaryRBM(alpha=1), RING, irrep="A2"),
+        FRUSTRATED,
+    ),
 }
 
 
@@ -50,7 +54,9 @@ def moments(ansatz, system, x):
     return jax.device_get(both(params, x))
 
 
-@pytest.mark.parametrize("name", few(ANSATZE, "average", "machine in a field", "pairs"))
+@pytest.mark.parametrize(
+    "name", few(ANSATZE, "average with zeros", "complex machine", "pairs")
+)
 def test_samples_are_products_of_the_matrix_with_psi(name):
     ansatz, system = ANSATZE[name]
     x, apply = operator(system)
@@ -92,26 +98,39 @@ def test_an_eigenstate_with_zeros_has_a_finite_square():
 
 
 @functools.cache
-def sampled():
+def sampled(phases=(1.0, -1.0)):
     """Local values (c, 2) of random psi of a ring, and integer weights (c,)."""
     x, apply = operator(FRUSTRATED)
     weights = np.random.default_rng(2).integers(1, 6, len(x))
-    psi = np.sqrt(weights) * np.random.default_rng(3).choice([-1.0, 1.0], len(x))
+    psi = np.sqrt(weights) * np.random.default_rng(3).choice(phases, len(x))
     matrix = np.stack([np.asarray(apply(row)) for row in np.eye(len(x))])
     values = np.stack([matrix @ psi, matrix @ matrix @ psi], axis=1) / psi[:, None]
     return values, weights, matrix, psi
 
 
-def test_the_energy_is_the_lowest_in_the_span_of_psi_and_h_psi():
-    values, weights, matrix, psi = sampled()
+@pytest.mark.parametrize("phases", [(1.0, -1.0), (1.0, 1j, -0.6 + 0.8j)])
+def test_the_energy_is_the_lowest_for_any_real_step(phases):
+    values, weights, matrix, psi = sampled(phases)
     basis = np.stack([psi, matrix @ psi])
-    exact = scipy.linalg.eigvalsh(basis @ matrix @ basis.T, basis @ basis.T)[0]
+    overlaps, energies = basis.conj() @ basis.T, basis.conj() @ matrix @ basis.T
+    exact = scipy.linalg.eigvalsh(energies.real, overlaps.real)[0]
     once = np.repeat(values, weights, axis=0)
     both = np.repeat(once, 2, axis=0)[None]  # each half of the walkers has all samples
     found = LanczosStep(FRUSTRATED).series(both)["lanczos_energy"]
     assert found.shape == both.shape[:2]
     assert found.mean() == pytest.approx(exact, rel=1e-12)
-    assert exact < values[:, 0] @ weights / weights.sum() - 0.1
+    assert exact < np.real(values[:, 0] @ weights) / weights.sum() - 0.1
+
+
+def test_each_half_of_the_walkers_has_the_step_of_the_other():
+    values, weights, _, _ = sampled()
+    samples = np.repeat(values, weights, axis=0)[None, :21]
+    found = LanczosStep(FRUSTRATED).series(samples)["lanczos_energy"]
+    even, odd = samples[:, ::2], samples[:, 1::2]
+    first = energy_after(even, *best_step(odd))
+    second = energy_after(odd, *best_step(even))
+    np.testing.assert_array_equal(found, np.concatenate([first, second], axis=1))
+    assert abs(best_step(even)[1] - best_step(odd)[1]) > 1e-3
 
 
 def test_any_other_step_has_a_higher_energy():
@@ -127,6 +146,9 @@ def test_an_eigenstate_has_its_energy_without_error():
     values = np.tile([-2.0, 4.0], (5, 6, 1))
     found = LanczosStep(FRUSTRATED).series(values)["lanczos_energy"]
     np.testing.assert_array_equal(found, np.full((5, 6), -2.0))
+    rounded = values + 1e-15 * np.random.default_rng(0).normal(size=values.shape)
+    found = LanczosStep(FRUSTRATED).series(rounded)["lanczos_energy"]
+    np.testing.assert_allclose(found, -2.0, rtol=1e-14)
 
 
 def test_the_error_bar_is_that_of_repeated_measurements():

@@ -267,13 +267,18 @@ def test_terms_are_those_of_the_hamiltonian(name):
     def both(walkers):
         return Projection(psi, system).guide({}, walkers), jax.vmap(alone)(walkers)
 
-    found, (terms, apply, gradient) = both(walkers_in(system, 8))
+    walkers = walkers_in(system, 8)
+    found, (terms, apply, gradient) = both(walkers)
     assert found.terms.keys() == terms.keys()
     for term, expected in terms.items():
         np.testing.assert_allclose(found.terms[term], expected, rtol=1e-10)
     np.testing.assert_array_equal(found.sign, apply.sign)
     np.testing.assert_allclose(found.logabs, apply.logabs, rtol=1e-12)
     np.testing.assert_allclose(found.gradient, gradient, rtol=1e-10)
+    if name == "neutrons":
+        elements = jax.vmap(system.exchange_elements)(walkers)
+        total = np.sum(elements + found.exchanges, axis=(1, 2))
+        np.testing.assert_allclose(total, terms["two_body"], rtol=1e-10)
 
 
 @pytest.mark.parametrize("name", few(LOCAL, "electron gas"))
@@ -363,7 +368,7 @@ def test_a_positive_amplitude_stays_in_the_local_energy():
 
 def test_walkers_that_jumped_have_the_guide_of_their_new_place():
     driver = Projection(Function(lopsided), NEUTRONS, 0.5)
-    walkers = NEUTRONS.initial_walkers(jax.random.key(0), 64)
+    walkers = NEUTRONS.initial_walkers(jax.random.key(0), 512)
 
     @jax.jit
     def jump(walkers):
@@ -373,7 +378,10 @@ def test_walkers_that_jumped_have_the_guide_of_their_new_place():
 
     before, after, info, expected = jump(walkers)
     jumped = np.any(before.walkers != after.walkers, axis=(1, 2))
-    assert 0.02 < jumped.mean() < 0.98 and jumped.mean() == info["jumps"]
+    rates = np.sum(np.maximum(-before.guide.exchanges, 0), axis=(1, 2))
+    probability = np.mean(1 - np.exp(-0.5 * rates))
+    assert jumped.mean() == info["jumps"]
+    assert jumped.mean() == pytest.approx(probability, abs=4 * 0.5 / 512**0.5)
     swapped = np.asarray(before.walkers)[jumped][:, ::-1]
     np.testing.assert_array_equal(np.asarray(after.walkers)[jumped], swapped)
     jax.tree.map(
@@ -381,6 +389,29 @@ def test_walkers_that_jumped_have_the_guide_of_their_new_place():
         after.guide,
         expected,
     )
+
+
+def test_a_step_exchanges_walkers_after_their_move():
+    driver = Projection(Function(lopsided), NEUTRONS, 1e-9)  # no drift, no diffusion
+
+    def jumped(self, key, state):
+        return state._replace(walkers=state.walkers[:, ::-1]), {}
+
+    with mock.patch.object(Projection, "_jumped", jumped):
+        walkers = NEUTRONS.initial_walkers(jax.random.key(0), 8)
+        step = jax.jit(lambda x: driver.step(jax.random.key(1), driver.init({}, x)))
+        state, _ = step(walkers)
+    np.testing.assert_allclose(state.walkers, walkers[:, ::-1], atol=1e-2)
+
+
+def test_neutrons_of_one_spin_have_no_jumps():
+    polarized = NeutronMatter(Spins(2, 0), 0.1)
+    driver = Projection(Function(real), polarized)
+    walkers = walkers_in(polarized, 4)
+    step = jax.jit(lambda x: driver.step(jax.random.key(1), driver.init({}, x)))
+    state, info = step(walkers)
+    assert state.guide.exchanges == () and "jumps" not in info
+    assert np.all(state.guide.terms["two_body"] == 0)
 
 
 def test_projection_refuses_what_it_cannot_project():

@@ -26,14 +26,17 @@ from nqs.ratios.rows import MatrixRows, row_of
 from nqs.ratios.sites import site_ratios_of
 from nqs.types import Ansatz, Params, sum_of_terms
 
+# Standard deviations of local energies, in units of their rounding, of an eigenstate.
+ROUNDING = 1e3
+
 
 @dataclasses.dataclass(frozen=True)
 class LanczosStep:
     """The energy of psi + b (H - E) psi, with the best b.
 
     Attributes:
-      hamiltonian: H, given by the rows of its matrix. A sample takes as long as the
-        local energies of all configurations that H connects with it.
+      hamiltonian: H, given by the rows of its matrix. A sample costs the local energies
+        of all configurations that H connects with it.
 
     Raises:
       ValueError: if the Hamiltonian has no `connected`.
@@ -64,15 +67,14 @@ class LanczosStep:
         def add(state):
             i, total = state
             sites, values = change.sites[order[i]], change.values[order[i]]
-            _, moved = ratios.site_move(tables, cache, x, sites, values)
+            ratio, moved = ratios.site_move(tables, cache, x, sites, values)
             x_new = x.at[sites].set(values)
             there = row_of(self.hamiltonian, ratios, tables, moved, x_new)
-            amplitude = row.amplitudes[order[i]]
-            square = amplitude * sum_of_terms(there.terms)
-            # at a zero of psi, which a symmetry gives H psi too, 0 times infinity
-            return i + 1, total + jnp.where(amplitude == 0, 0, square)
+            part = change.elements[order[i]] * ratio * sum_of_terms(there.terms)
+            # where psi(x') = 0 by symmetry, (H psi)(x') = 0 too, but 0 * inf is NaN
+            return i + 1, total + jnp.where(ratio == 0, 0, part)
 
-        diagonal = energy - jnp.sum(row.amplitudes)
+        diagonal = sum_of_terms(self.hamiltonian.diagonal(x))
         start = jnp.zeros_like(count), diagonal * energy
         _, square = jax.lax.while_loop(lambda state: state[0] < count, add, start)
         return jnp.stack([energy, square])
@@ -95,24 +97,25 @@ class LanczosStep:
 def best_step(values: np.ndarray) -> tuple[float, float]:
     """E and the best b, from samples (..., 2) of H psi / psi and H^2 psi / psi."""
     energy = float(np.mean(np.real(values[..., 0])))
-    u, v = about(values, energy)
+    u, v = centered(values, energy)
     square = np.mean(np.abs(u) ** 2)
     third = np.mean(np.real(u.conj() * v))
-    if square == 0:  # an eigenstate
+    rounding = ROUNDING * np.finfo(square.dtype).eps * max(1.0, abs(energy))
+    if np.sqrt(square) <= rounding:  # an eigenstate
         return energy, 0.0
     return energy, float(-2 * square / (third + np.sqrt(third**2 + 4 * square**3)))
 
 
 def energy_after(values: np.ndarray, energy: float, b: float) -> np.ndarray:
     """Series (...) of E_1 from samples (..., 2), to first order in deviations."""
-    u, v = about(values, energy)
+    u, v = centered(values, energy)
     p, q = 1 + b * u, u + b * v
     norm = np.mean(np.abs(p) ** 2)
     shift = np.mean(np.real(p.conj() * q)) / norm
     return energy + shift + np.real(p.conj() * (q - shift * p)) / norm
 
 
-def about(values: np.ndarray, energy: float) -> tuple[np.ndarray, np.ndarray]:
-    """U and v (...), of H - E instead of H, from samples (..., 2)."""
+def centered(values: np.ndarray, energy: float) -> tuple[np.ndarray, np.ndarray]:
+    """(H - E) psi / psi and (H - E)^2 psi / psi (...), from samples (..., 2)."""
     u = values[..., 0] - energy
     return u, values[..., 1] - energy**2 - 2 * energy * u

@@ -62,7 +62,7 @@ class Guide(NamedTuple):
     logabs: Array  # (w,)
     gradient: Array  # (w, n, d) of logabs
     terms: dict[str, Array]  # (w,) each
-    exchanges: Any = ()  # (w, up, down) <x|H|x'> psi(x') / psi(x), of such forces
+    exchanges: Any = ()  # (w, up, down) m, of forces that exchange spins
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,13 +122,10 @@ class Projection:
         kinetic = 2 * self._diffusion * psi.kinetic_energy
         terms = self.hamiltonian.terms(CONSTANT, {}, x) | {"kinetic": kinetic}
         guide = Guide(psi.sign, psi.logabs, psi.gradient, terms)
-        if not isinstance(self.hamiltonian, ExchangeForces):
+        if (forces := self._forces) is None:
             return guide
-        elements, name = (
-            self.hamiltonian.exchange_elements(x),
-            self.hamiltonian.exchange,
-        )
-        ratios = exchange_ratios(self.ansatz, params, x, self.hamiltonian.spins)
+        name, elements = forces.exchange, forces.exchange_elements(x)
+        ratios = exchange_ratios(self.ansatz, params, x, forces.spins)
         # the terms of a constant psi have ratios of 1
         terms[name] = terms[name] + jnp.sum(elements * (ratios - 1))
         return guide._replace(exchanges=elements * ratios)
@@ -143,19 +140,28 @@ class Projection:
           every term, the variance of the local energy, the energy at which the weights
           would not grow, the effective part of the walkers, the effective time step,
           the acceptance, and the number of non-finite values; with forces that exchange
-          spins also the jumps of a walker, and the part of the local energy that is
-          kept by the signs of psi.
+          spins also the jumps of a walker, and the sum of the positive m, which allow
+          no jumps.
         """
         key_move, key_comb = jax.random.split(key)
         walkers, guide, info = self._moved(key_move, state)
         rate = (self._rate(state, state.guide) + self._rate(state, guide)) / 2
         time = info["effective_time_step"]
         following, means = weighted(state, walkers, guide, jnp.exp(time * rate), time)
-        if isinstance(self.hamiltonian, ExchangeForces):
-            key_jump = jax.random.fold_in(key_move, 1)
+        if self._forces is not None:
+            key_jump = jax.random.fold_in(key_move, 2)  # 0 and 1 are those of a split
             following, jumps = self._jumped(key_jump, following)
-            means |= jumps
+            broken = ~jnp.isfinite(sum_of_terms(following.guide.terms))
+            means |= jumps | {"non_finite": info["non_finite"] + jnp.sum(broken)}
         return renewed(key_comb, following), info | means
+
+    @property
+    def _forces(self) -> ExchangeForces | None:
+        """The Hamiltonian, if its forces exchange spins; equal ones do not count."""
+        system = self.hamiltonian
+        if not isinstance(system, ExchangeForces):
+            return None
+        return system if min(system.spins.up, system.spins.down) else None
 
     @property
     def _diffusion(self) -> float:

@@ -58,8 +58,8 @@ def next_number(folder: Path) -> Path:
 
 def last_number(folder: Path) -> int:
     """The largest NUMBER of the directories, 0 without any."""
-    numbers = (int(path.name) for path in folder.glob("[0-9]*") if path.is_dir())
-    return max(numbers, default=0)
+    numbered = (path for path in folder.glob("[0-9]*") if path.name.isdecimal())
+    return max((int(path.name) for path in numbered if path.is_dir()), default=0)
 
 
 class Checkpoints:

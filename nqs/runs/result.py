@@ -210,10 +210,10 @@ def after_lanczos(
     hamiltonian: Hamiltonian, observables: dict[str, list[float | None]]
 ) -> dict[str, Any] | None:
     """Energy, error and reference of a Lanczos step; None if it was not measured."""
-    if "lanczos_energy" not in observables:
+    energy, error = observables.get("lanczos_energy", (None, None))
+    if energy is None or not math.isfinite(energy):
         return None
-    energy, error = observables["lanczos_energy"]
-    compared = comparison(float(energy or 0.0), error, hamiltonian.references())
+    compared = comparison(energy, error, hamiltonian.references())
     return {"energy": energy, "energy_error": error, "comparison": compared}
 
 
