@@ -3,9 +3,11 @@
 import re
 import shlex
 
+import numpy as np
 import pytest
 
 from experiments.command_line.main import options_of
+from experiments.results import equation_of_state
 from experiments.results.tables import (
     FIELDS,
     FOLDER,
@@ -65,3 +67,13 @@ def test_columns_show_the_numbers_of_the_fields(row):
         text = next(text for text in row["columns"].values() if "{reference" in text)
         value = re.search(r"-?\d+\.?\d*", text.format_map(row))
         assert float(value[0]) == row["reference"]
+
+
+def test_equation_of_state_is_drawn_from_energies_below_hartree_fock(tmp_path):
+    points = equation_of_state.measured("pairs")
+    densities, energies = points[:, 0], points[:, 1]
+    assert len(densities) >= 5 and np.all(np.diff(energies) > 0)
+    bounds = [equation_of_state.hartree_fock(rho) for rho in densities]
+    assert np.all(energies < bounds)
+    equation_of_state.draw(tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").stat().st_size > 10_000
