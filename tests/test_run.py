@@ -49,7 +49,7 @@ NUMBER = (int, float)
 OPTIONAL = (int, float, type(None))
 CONTRACT = {
     "experiment": str, "config": dict, "energy_unit": str, "length_unit": str, "n": int,
-    "comparison": (dict, type(None)),
+    "comparison": (dict, type(None)), "lanczos": (dict, type(None)),
     "n_parameters": int, "energy": float, "energy_error": OPTIONAL,
     "energy_per_particle": float, "energy_per_particle_error": OPTIONAL,
     "energy_imaginary": OPTIONAL, "variance": float, "v_score": OPTIONAL,
