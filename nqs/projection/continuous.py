@@ -157,7 +157,7 @@ class Projection:
 
     @property
     def _forces(self) -> ExchangeForces | None:
-        """The Hamiltonian, if its forces exchange spins; equal ones do not count."""
+        """The Hamiltonian, if it exchanges spins and there are both of them."""
         system = self.hamiltonian
         if not isinstance(system, ExchangeForces):
             return None
