@@ -192,13 +192,13 @@ def ring(tmp_path_factory):
     return directory
 
 
-def again(directory, number):
+def again(directory):
     main([str(directory), "--steps", "60", "--lanczos"])
-    return read_json(directory / "evaluations" / number / "result.json")
+    return read_json(max((directory / "evaluations").iterdir()) / "result.json")
 
 
 def test_a_run_is_measured_with_a_lanczos_step(ring, capsys, without_figures):
-    result = again(ring, "0001")
+    result = again(ring)
     assert "after a Lanczos step: energy -2.7" in capsys.readouterr().out
     found, exact = result["lanczos"], -2.8027756
     assert found["comparison"]["value"] == pytest.approx(exact)
@@ -216,7 +216,7 @@ def test_an_energy_below_the_exact_one_raises_an_alarm(
         return {name: each - 1 for name, each in series(self, values).items()}
 
     monkeypatch.setattr(LanczosStep, "series", lowered)
-    result = again(ring, "0002")
+    result = again(ring)
     assert any("below the exact one" in text for text in result["warnings"])
 
 
