@@ -26,7 +26,7 @@ class LatticeProduct(Product, nn.Module):
     """
 
     def invariances(self) -> np.ndarray | None:
-        """The common symmetries of all factors, or None if one factor has none."""
+        """The symmetries that all factors share; None where they are not known."""
         common: set[tuple[int, ...]] | None = None
         for factor in self.factors:
             own = invariances(factor)

@@ -9,8 +9,12 @@ an upper bound of the exact energy for any b. It is lowest, at E + b <|u|^2>, fo
 
     b = -2 <|u|^2> / (m + sqrt(m^2 + 4 <|u|^2>^3)),    m = <u* v>.
 
-v is a sum of local energies of all x' with <x|H|x'> != 0. E. Heeb and T. M. Rice, Z.
-Phys. B 90, 73 (1993); S. Sorella, Phys. Rev. B 64, 024512 (2001).
+With the local energies E_L of all x' with <x|H|x'> != 0, v = u^2 + d, where
+
+    d = sum_x' <x|H|x'> (psi(x') / psi(x)) (E_L(x') - E_L(x)),
+
+without the rounding errors of (E_L)^2. E. Heeb and T. M. Rice, Z. Phys. B 90, 73
+(1993); S. Sorella, Phys. Rev. B 64, 024512 (2001).
 """
 
 import dataclasses
@@ -55,7 +59,7 @@ class LanczosStep:
             )
 
     def __call__(self, ansatz: Ansatz, params: Params, x: Array) -> Array:
-        """(2,), H psi / psi and H^2 psi / psi of levels x (s,)."""
+        """(2,), E_L and d of levels x (s,)."""
         ratios = site_ratios_of(ansatz)
         tables = ratios.site_tables(params)
         cache = ratios.site_cache(tables, x)
@@ -70,14 +74,14 @@ class LanczosStep:
             ratio, moved = ratios.site_move(tables, cache, x, sites, values)
             x_new = x.at[sites].set(values)
             there = row_of(self.hamiltonian, ratios, tables, moved, x_new)
-            part = change.elements[order[i]] * ratio * sum_of_terms(there.terms)
+            difference = sum_of_terms(there.terms) - energy
+            part = change.elements[order[i]] * ratio * difference
             # where psi(x') = 0 by symmetry, (H psi)(x') = 0 too, but 0 * inf is NaN
             return i + 1, total + jnp.where(ratio == 0, 0, part)
 
-        diagonal = sum_of_terms(self.hamiltonian.diagonal(x))
-        start = jnp.zeros_like(count), diagonal * energy
-        _, square = jax.lax.while_loop(lambda state: state[0] < count, add, start)
-        return jnp.stack([energy, square])
+        start = jnp.zeros_like(count), jnp.zeros_like(energy)
+        _, d = jax.lax.while_loop(lambda state: state[0] < count, add, start)
+        return jnp.stack([energy, d])
 
     def series(self, values: np.ndarray) -> dict[str, np.ndarray]:
         """Series "lanczos_energy" (steps, walkers), of samples (steps, walkers, 2).
@@ -95,7 +99,7 @@ class LanczosStep:
 
 
 def best_step(values: np.ndarray) -> tuple[float, float]:
-    """E and the best b, from samples (..., 2) of H psi / psi and H^2 psi / psi."""
+    """E and the best b, from samples (..., 2) of E_L and d."""
     energy = float(np.mean(np.real(values[..., 0])))
     u, v = centered(values, energy)
     square = np.mean(np.abs(u) ** 2)
@@ -116,6 +120,6 @@ def energy_after(values: np.ndarray, energy: float, b: float) -> np.ndarray:
 
 
 def centered(values: np.ndarray, energy: float) -> tuple[np.ndarray, np.ndarray]:
-    """(H - E) psi / psi and (H - E)^2 psi / psi (...), from samples (..., 2)."""
+    """U and v (...) from samples (..., 2) of E_L and d."""
     u = values[..., 0] - energy
-    return u, values[..., 1] - energy**2 - 2 * energy * u
+    return u, u**2 + values[..., 1]

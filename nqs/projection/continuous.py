@@ -37,6 +37,7 @@ from nqs.batching import check_chunk_size, chunked_map, chunked_while
 from nqs.checks import check_ansatz, name_of, positive
 from nqs.laplacian.kinetic import real_derivatives
 from nqs.moves import accepted, limited_drift, log_green_ratio, normal_like, where
+from nqs.projection.lattice import chosen_jump, waiting_time
 from nqs.projection.population import (
     ProjectionState,
     check_real,
@@ -45,6 +46,7 @@ from nqs.projection.population import (
     weighted,
 )
 from nqs.ratios.exchange import ExchangeForces, exchange_ratios, exchanged
+from nqs.ratios.rows import Row
 from nqs.types import (
     Ansatz,
     Function,
@@ -241,10 +243,9 @@ def chosen_exchange(
       time_step: tau ().
     """
     up, down = amplitudes.shape
-    sums = jnp.cumsum(jnp.maximum(-amplitudes, 0).reshape(-1))
-    jumps = u[0] < -jnp.expm1(-time_step * sums[-1])
-    k = jnp.argmax(u[1] * sums[-1] < sums)
-    return jumps, k // down, up + k % down
+    row = Row({}, amplitudes.reshape(-1))
+    k = chosen_jump(u[1], row)
+    return waiting_time(u[0], row) < time_step, k // down, up + k % down
 
 
 def _constant(params: Params, x: Array) -> LogPsi:
