@@ -448,7 +448,9 @@ def many_populations(n_walkers, width=0.7, time_step=0.05, steps=2400, copies=12
     energy, growth = (np.asarray(each)[steps // 6 :].T for each in series)
     diagnostics = Diagnostics(frozen=False)
     corrected = [
-        corrected_energy(e, g, time_step, diagnostics)[0]
+        corrected_energy(
+            e, g, time_step, estimate(e).autocorrelation_time, diagnostics
+        )[0]
         for e, g in zip(energy, growth, strict=True)
     ]
     found = np.stack([energy.mean(axis=1), np.array(corrected, float)])

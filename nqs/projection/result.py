@@ -90,16 +90,19 @@ def stage(
     others = Diagnostics(of_energy.frozen)
     energy, time = series.pop("energy"), BLOCK * time_step
     found, error = of_energy.estimate("energy", energy)
-    corrected = corrected_energy(energy, series["growth_energy"], time, others)
+    duration, growth = found.autocorrelation_time, series["growth_energy"]
+    corrected = corrected_energy(energy, growth, time, duration, others)
     means = {name: others.mean(name, values) for name, values in series.items()}
     where = f"{n_walkers} walkers, tau {time_step:g}: "
+    # a warning about the energy is true of all other means
+    further = [] if error is None else others.warnings[:1]
     return {
         "n_walkers": n_walkers,
         "time_step": time_step,
         "means": {"energy": [found.mean, error], "energy_corrected": corrected} | means,
         "autocorrelation_time": time * found.autocorrelation_time,
         **walk,
-        "warnings": [where + t for t in of_energy.warnings + others.warnings[:1]],
+        "warnings": [where + t for t in of_energy.warnings + further],
     }
 
 

@@ -11,7 +11,11 @@ REMEMBERED = 5
 
 
 def corrected_energy(
-    energy: np.ndarray, growth: np.ndarray, time: float, diagnostics: Diagnostics
+    energy: np.ndarray,
+    growth: np.ndarray,
+    time: float,
+    autocorrelation_time: float,
+    diagnostics: Diagnostics,
 ) -> MeanError:
     """Mean and error of the energy without the bias of a fixed population.
 
@@ -22,12 +26,10 @@ def corrected_energy(
       energy: (steps,) mixed estimates.
       growth: (steps,) energies at which the weights would not grow.
       time: imaginary time between two of them.
+      autocorrelation_time: of the energy, in steps.
       diagnostics: receives a warning if there is no error.
     """
-    found, _ = diagnostics.estimate("energy", energy)
-    memory = max(
-        1, round(REMEMBERED * min(found.autocorrelation_time, len(energy) / 50))
-    )
+    memory = max(1, round(REMEMBERED * min(autocorrelation_time, len(energy) / 50)))
     sums = np.cumsum(np.concatenate([[0.0], growth - np.mean(growth)]))
     past = sums[1:] - sums[np.maximum(0, np.arange(1, len(sums)) - memory)]
     weights = np.exp(-time * past)
