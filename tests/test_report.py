@@ -13,6 +13,8 @@ import pytest
 
 from hamiltonians import Coulomb, HarmonicTrap, Heisenberg
 from nqs.ansatze import BinaryRBM, SlaterJastrow
+from nqs.files.directory import write_json
+from nqs.files.reading import read
 from nqs.observables import Density
 from nqs.report import main
 from nqs.runs import run
@@ -115,13 +117,39 @@ def test_pages_of_unfinished_and_broken_runs_name_what_is_missing(dot, tmp_path)
     shutil.copytree(dot, broken)
     (broken / "result.json").unlink()
     (broken / "observables.npz").write_bytes(b"broken")
+    (broken / "projections" / "0001").mkdir(parents=True)
+    (broken / "projections" / "0001" / "result.json").write_text("{")
     for path in (broken / "checkpoints").iterdir():
         path.write_bytes(b"broken" * 30)
     page = report(tmp_path, broken)
     assert "Energy during training" in page and "unfinished" in page
-    for text in ("result.json does not exist", "observables.npz is damaged"):
+    damaged = "observables.npz is damaged", "0001/result.json is damaged"
+    for text in ("result.json does not exist", *damaged):
         assert text in page
     assert re.search(r"No picture of psi\.</strong> .*no undamaged checkpoint", page)
+
+
+def test_later_measurements_of_a_run_are_listed(chain, tmp_path):
+    measured = tmp_path / "measured"
+    shutil.copytree(chain, measured)
+    assert "Measured later" not in report(tmp_path, measured)
+    result = read(chain).result | {"energy": -1.93, "energy_error": 0.01}
+    better = {"energy": -1.98, "energy_error": 0.02, "comparison": None}
+    results = {
+        "evaluations/0002": result | {"lanczos": better},
+        "projections/0001": result | {"energy": -1.999},
+    }
+    for name, content in results.items():
+        (measured / name).mkdir(parents=True)
+        write_json(measured / name / "result.json", content)
+    assert read(measured).later == results
+    page = report(tmp_path, measured)
+    rows = page[page.index("Measured later") :].split("</table>")[0]
+    assert re.findall(r'row">(.*?)</th><td>(.*?) J', rows) == [
+        ("evaluations/0002", "energy -1.930(10)"),
+        ("after a Lanczos step", "energy -1.980(20)"),
+        ("projections/0001", "energy -1.999(10)"),
+    ]
 
 
 def test_levels_of_excited_states_are_listed():

@@ -161,14 +161,21 @@ class Run:
         paths = sorted(self.directory.glob("*/config.json"), key=_in_order)
         return {path.parent.name: Run(path.parent) for path in paths}
 
+    @cached_property
+    def later(self) -> dict[str, dict[str, Any]]:
+        """Results of its evaluations and projections, `evaluations/0001` and so on."""
+        kinds = ("evaluations", "projections")
+        paths = [p for k in kinds for p in self.directory.glob(f"{k}/*/result.json")]
+        return {"/".join(path.parts[-3:-1]): read_json(path) for path in sorted(paths)}
+
     @property
     def missing(self) -> list[str]:
         """Sentences that name the files which are missing or damaged."""
         return list(self._complaints())
 
     def _complaints(self) -> Iterator[str]:
-        parts = ("config", "result") if self.members else ("config", "result", "arrays")
-        for part in parts:
+        of_runs = () if self.members else ("arrays", "later")
+        for part in ("config", "result", *of_runs):
             try:
                 getattr(self, part)
             except RunError as error:

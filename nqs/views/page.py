@@ -1,5 +1,6 @@
 """A report of runs: one HTML page that needs no network."""
 
+import contextlib
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ import numpy as np
 
 from nqs.files.directory import RunError, replacing
 from nqs.files.reading import Run, read
+from nqs.runs.result import sentence
 from nqs.statistics import uncertain
 from nqs.views.page_figures import (
     Shown,
@@ -99,6 +101,7 @@ def section(number: int, name: str, run: Run, share: int) -> str:
         rows = [(k, with_unit(v, unit)) for k, v in result["terms"].items()]
         rows += [(k, with_unit(v, "")) for k, v in result["observables"].items()]
         parts.append(table("Terms and observables", ("name", "mean"), rows))
+        parts.append(measured_later(run))
     with tempfile.TemporaryDirectory() as folder:
         try:
             shown = figures_of(run, Path(folder) / "figures")
@@ -110,6 +113,17 @@ def section(number: int, name: str, run: Run, share: int) -> str:
         parts.append(gallery("Wave function", waves, share // count))
     parts.append(settings(run, result))
     return "\n".join([*parts, "</section>"])
+
+
+def measured_later(run: Run) -> str:
+    """Energies of the evaluations and projections of a run."""
+    rows = []
+    with contextlib.suppress(RunError):  # listed among the missing files
+        for name, result in run.later.items():
+            rows.append((name, sentence(result)))
+            if (better := result.get("lanczos")) is not None:
+                rows.append(("after a Lanczos step", sentence(result | better)))
+    return table("Measured later", ("", "result"), rows) if rows else ""
 
 
 def chart(runs: Mapping[str, Run]) -> str:
