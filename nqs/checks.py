@@ -4,6 +4,7 @@ The message names the field, the condition and the value that was found. Python,
 and JAX scalars are all numbers.
 """
 
+import dataclasses
 import math
 import numbers
 from collections.abc import Callable, Iterable
@@ -77,6 +78,24 @@ def settle(part: Any, **values: Any) -> None:
     """Store checked values in the fields of a frozen dataclass."""
     for name, value in values.items():
         object.__setattr__(part, name, value)
+
+
+def check_switches(part: Any, path: str = "") -> None:
+    """Refuse text or a number in a bool field of a part, or of the parts in it.
+
+    Python takes 'no' for true. Parts are dataclasses; `path` leads to this one.
+    """
+    if isinstance(part, tuple | list):
+        for i, item in enumerate(part):
+            check_switches(item, f"{path}[{i}]")
+    elif dataclasses.is_dataclass(part) and not isinstance(part, type):
+        for field in dataclasses.fields(part):
+            value = getattr(part, field.name)
+            name = f"{path}.{field.name}".lstrip(".")
+            if field.type in (bool, "bool") and not isinstance(plain(value), bool):
+                raise ValueError(f"{name} must be True or False, got {value!r}")
+            if field.name != "parent":  # of a Flax module
+                check_switches(value, name)
 
 
 def check_ansatz(ansatz: Any) -> None:

@@ -10,7 +10,7 @@ import optax
 from jax import Array
 
 from nqs.batching import check_chunk_size, chunked_map
-from nqs.checks import check_ansatz, name_of, positive
+from nqs.checks import check_ansatz, check_switches, name_of, positive
 from nqs.contracts import (
     called,
     check_capability,
@@ -74,6 +74,7 @@ class VMC:
 
     def __post_init__(self):
         check_ansatz(self.ansatz)
+        check_switches(self)
         if self.check:
             check_fields(self.ansatz, self.hamiltonian)
         check_capability(self.sampler, self.ansatz)

@@ -91,6 +91,7 @@ def refused(monkeypatch, capsys):
         (["--ansatz", "ffnn(activation='tanhh')"], "got 'tanhh'"),
         (["--ansatz", "ffnn(activation='shape')"], "FeedForward cannot be evaluated"),
         (["--ansatz", "rbm(n_hidden=0)"], "n_hidden must be"),
+        (["--ansatz", "ffnn(residual='no')"], "ansatz.residual must be True or False"),
         (["--ansatz", "ffnn(hidden="], "NAME or NAME(FIELD=VALUE, ...)"),
         (["--ansatz", "ffnn(32)"], "with numbers, text or tuples as values, got"),
         (["--ansatz", "ffnn(**{'hidden': 3})"], "NAME or NAME(FIELD=VALUE, ...)"),

@@ -147,6 +147,14 @@ def test_options_set_lattice_and_parts():
             IsingOptions(ansatz=Part("rbm", (("symmetric", "rotations"),))),
             "symmetric must be one of False, True, translations, got 'rotations'",
         ),
+        (
+            IsingOptions(ansatz=Part("ffnn", (("symmetrized", 3),))),
+            "symmetrized must be one of False, True, got 3",
+        ),
+        (
+            IsingOptions(ansatz=Part("ffnn", (("symmetrized", True), ("phase", "no")))),
+            "ansatz.base.phase must be True or False, got 'no'",
+        ),
         (IsingOptions(length=(4, 4)), "tuple of 1 numbers of sites"),
         (IsingOptions(sampler=Part("wolff")), "known are metropolis, direct"),
         (

@@ -198,6 +198,7 @@ def averaged(
     **settings: Any,
 ) -> Any:
     """An ansatz, averaged if a symmetry is asked for."""
+    one_of("symmetrized", symmetrized, (False, True))
     ansatz = make(**settings)
     if not symmetrized and momentum is None and irrep is None:
         return ansatz
