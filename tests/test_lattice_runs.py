@@ -155,6 +155,14 @@ def test_options_set_lattice_and_parts():
             IsingOptions(ansatz=Part("ffnn", (("symmetrized", True), ("phase", "no")))),
             "ansatz.base.phase must be True or False, got 'no'",
         ),
+        (
+            IsingOptions(ansatz=Part("gru", (("width", 8),))),
+            "ansatz gru has no field 'width'",
+        ),
+        (
+            IsingOptions(ansatz=Part("rbm", (("momentum", 3),))),
+            "momentum must be a tuple of 1 integers, got 3",
+        ),
         (IsingOptions(length=(4, 4)), "tuple of 1 numbers of sites"),
         (IsingOptions(sampler=Part("wolff")), "known are metropolis, direct"),
         (

@@ -4,6 +4,7 @@ import ast
 import dataclasses
 import difflib
 import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
@@ -63,6 +64,11 @@ class Part:
         try:
             return known[self.name](**dict(self.settings))
         except TypeError as error:
+            unexpected = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+            if unexpected and unexpected[1] in dict(self.settings):
+                raise ValueError(
+                    f"{kind} {self.name} has no field {unexpected[1]!r}"
+                ) from None
             raise ValueError(f"{kind} {self}: {error}") from None
 
 

@@ -83,6 +83,10 @@ class Symmetrized:
 
     def _check_momentum(self, momentum: tuple[int, ...]) -> None:
         axes = len(self.lattice.extent)
+        if not isinstance(momentum, tuple):
+            raise ValueError(
+                f"momentum must be a tuple of {axes} integers, got {momentum!r}"
+            )
         found = tuple(whole("momentum", k, -sys.maxsize) for k in momentum)
         if len(found) != axes or not self.lattice.periodic:
             raise ValueError(
