@@ -1,5 +1,6 @@
 """Electron pairs without doubly occupied sites, alone and times other factors."""
 
+import functools
 import itertools
 
 import jax
@@ -7,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hamiltonians import J1J2, Heisenberg
+from hamiltonians import Heisenberg
 from nqs.ansatze import (
     BinaryRBM,
     LatticeProduct,
@@ -17,35 +18,28 @@ from nqs.ansatze import (
 )
 from nqs.ansatze.projected_bcs import away_from_node, off_node
 from nqs.moves import where
-from nqs.ratios.sites import EvaluatedRatios
 from nqs.space.lattice import Graph, Lattice
 from nqs.space.pairing import parity
 from tests.cases import few, further
+from tests.drawn import parameters
 
-SIX = Lattice((6,))
-RING, LADDER, SQUARE = (
-    Lattice((8,)),
-    Lattice((4, 2), "square"),
-    Lattice((4, 4), "square"),
-)
+SIX, RING, TEN = Lattice((6,)), Lattice((8,)), Lattice((10,))
+LADDER, SQUARE = Lattice((4, 2), "square"), Lattice((4, 4), "square")
 CASES = {
-    "ring": ProjectedBCS(RING, stddev=0.3),
-    "ring of ten": ProjectedBCS(Lattice((10,)), stddev=0.3),
-    "ladder": ProjectedBCS(LADDER, stddev=0.3),
-    "square": ProjectedBCS(SQUARE, stddev=0.1),
-    "square without turned spins": ProjectedBCS(SQUARE, marshall=False, stddev=0.1),
+    "ring": ProjectedBCS(RING),
+    "ring of ten": ProjectedBCS(TEN),
+    "ladder": ProjectedBCS(LADDER),
+    "square": ProjectedBCS(SQUARE),
+    "square without turned spins": ProjectedBCS(SQUARE, marshall=False),
     "pairs and a machine": LatticeProduct(
-        (ProjectedBCS(LADDER, stddev=0.3), BinaryRBM(1, stddev=0.3, complex=True))
+        (ProjectedBCS(LADDER), BinaryRBM(1, complex=True))
     ),
     "pairs and an average": LatticeProduct(
-        (ProjectedBCS(SIX, stddev=0.3), Symmetrized(SpinJastrow(stddev=0.3), SIX))
+        (ProjectedBCS(SIX), Symmetrized(SpinJastrow(), SIX))
     ),
-    "average": Symmetrized(ProjectedBCS(SQUARE, stddev=0.3), SQUARE),
+    "average": Symmetrized(ProjectedBCS(SQUARE), SQUARE),
     "average of a product": Symmetrized(
-        LatticeProduct(
-            (ProjectedBCS(RING, stddev=0.3), BinaryRBM(1, lattice=RING, stddev=0.3))
-        ),
-        RING,
+        LatticeProduct((ProjectedBCS(RING), BinaryRBM(1, lattice=RING))), RING
     ),
 }
 
@@ -59,12 +53,26 @@ def start(name, seed=0):
     """Random parameters, and as many spins up as down."""
     ansatz, n = CASES[name], lattice(CASES[name]).n
     x = np.random.default_rng(seed).permutation(np.arange(n) % 2)
-    return ansatz.init(jax.random.key(seed), jnp.asarray(x)), x
+    return parameters(ansatz, x, seed, scale=1.0), x
 
 
-def value(ansatz, params, x):
-    psi = ansatz.apply(params, jnp.asarray(x))
-    return psi.sign * np.exp(psi.logabs)
+def values(ansatz, params, x):
+    """Psi (c,) of configurations (c, s)."""
+    psi = jax.jit(jax.vmap(ansatz.apply, (None, 0)))(params, np.asarray(x))
+    return np.asarray(psi.sign) * np.exp(psi.logabs)
+
+
+def exchanged(x, sites):
+    """Configurations (c, s) after exchanges (c, 2) of levels x (s,)."""
+    found = np.tile(x, (len(sites), 1))
+    np.put_along_axis(found, sites, x[sites[:, ::-1]], axis=1)
+    return found
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def first(ansatz, x):
+    """Psi (c,) of configurations (c, s), with initial parameters."""
+    return jax.vmap(ansatz.apply, (None, 0))(ansatz.init(jax.random.key(0), x[0]), x)
 
 
 @pytest.mark.parametrize("n", [6, *further(8, 10)])
@@ -77,8 +85,7 @@ def test_the_fermi_sea_of_a_ring_is_the_state_of_haldane_and_shastry(n):
     up = np.array(list(itertools.combinations(range(n), h)))
     x = np.ones((len(up), n), int)
     np.put_along_axis(x, up, 0, axis=1)
-    params = ansatz.init(jax.random.key(0), jnp.asarray(x[0]))
-    psi = jax.jit(jax.vmap(ansatz.apply, (None, 0)))(params, jnp.asarray(x))
+    psi = jax.device_get(first(ansatz, x))
     i, j = np.triu_indices(h, 1)
     exact = 2 * np.sum(np.log(np.abs(np.sin(np.pi * (up[:, i] - up[:, j]) / n))), 1)
     np.testing.assert_array_equal(psi.sign, psi.sign[0])
@@ -92,11 +99,10 @@ def test_pairs_are_singlets(name):
     sites = lattice(CASES[name])
     bonds = tuple(itertools.combinations(range(sites.n), 2))
     model = Heisenberg(Graph(sites.n, bonds), marshall=False)
-    ansatz = ProjectedBCS(sites, marshall=False, stddev=0.3)
+    ansatz = ProjectedBCS(sites, marshall=False)
+    energy = jax.jit(lambda params, x: model.local_energy(ansatz, params, x))
     for seed in range(3):
-        params, x = start(name, seed)
-        local = model.terms(ansatz, params, jnp.asarray(x))
-        assert sum(local.values()) == pytest.approx(-3 * sites.n / 8, rel=1e-9)
+        assert energy(*start(name, seed)) == pytest.approx(-3 * sites.n / 8, rel=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -105,44 +111,56 @@ def test_pairs_are_singlets(name):
 def test_ratios_and_moves_match_values_of_psi(name):
     ansatz, n = CASES[name], lattice(CASES[name]).n
     params, x = start(name)
-    evaluated, x = EvaluatedRatios(ansatz), jnp.asarray(x)
-    sites = jnp.asarray([*itertools.combinations(range(n), 2)])
-    sites = jnp.concatenate([sites, sites[:, ::-1]])
+    sites = np.array([*itertools.combinations(range(n), 2)])
+    sites = np.concatenate([sites, sites[:, ::-1]])
     order = np.random.default_rng(1).permutation(len(sites))[:12]
 
     @jax.jit
-    def ratios(x):
+    def ratios(params, x):
         tables = ansatz.site_tables(params)
 
         def move(carry, change):
-            x, cache, psi = carry
-            pairs, one = (x, sites, x[sites[:, ::-1]]), (x, change, x[change[::-1]])
-            all_of = ansatz.site_ratios(tables, cache, *pairs)
-            ratio, cache = ansatz.site_move(tables, cache, *one)
-            expected = evaluated.site_ratios(params, psi, *pairs)
-            other, psi = evaluated.site_move(params, psi, *one)
-            found = jnp.append(all_of, ratio), jnp.append(expected, other)
-            return (x.at[change].set(one[2]), cache, psi), found
+            x, cache = carry
+            all_of = ansatz.site_ratios(tables, cache, x, sites, x[sites[:, ::-1]])
+            new = x[change[::-1]]
+            ratio, cache = ansatz.site_move(tables, cache, x, change, new)
+            return (x.at[change].set(new), cache), jnp.append(all_of, ratio)
 
-        start = x, ansatz.site_cache(tables, x), evaluated.site_cache(params, x)
+        start = x, ansatz.site_cache(tables, x)
         return jax.lax.scan(move, start, sites[order])[1]
 
-    for found, expected in zip(*ratios(x), strict=True):
-        scale = np.max(np.abs(expected))
-        np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-9 * scale)
+    found, rows = ratios(params, x), []
+    for change in sites[order]:
+        (there,) = exchanged(x, change[None])
+        rows.append(np.stack([x, *exchanged(x, sites), there]))
+        x = there
+    psi = values(ansatz, params, np.concatenate(rows)).reshape(len(rows), -1)
+    expected = psi[:, 1:] / psi[:, :1]
+    scale = np.max(np.abs(expected))
+    np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-9 * scale)
 
 
 def test_other_changes_than_exchanges_have_no_ratio():
     ansatz, (params, x) = CASES["ring"], start("ring")
-    tables = ansatz.site_tables(params)
-    change = jnp.asarray(x), jnp.array([[0, 1], [2, 5]]), jnp.zeros((2, 2), int)
-    found = ansatz.site_ratios(tables, ansatz.site_cache(tables, change[0]), *change)
-    equal = [np.all(x[sites] == 0) for sites in change[1]]
+    sites, new = np.array([[0, 1], [2, 5]]), np.zeros((2, 2), int)
+
+    @jax.jit
+    def ratios(params, x):
+        tables = ansatz.site_tables(params)
+        return ansatz.site_ratios(tables, ansatz.site_cache(tables, x), x, sites, new)
+
+    found = ratios(params, x)
+    equal = [np.all(x[pair] == 0) for pair in sites]
     np.testing.assert_array_equal(found, np.where(equal, 1, 0))
-    assert value(ansatz, params, np.zeros(8, int)) == 0
+    assert values(ansatz, params, np.zeros((1, 8), int)) == 0
+    one = sites[0, :1], new[0, :1]
+
+    def move(params, x):
+        tables = ansatz.site_tables(params)
+        return ansatz.site_move(tables, ansatz.site_cache(tables, x), x, *one)
+
     with pytest.raises(ValueError, match="exchange two sites, got changes of 1"):
-        cache = ansatz.site_cache(tables, change[0])
-        ansatz.site_move(tables, cache, change[0], jnp.array([0]), jnp.array([1]))
+        jax.eval_shape(move, params, x)
 
 
 @pytest.mark.parametrize(
@@ -153,11 +171,8 @@ def test_symmetries_are_those_that_leave_psi_as_it_is(name, count):
     sites = lattice(ansatz)
     own = {tuple(g) for g in ansatz.invariances().tolist()}
     assert len(own) == count
-    apply = jax.jit(jax.vmap(ansatz.apply, (None, 0)))
-    psi = apply(params, jnp.asarray(x[sites.symmetries]))
-    for g, sign, logabs in zip(sites.symmetries.tolist(), *psi, strict=True):
-        if tuple(g) in own:
-            assert sign == psi.sign[0] and logabs == pytest.approx(psi.logabs[0])
+    found = values(ansatz, params, x[np.array([range(sites.n), *own])])
+    np.testing.assert_allclose(found, found[0], rtol=1e-6)
 
 
 @pytest.mark.parametrize("extent", [(2,), (4,), (2, 2), (4, 2), (2, 6)])
@@ -165,8 +180,7 @@ def test_small_lattices_have_pairs(extent):
     sites = Lattice(extent, "chain" if len(extent) == 1 else "square")
     ansatz, n = ProjectedBCS(sites), sites.n
     x = np.array([x for x in itertools.product((0, 1), repeat=n) if 2 * sum(x) == n])
-    params = ansatz.init(jax.random.key(0), jnp.asarray(x[0]))
-    psi = jax.jit(jax.vmap(ansatz.apply, (None, 0)))(params, jnp.asarray(x))
+    psi = jax.device_get(first(ansatz, x))
     assert np.max(psi.logabs) > -10 and [*range(n)] in ansatz.invariances().tolist()
 
 
@@ -182,10 +196,10 @@ def test_the_product_of_factors_with_other_symmetries_has_the_common_ones():
     whole = LatticeProduct((pairs, BinaryRBM(1, lattice=RING)))
     assert len(pairs.invariances()) == 16 and len(whole.invariances()) == 8
     assert LatticeProduct((pairs, SpinJastrow())).invariances() is None
-    params = whole.init(jax.random.key(0), jnp.arange(8) % 2)
     x = np.random.default_rng(2).permutation(np.arange(8) % 2)
-    for g in whole.invariances():
-        assert value(whole, params, x[g]) == pytest.approx(value(whole, params, x))
+    params = parameters(whole, x)
+    found = values(whole, params, np.stack([x, *x[whole.invariances()]]))
+    np.testing.assert_allclose(found, found[0], rtol=1e-6)
 
 
 def test_a_singular_matrix_changes_in_its_last_digits():
@@ -235,33 +249,42 @@ def inverted(square):
     return x
 
 
+LARGE = Lattice((6, 6), "square")
+AVERAGE = Symmetrized(ProjectedBCS(LARGE), LARGE)
+
+
+@jax.jit
+def walks(params, x, keys):
+    """Weights of the terms after moves (k, 40, g), less those made anew; and slopes."""
+    tables = AVERAGE.site_tables(params)
+    bonds = np.concatenate([LARGE.edges, LARGE.second_edges])
+
+    def move(carry, sites):
+        x, cache = carry
+        values = x[sites[::-1]]
+        ratio, moved = AVERAGE.site_move(tables, cache, x, sites, values)
+        new = x.at[sites].set(values), moved
+        x, cache = where(jnp.abs(ratio) > 0.5, new, (x, cache))
+        weights = AVERAGE.site_cache(tables, x).weights
+        return (x, cache), (cache.weights - weights) / jnp.max(jnp.abs(weights))
+
+    def walk(key):
+        start = x, AVERAGE.site_cache(tables, x)
+        return jax.lax.scan(move, start, jax.random.choice(key, bonds, (40,)))[1]
+
+    slopes = jax.grad(lambda p: AVERAGE.apply(p, x).logabs)(params)
+    return jax.lax.map(walk, keys), slopes
+
+
 @pytest.mark.parametrize("ordered", [neel, inverted])
 def test_an_average_passes_nodes_of_its_terms(ordered):
     """Ratios after moves stay those of psi, though terms are zero by symmetry."""
-    square = Lattice((6, 6), "square")
-    ansatz = Symmetrized(ProjectedBCS(square, stddev=0.1), square)
-    x = jnp.asarray(ordered(square))
-    params = ansatz.init(jax.random.key(3), x)
-    tables, bonds = ansatz.site_tables(params), J1J2(square, j2=0.5).connected(x).sites
-
-    @jax.jit
-    def walk(key):
-        def move(carry, sites):
-            x, cache = carry
-            values = x[sites[::-1]]
-            ratio, moved = ansatz.site_move(tables, cache, x, sites, values)
-            new = x.at[sites].set(values), moved
-            x, cache = where(jnp.abs(ratio) > 0.5, new, (x, cache))
-            weights = ansatz.site_cache(tables, x).weights
-            return (x, cache), (cache.weights - weights) / jnp.max(jnp.abs(weights))
-
-        start = x, ansatz.site_cache(tables, x)
-        return jax.lax.scan(move, start, jax.random.choice(key, bonds, (40,)))[1]
-
-    differences = np.stack([walk(jax.random.key(seed)) for seed in range(4)])
+    x = ordered(LARGE)
+    params = parameters(AVERAGE, x, seed=3, scale=1.0)
+    keys = jax.vmap(jax.random.key)(np.arange(4))
+    differences, slopes = walks(params, x, keys)
     np.testing.assert_allclose(differences, 0, atol=0.01)
-    slope = jax.grad(lambda p: ansatz.apply(p, x).logabs)(params)
-    assert np.all(np.isfinite(slope["params"]["pairs"]))
+    assert np.all(np.isfinite(slopes["params"]["pairs"]))
 
 
 @pytest.mark.parametrize(
