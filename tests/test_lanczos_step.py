@@ -23,6 +23,8 @@ from tests.cases import few
 from tests.drawn import parameters
 from tests.tiny import experiment
 
+pytestmark = pytest.mark.usefixtures("built_once")
+
 RING = Lattice((8,))
 FRUSTRATED = J1J2(RING, j2=0.4)
 TORUS = J1J2(Lattice((2, 4), "square"), j2=0.5)
@@ -173,6 +175,14 @@ def test_one_walker_has_the_step_of_its_own_samples():
     np.testing.assert_array_equal(found[:, 0], exact)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def without_figures_of_runs():
+    """Draw no figures, also those of the run of a module's fixture."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nqs.runs.result.draw_figures", lambda *arguments: None)
+        yield
+
+
 @pytest.fixture(scope="module")
 def ring(tmp_path_factory):
     """The directory of a short run."""
@@ -185,7 +195,7 @@ def ring(tmp_path_factory):
             sampler=SiteMetropolis(Exchange(ring)),
             optimizer=experiment().optimizer,
             n_walkers=64,
-            iterations=2,
+            iterations=0,
             burn_in=5,
             evaluation_steps=5,
             directory=str(directory),
@@ -199,7 +209,7 @@ def again(directory):
     return read_json(max((directory / "evaluations").iterdir()) / "result.json")
 
 
-def test_a_run_is_measured_with_a_lanczos_step(ring, capsys, without_figures):
+def test_a_run_is_measured_with_a_lanczos_step(ring, capsys):
     result = again(ring)
     assert "after a Lanczos step: energy -2.7" in capsys.readouterr().out
     found, exact = result["lanczos"], -2.8027756
@@ -209,9 +219,7 @@ def test_a_run_is_measured_with_a_lanczos_step(ring, capsys, without_figures):
     assert read_json(ring / "result.json")["lanczos"] is None
 
 
-def test_an_energy_below_the_exact_one_raises_an_alarm(
-    ring, monkeypatch, without_figures
-):
+def test_an_energy_below_the_exact_one_raises_an_alarm(ring, monkeypatch):
     series = LanczosStep.series
 
     def lowered(self, values):
@@ -222,7 +230,7 @@ def test_an_energy_below_the_exact_one_raises_an_alarm(
     assert any("below the exact one" in text for text in result["warnings"])
 
 
-def test_particles_have_no_lanczos_step(tmp_path, capsys, without_figures):
+def test_particles_have_no_lanczos_step(tmp_path, capsys):
     with pytest.raises(ValueError, match="for a Lanczos step, got HarmonicTrap"):
         LanczosStep(HarmonicTrap(2))
     run(experiment(directory=str(tmp_path / "run")))
