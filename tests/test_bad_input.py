@@ -419,7 +419,12 @@ def test_an_existing_directory_is_refused(
 def test_a_directory_that_cannot_be_made_is_refused(tmp_path, refused):
     (tmp_path / "file").write_text("mine")
     directory = tmp_path / "file" / "run"
-    sentence = refused("--directory", directory, "--ansatz", "ffnn(hidden=(4,))")
+    small = "--n 1 --ansatz rbm --sampler gibbs --optimizer sgd".split()
+
+    def command():
+        options.main(HarmonicOscillatorOptions)
+
+    sentence = refused("--directory", directory, *small, command=command)
     assert sentence.startswith(f"error: cannot write to {directory}: ")
 
 
