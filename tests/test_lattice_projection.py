@@ -42,7 +42,7 @@ RING, ISING = MODELS["Heisenberg ring"], MODELS["Ising ring"]
 def table(levels, params, x):
     """Psi as a number for every configuration."""
     place = jnp.sum(x * jnp.asarray(levels ** np.arange(x.size - 1, -1, -1)))
-    psi = params[place]
+    psi = params["psi"][place]
     return LogPsi(jnp.sign(psi), jnp.log(jnp.abs(psi)))
 
 
@@ -52,9 +52,9 @@ TABLES = {q: Function(functools.partial(table, q)) for q in (2, 3)}
 def tabulated(model, psi):
     """The ansatz and its parameters for psi (c,) of all configurations."""
     weights = model.levels ** np.arange(model.n - 1, -1, -1)
-    params = np.zeros(model.levels**model.n)
-    params[configurations(model) @ weights] = psi
-    return TABLES[model.levels], params
+    table = np.zeros(model.levels**model.n)
+    table[configurations(model) @ weights] = psi
+    return TABLES[model.levels], {"psi": table} | RIGHT
 
 
 exact = functools.cache(ground_state)
@@ -71,13 +71,40 @@ def constant(params, x):
     return LogPsi(jnp.ones(()), jnp.zeros(()))
 
 
-UNIFORM = Function(constant), {}
+RIGHT = {"growth": np.float64(1), "rates": np.float64(1)}
+UNIFORM = Function(constant), RIGHT
+
+
+class Mistaken(LatticeProjection):
+    """Growth of weights and rates of jumps are wrong by factors in params."""
+
+    def init(self, params, walkers):
+        return self.mistaken(super().init, params, params, walkers)
+
+    def step(self, key, state):
+        return self.mistaken(super().step, state.params, key, state)
+
+    def mistaken(self, method, factors, *arguments):
+        terms, rates = lattice_projection.sum_of_terms, lattice_projection.jump_rates
+        with (
+            mock.patch.object(
+                lattice_projection,
+                "sum_of_terms",
+                lambda x: factors["growth"] * terms(x),
+            ),
+            mock.patch.object(
+                lattice_projection,
+                "jump_rates",
+                lambda row: factors["rates"] * rates(row),
+            ),
+        ):
+            return method(*arguments)
 
 
 @functools.cache
-def program(psi, model, chunk_size=None, steps=50, driver=LatticeProjection):
-    """Some steps of all walkers, for any time between them."""
-    driver = driver(psi, model, chunk_size=chunk_size)
+def program(psi, model, chunk_size=None, steps=50):
+    """Some steps of all walkers, for any time between them and any mistakes."""
+    driver = Mistaken(psi, model, chunk_size=chunk_size)
 
     @jax.jit
     def first(params, walkers, time_step):
@@ -96,10 +123,11 @@ def program(psi, model, chunk_size=None, steps=50, driver=LatticeProjection):
 def walk(program, params, walkers, time_step, calls=1, key=2):
     """The last state, and the info of every step."""
     first, several = program
-    state, infos = first(params, walkers, time_step), []
-    for i in range(calls):
-        state, info = several(jax.random.key(key), state, i * 50)
-        infos.append(jax.device_get(info))
+    with jax.numpy_dtype_promotion("strict"):
+        state, infos = first(params, walkers, time_step), []
+        for i in range(calls):
+            state, info = several(jax.random.key(key), state, i * 50)
+            infos.append(jax.device_get(info))
     return state, jax.tree.map(lambda *parts: np.concatenate(parts), *infos)
 
 
@@ -121,14 +149,12 @@ def projected(model, guide=UNIFORM, time_step=0.2, n_walkers=256, time=150, key=
 
 @pytest.mark.parametrize("time_step", [0.05, 2.0])
 @pytest.mark.parametrize("name", few(MODELS, "Heisenberg ring", "Ising ring"))
-def test_exact_state_stays_exact_for_any_interval(name, time_step, strict_dtypes):
+def test_exact_state_stays_exact_for_any_interval(name, time_step):
     model = MODELS[name]
-    with jax.numpy_dtype_promotion("standard"):
-        energy, exact_psi = exact(model)
-        psi, params = tabulated(model, exact_psi)
-        walkers = drawn(model, exact_psi, 32)
-    run = program(psi, model, steps=10)
-    state, info = walk(run, params, walkers, time_step)
+    energy, exact_psi = exact(model)
+    psi, params = tabulated(model, exact_psi)
+    walkers = drawn(model, exact_psi, 32)
+    state, info = walk(program(psi, model), params, walkers, time_step)
     np.testing.assert_allclose(info["energy"], energy, rtol=1e-9)
     np.testing.assert_allclose(info["growth_energy"], energy, rtol=1e-9)
     np.testing.assert_allclose(state.weights, 1, rtol=1e-8)
@@ -163,38 +189,16 @@ def test_energy_of_a_uniform_guide_is_exact(name):
 
 
 def test_energy_is_independent_of_the_interval():
-    short = projected(RING, time_step=0.05, time=125, key=5)
-    long = projected(RING, time_step=0.5, time=250, key=5)
+    short = projected(ISING, time_step=0.05, time=125, key=5)
+    long = projected(ISING, time_step=0.5, time=250, key=5)
     assert short[0] == pytest.approx(long[0], abs=3 * np.hypot(short[1], long[1]))
-
-
-class Mistaken(LatticeProjection):
-    """A growth of weights and rates of jumps that are wrong by factors in params."""
-
-    def init(self, params, walkers):
-        return self.mistaken(super().init, params, params, walkers)
-
-    def step(self, key, state):
-        return self.mistaken(super().step, state.params, key, state)
-
-    def mistaken(self, method, factors, *arguments):
-        of_growth, of_rates = factors
-        terms, rates = lattice_projection.sum_of_terms, lattice_projection.jump_rates
-        with (
-            mock.patch.object(
-                lattice_projection, "sum_of_terms", lambda x: of_growth * terms(x)
-            ),
-            mock.patch.object(
-                lattice_projection, "jump_rates", lambda row: of_rates * rates(row)
-            ),
-        ):
-            return method(*arguments)
 
 
 def deviation(factors):
     """Of the energy from the exact one, in standard errors."""
-    run = program(UNIFORM[0], ISING, driver=Mistaken)
-    _, info = walk(run, factors, first_walkers(ISING, 128), 0.2, calls=30)
+    params = dict(zip(RIGHT, map(np.float64, factors), strict=True))
+    walkers = first_walkers(ISING, 256)
+    _, info = walk(program(UNIFORM[0], ISING), params, walkers, 0.2, calls=15)
     found = estimate(info["energy"][30:])
     return (found.mean - exact(ISING).energy) / found.error
 
@@ -297,7 +301,7 @@ def test_broken_row_is_counted_and_never_left():
     psi = np.where(configurations(ISING)[:, 0] == 0, 1.0, np.nan)
     guide, params = tabulated(ISING, psi)
     walkers = first_walkers(ISING, 32)
-    _, info = walk(program(guide, ISING, steps=10), params, walkers, 0.1)
+    _, info = walk(program(guide, ISING), params, walkers, 0.1)
     assert np.all(info["non_finite"] == 32)
 
 
