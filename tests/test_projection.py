@@ -276,7 +276,7 @@ def test_terms_are_those_of_the_hamiltonian(name):
     np.testing.assert_allclose(found.logabs, apply.logabs, rtol=1e-12)
     np.testing.assert_allclose(found.gradient, gradient, rtol=1e-10)
     if name == "neutrons":
-        elements = jax.vmap(system.exchange_elements)(walkers)
+        elements = jax.jit(jax.vmap(system.exchange_elements))(walkers)
         total = np.sum(elements + found.exchanges, axis=(1, 2))
         np.testing.assert_allclose(total, terms["two_body"], rtol=1e-10)
 
@@ -305,12 +305,33 @@ def test_walkers_of_a_constant_psi_diffuse_freely(name):
 NEUTRONS = NeutronMatter(Spins(1, 1), 0.004)
 
 
-def lopsided(params, x):
-    """Two neutrons in a singlet with a part of a triplet, without nodes."""
+def mixed(params, x):
+    """Two neutrons in a singlet without nodes, with a part `odd` of a triplet."""
     k = 2 * np.pi / NEUTRONS.length_scale
-    r = x[0] - x[1]
+    r, odd = x[0] - x[1], params["odd"]
     near = jnp.exp(-2 / (1.8 * k) ** 2 * jnp.sum(1 - jnp.cos(k * r)))
-    return signed((1 + 1.5 * near) * (1 + 0.5 * jnp.sin(k * r[0])))
+    even, wave = (1 - odd) * (1 + 1.5 * near), jnp.sin(k * r[0])
+    return signed(even + wave * (0.5 * even + odd))
+
+
+SINGLET, TRIPLET = {"odd": np.float64(0)}, {"odd": np.float64(1)}
+JUMPING = Projection(Function(mixed), NEUTRONS)
+
+
+@functools.cache
+def jumps():
+    """Compiled: the state of 64 walkers at the start, and that after exchanges."""
+
+    def start(params, walkers, time_step):
+        return JUMPING.init(params, walkers)._replace(time_step=time_step)
+
+    return jax.jit(start), jax.jit(JUMPING._jumped)
+
+
+def neutrons(n_walkers=64):
+    """Walkers of a box with two neutrons, uniform."""
+    shape = n_walkers, 2, 3
+    return np.random.default_rng(0).uniform(size=shape) * NEUTRONS.length_scale
 
 
 @pytest.mark.further
@@ -322,12 +343,12 @@ def test_without_nodes_forces_that_exchange_spins_have_the_exact_energy(jumping)
         following, info = right(self, key, state)
         return (following if jumping else state), info
 
-    driver = Projection(Function(lopsided), NEUTRONS)
-    walkers = NEUTRONS.initial_walkers(jax.random.key(0), 512)
+    driver = JUMPING
+    walkers = neutrons(512)
 
     @jax.jit
     def run(walkers, keys):
-        state = driver.init({}, walkers)._replace(time_step=np.float64(0.002))
+        state = driver.init(SINGLET, walkers)._replace(time_step=np.float64(0.002))
         return jax.lax.scan(lambda state, key: driver.step(key, state), state, keys)[1]
 
     with mock.patch.object(Projection, "_jumped", jumped):
@@ -343,7 +364,8 @@ def test_without_nodes_forces_that_exchange_spins_have_the_exact_energy(jumping)
 def test_exchanges_are_chosen_by_their_amplitudes():
     amplitudes = np.array([[-2.0, 1.0, 0.0], [-0.5, -3.0, 2.0]])
     u = np.random.default_rng(0).uniform(size=(40_000, 2))
-    jumps, i, j = jax.vmap(chosen_exchange, (0, None, None))(u, amplitudes, 0.1)
+    choose = jax.jit(jax.vmap(chosen_exchange, (0, None, None)))
+    jumps, i, j = jax.device_get(choose(u, amplitudes, 0.1))
     assert np.mean(jumps) == pytest.approx(1 - np.exp(-0.55), abs=0.01)
     for a in range(2):
         for b in range(3):
@@ -353,37 +375,28 @@ def test_exchanges_are_chosen_by_their_amplitudes():
 
 def test_a_positive_amplitude_stays_in_the_local_energy():
     """A psi that is odd under the exchange of two neutrons has only positive ones."""
-    box = NEUTRONS.length_scale
-
-    def odd(params, x):
-        return signed(jnp.sin(2 * np.pi / box * (x[0] - x[1])[0]))
-
-    driver = Projection(Function(odd), NEUTRONS, 0.01)
-    walkers = np.random.default_rng(0).uniform(size=(64, 2, 3)) * box
-    step = jax.jit(lambda key, x: driver.step(key, driver.init({}, x)))
-    state, info = step(jax.random.key(1), walkers)
+    start, exchange = jumps()
+    before = start(TRIPLET, neutrons(), np.float64(0.01))
+    after, info = exchange(jax.random.key(1), before)
     assert info["jumps"] == 0 and info["sign_flip"] > 0
-    np.testing.assert_allclose(state.guide.terms["two_body"], 0, atol=1e-12)
+    np.testing.assert_array_equal(after.walkers, before.walkers)
+    for state in (before, after):
+        np.testing.assert_allclose(state.guide.terms["two_body"], 0, atol=1e-12)
 
 
 def test_walkers_that_jumped_have_the_guide_of_their_new_place():
-    driver = Projection(Function(lopsided), NEUTRONS, 0.5)
-    walkers = NEUTRONS.initial_walkers(jax.random.key(0), 512)
-
-    @jax.jit
-    def jump(walkers):
-        before = driver.init({}, walkers)
-        after, info = driver._jumped(jax.random.key(1), before)
-        return before, after, info, driver.guide({}, after.walkers)
-
-    before, after, info, expected = jump(walkers)
+    start, exchange = jumps()
+    before = start(SINGLET, neutrons(), np.float64(0.5))
+    after, info = exchange(jax.random.key(1), before)
+    expected = start(SINGLET, after.walkers, np.float64(0.5)).guide
+    before, after, info = jax.device_get((before, after, info))
     jumped = np.any(before.walkers != after.walkers, axis=(1, 2))
     rates = np.sum(np.maximum(-before.guide.exchanges, 0), axis=(1, 2))
-    u = jax.random.uniform(jax.random.key(1), (512, 2))
+    u = jax.random.uniform(jax.random.key(1), (64, 2))
     np.testing.assert_array_equal(jumped, u[:, 0] < 1 - np.exp(-0.5 * rates))
-    assert 10 < np.sum(jumped) < 500 and jumped.mean() == info["jumps"]
-    swapped = np.asarray(before.walkers)[jumped][:, ::-1]
-    np.testing.assert_array_equal(np.asarray(after.walkers)[jumped], swapped)
+    assert 4 < np.sum(jumped) < 60 and jumped.mean() == info["jumps"]
+    swapped = before.walkers[jumped][:, ::-1]
+    np.testing.assert_array_equal(after.walkers[jumped], swapped)
     jax.tree.map(
         functools.partial(np.testing.assert_allclose, rtol=1e-9, atol=1e-9),
         after.guide,
@@ -392,16 +405,17 @@ def test_walkers_that_jumped_have_the_guide_of_their_new_place():
 
 
 def test_a_step_exchanges_walkers_after_their_move():
-    driver = Projection(Function(lopsided), NEUTRONS, 1e-9)  # no drift, no diffusion
-
     def jumped(self, key, state):
-        return state._replace(walkers=state.walkers[:, ::-1]), {}
+        known = {"jumps": jnp.full((), 0.5), "sign_flip": jnp.full((), 0.25)}
+        return state._replace(walkers=state.walkers[:, ::-1]), known
 
+    start, _ = jumps()
+    walkers = neutrons()
     with mock.patch.object(Projection, "_jumped", jumped):
-        walkers = NEUTRONS.initial_walkers(jax.random.key(0), 8)
-        step = jax.jit(lambda x: driver.step(jax.random.key(1), driver.init({}, x)))
-        state, _ = step(walkers)
+        before = start(SINGLET, walkers, np.float64(1e-9))  # no drift, no diffusion
+        state, info = jax.jit(JUMPING.step)(jax.random.key(1), before)
     np.testing.assert_allclose(state.walkers, walkers[:, ::-1], atol=1e-2)
+    assert info["jumps"] == 0.5 and info["sign_flip"] == 0.25
 
 
 def test_neutrons_of_one_spin_have_no_jumps():
