@@ -49,9 +49,9 @@ SPINS = dataclasses.replace(FEW, time_step=(0.4, 0.1), burn_in=0)
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """One particle in a trap, with a Boltzmann machine for a psi."""
+    """One particle in a trap, with a Boltzmann machine for a psi; not trained."""
     directory = tmp_path_factory.mktemp("runs") / "a"
-    run(machine(real=True, directory=str(directory)))
+    run(machine(real=True, directory=str(directory), iterations=0, burn_in=0))
     return directory
 
 
