@@ -102,17 +102,17 @@ CASES = {
     ),
     "6x6 Heisenberg": (
         Heisenberg(SQUARE),
-        {"lattice": Lattice((6, 6), "square", False), "j": -1.0, "n_down": 2},
+        {"lattice": Lattice((6, 6), "square", False), "j": -1.0, "n_down": 1},
         {"marshall"},  # a change of basis
     ),
     "6x6 J1-J2": (
         J1J2(SQUARE),
-        {"lattice": Lattice((6, 6), "square", False), "j": 1.5, "n_down": 2, "j2": 0.4},
+        {"lattice": Lattice((6, 6), "square", False), "j": 1.5, "n_down": 1, "j2": 0.4},
         {"marshall"},
     ),
     "10x10 J1-J2": (
         J1J2(Lattice((10, 10), "square")),
-        {"lattice": SQUARE, "j": 1.5, "n_down": 2, "j2": 0.4},
+        {"lattice": SQUARE, "j": 1.5, "n_down": 1, "j2": 0.4},
         {"marshall"},
     ),
     "Hubbard 4x4": (
