@@ -25,7 +25,7 @@ from nqs.views.densities import conditional, correlations, turned
 from nqs.views.page_html import levels
 from samplers import Metropolis, SiteMetropolis
 from samplers.sites import Exchange
-from tests.tiny import experiment
+from tests.tiny import experiment, machine
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 RANDOM = np.random.default_rng(0)
@@ -112,9 +112,9 @@ def test_pages_of_several_runs_put_differences_first(dot, chain, tmp_path):
     assert re.search(row, alike[: alike.index("Results")])
 
 
-def test_pages_of_unfinished_and_broken_runs_name_what_is_missing(dot, tmp_path):
+def test_pages_of_unfinished_and_broken_runs_name_what_is_missing(tmp_path):
     broken = tmp_path / "broken"
-    shutil.copytree(dot, broken)
+    run(machine(real=True, directory=str(broken)))
     (broken / "result.json").unlink()
     (broken / "observables.npz").write_bytes(b"broken")
     (broken / "projections" / "0001").mkdir(parents=True)
