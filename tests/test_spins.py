@@ -16,6 +16,7 @@ from nqs.types import Function, LogPsi
 from nqs.vmc import VMC
 from samplers import Metropolis, SpinsAndPositions
 from tests.chi_square import p_value
+from tests.drawn import parameters
 
 
 @pytest.mark.parametrize("spins", [*itertools.permutations([0, 0, 1, 1])][::5])
@@ -67,12 +68,12 @@ def test_explicit_and_labeled_spins_give_equal_energies(n_up, n_down, network):
     ansatz = Determinants(matter.spins)
     if network:
         ansatz = SingletBackflow(matter.spins, matter.box, True, 1, 4, 2)
-    first = jax.jit(lambda key: explicit.initial_walkers(key, 6))
-    walkers = first(jax.random.key(0))
-    assert len(np.unique(walkers.spins, axis=0)) > 1
-    params = jax.jit(ansatz.init)(jax.random.key(1), walkers.positions[0])
     rng = np.random.default_rng(2)
-    params = jax.tree.map(lambda p: p + 0.3 * rng.normal(size=p.shape), params)
+    positions = matter.length_scale * rng.uniform(size=(6, n_up + n_down, 3))
+    labels = np.tile(matter.spins.labels, (6, 1))
+    walkers = SpinPositions(positions, rng.permuted(labels, axis=1))
+    assert len(np.unique(walkers.spins, axis=0)) > 1
+    params = parameters(ansatz, positions[0], scale=0.5)
 
     @jax.jit
     @jax.vmap
