@@ -622,11 +622,17 @@ SHARDED = {
 
 
 @functools.cache
-def stepped(name, n_devices):
-    """One step on some devices: the compiled text, the new state and the info."""
+def start(name):
+    """The first state, and the way to the next one."""
     *parts, chunk_size = SHARDED[name]
     vmc = VMC(*parts, FirstOrder("sgd", 0.1), chunk_size)
-    state = first_state(vmc)
+    return vmc, jax.jit(lambda: first_state(vmc))()
+
+
+@functools.cache
+def stepped(name, n_devices):
+    """One step on some devices: the compiled text, the new state and the info."""
+    vmc, state = start(name)
     mesh = walker_mesh(W, jax.devices()[:n_devices])
     assert mesh.size == n_devices
     placed = shardings(state, mesh, W)
