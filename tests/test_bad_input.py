@@ -416,16 +416,19 @@ def test_an_existing_directory_is_refused(
     assert snapshot(tmp_path) == before
 
 
-def test_a_directory_that_cannot_be_made_is_refused(tmp_path, refused):
+def test_a_directory_that_cannot_be_made_is_refused(tmp_path, refused, monkeypatch):
+    monkeypatch.delattr("nqs.runs.loop.prepare")  # before anything is compiled
     (tmp_path / "file").write_text("mine")
     directory = tmp_path / "file" / "run"
-    small = "--n 1 --ansatz rbm --sampler gibbs --optimizer sgd".split()
-
-    def command():
-        options.main(HarmonicOscillatorOptions)
-
-    sentence = refused("--directory", directory, *small, command=command)
-    assert sentence.startswith(f"error: cannot write to {directory}: ")
+    sentence = refused("--directory", directory, "--ansatz", "ffnn(hidden=(4,))")
+    assert sentence.startswith(f"error: cannot write to {directory}: Not a directory")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").write_text("mine")
+    sentence = refused("--ansatz", "ffnn(hidden=(4,))")
+    assert sentence.startswith("error: cannot write to runs: Not a directory")
+    monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)
+    sentence = refused("--directory", tmp_path / "new")
+    assert sentence.startswith(f"error: cannot write to {tmp_path / 'new'}: Permission")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import errno
 import json
 import math
 import os
@@ -45,10 +46,12 @@ def check_directory(directory: str | None, config: dict[str, Any], resume: bool)
     Raises:
       RunError: if the directory exists and resume is False, or if it holds no run of
         this configuration and resume is True.
+      OSError: if it cannot be made.
     """
     if directory is None:
         if resume:
             raise RunError("directory must be given to resume a run, got None")
+        _check_place(Path("runs"))
         return
     path = Path(directory)
     if resume:
@@ -61,6 +64,16 @@ def check_directory(directory: str | None, config: dict[str, Any], resume: bool)
             f"{path} exists already; resume it with --resume (resume=True), or name "
             "another directory"
         )
+    _check_place(path)
+
+
+def _check_place(path: Path) -> None:
+    """Raise the OSError of making a directory, without making it."""
+    above = next(p for p in (path, *path.absolute().parents) if p.exists())
+    if not above.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    if not os.access(above, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def _check_same(old: dict[str, Any], new: dict[str, Any], path: Path) -> None:
