@@ -139,6 +139,7 @@ def test_later_measurements_of_a_run_are_listed(chain, tmp_path):
         "evaluations/0002": result | {"lanczos": better},
         "projections/0001": result | {"energy": -1.999},
     }
+    del results["projections/0001"]["comparison"]  # as in older versions
     for name, content in results.items():
         (measured / name).mkdir(parents=True)
         write_json(measured / name / "result.json", content)

@@ -120,6 +120,7 @@ def measured_later(run: Run) -> str:
     rows = []
     with contextlib.suppress(RunError):  # listed among the missing files
         for name, result in run.later.items():
+            result = {"comparison": None} | result  # older versions have none
             rows.append((name, sentence(result)))
             if (better := result.get("lanczos")) is not None:
                 rows.append(("after a Lanczos step", sentence(result | better)))
