@@ -5,9 +5,10 @@ import json
 import os
 import shutil
 import signal
-from contextlib import redirect_stdout
+from contextlib import nullcontext, redirect_stdout
 from io import StringIO
 from typing import Any
+from unittest import mock
 
 import jax
 import numpy as np
@@ -28,7 +29,7 @@ from nqs.projection.continuous import Projection
 from nqs.projection.lattice import LatticeProjection
 from nqs.projection.run import completed, driver_of, project, time_steps
 from nqs.projection.settings import ProjectionSettings
-from nqs.runs import run
+from nqs.runs import figures, run
 from nqs.runs.devices import walker_mesh
 from nqs.runs.numbered import opened
 from nqs.space.lattice import Lattice
@@ -123,6 +124,20 @@ def test_projection_writes_its_files(projected):
         " 16 walkers, tau 0.2",
         " 16 walkers, tau 0.1",
     ]
+
+
+@pytest.mark.parametrize(
+    "time_steps, shown", [([0.2], [0.2]), ([0.2, 0.1], [0, 0.1, 0.2])]
+)
+def test_the_limit_of_several_time_steps_is_drawn(time_steps, shown, monkeypatch):
+    axes = mock.Mock()
+    monkeypatch.setattr(figures, "figure", lambda *_: nullcontext(axes))
+    means = {"energy": [1.0, 0.1]}
+    stages = [{"n_walkers": 8, "time_step": t, "means": means} for t in time_steps]
+    population = {"n_walkers": 8, "energy": 1.0, "energy_error": 0.1}
+    result = {"energy_unit": "J", "populations": [population], "stages": stages}
+    figures.draw_time_steps(mock.Mock(), result | {"comparison": None})
+    assert list(axes.errorbar.call_args[0][0]) == shown
 
 
 class Killed(BaseException):
@@ -354,3 +369,13 @@ def test_corrected_energy_weighs_generations_by_their_growth():
     # the growth of the last 5 steps; that of the step itself is exp(-0.5 (e - 1))
     assert found == pytest.approx(1 - 0.5 * 0.2**2, abs=5 * error)
     assert 0.5 * 0.2**2 > 10 * error
+
+
+def test_corrected_energy_remembers_five_autocorrelation_times():
+    random = np.random.default_rng(1)
+    energy, growth = random.normal(size=(2, 2000))
+    found, _ = corrected_energy(energy, growth, 0.3, 2.0, Diagnostics(frozen=False))
+    excess = growth - growth.mean()
+    past = [excess[max(0, i - 9) : i + 1].sum() for i in range(2000)]
+    weights = np.exp(-0.3 * np.array(past))
+    assert found == pytest.approx(np.sum(weights * energy) / np.sum(weights), rel=1e-9)

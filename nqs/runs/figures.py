@@ -140,11 +140,13 @@ def draw_time_steps(path: Path, result: Mapping[str, Any]) -> None:
     with figure(path, "time step", f"energy ({unit})") as axes:
         for i, found in enumerate(result["populations"]):
             color, w = (BLUE, GREY, ORANGE)[i % 3], found["n_walkers"]
-            rows = [(0.0, found["energy"], found["energy_error"] or 0.0)]
+            rows = []
             for each in result["stages"]:
                 if each["n_walkers"] == w:
                     energy, error = each["means"]["energy"]
                     rows.append((each["time_step"], energy, error or 0.0))
+            if len(rows) > 1:  # one time step has no limit
+                rows.append((0.0, found["energy"], found["energy_error"] or 0.0))
             x, y, errors = zip(*sorted(rows), strict=True)
             axes.errorbar(
                 x, y, errors, fmt="o-", ms=4, color=color, label=f"{w} walkers"
