@@ -182,6 +182,35 @@ def test_killed_projection_of_a_lattice_resumes_bit_for_bit(
     assert rows(of_spins, number) == rows(of_spins)
 
 
+def test_resume_may_raise_the_steps_of_one_stage(tmp_path):
+    one = dataclasses.replace(FEW, time_step=(0.2,))
+    opened(tmp_path, one, resume=False)
+    longer = dataclasses.replace(one, steps=80)
+    assert opened(tmp_path, ProjectionSettings(steps=80), resume=True)[1] == longer
+    assert opened(tmp_path, longer, resume=True)[1] == longer
+    with pytest.raises(RunError, match="steps may only be raised .* has 40, got 20"):
+        opened(tmp_path, ProjectionSettings(steps=20), resume=True)
+    with pytest.raises(RunError, match="seed cannot change on resume: .* 0, got 1"):
+        opened(tmp_path, ProjectionSettings(steps=80, seed=1), resume=True)
+    opened(tmp_path, FEW, resume=False)  # its checkpoints have the second stage alone
+    with pytest.raises(RunError, match="steps cannot change on resume: .* 40, got 80"):
+        opened(tmp_path, ProjectionSettings(steps=80), resume=True)
+
+
+@pytest.mark.further
+def test_longer_projection_is_that_of_one_go(directory):
+    short = dataclasses.replace(FEW, time_step=(0.2,))
+    project(directory, short)
+    long = project(directory, ProjectionSettings(steps=80), resume=True)
+    assert len(rows(directory)) == 10
+    assert long["settings"]["steps"] == 80
+    assert read_json(directory / "projections" / "0001" / "config.json")["steps"] == 80
+    assert project(directory, ProjectionSettings(), resume=True) == long
+    once = project(directory, dataclasses.replace(short, steps=80))
+    assert once == long
+    assert rows(directory) == rows(directory, "0002")
+
+
 @pytest.mark.further
 def test_projection_of_a_lattice_writes_its_files(of_spins):
     target = of_spins / "projections" / "0001"
@@ -197,12 +226,11 @@ def test_projection_of_a_lattice_writes_its_files(of_spins):
 
 def test_default_time_step_depends_on_the_system(tmp_path):
     settings = ProjectionSettings(seed=1)
-    complete = completed(settings, (0.1,), resume=False)
-    assert complete == dataclasses.replace(settings, time_step=(0.1,))
+    complete = completed(settings, (0.1,))
+    assert complete == dataclasses.replace(settings, time_step=(0.1,), steps=20_000)
     target, _ = opened(tmp_path, complete, resume=False)
     assert opened(tmp_path, complete, resume=True) == (target, complete)
-    untouched = completed(ProjectionSettings(), (0.1,), resume=True)
-    assert opened(tmp_path, untouched, resume=True) == (target, complete)
+    assert opened(tmp_path, ProjectionSettings(), resume=True) == (target, complete)
     psi = Boltzmann(ClassicalIsing(Lattice((2, 2), "square")))
     neutrons = NeutronMatter(Spins(1, 1), 0.1)
     assert time_steps(Projection(psi, HarmonicTrap(2, 2))) == (0.01, 0.005)
@@ -315,7 +343,7 @@ def test_command_projects_and_refuses(directory, monkeypatch, capsys, tmp_path):
         return capsys.readouterr().err
 
     text = refusal(directory, "--resume", "--seed", "1")
-    assert "time_step cannot change on resume" in text
+    assert "seed cannot change on resume" in text
     assert "does not exist" in refusal(tmp_path / "nowhere")
     shutil.rmtree(directory / "projections")
     assert "holds no projection to resume" in refusal(directory, "--resume")

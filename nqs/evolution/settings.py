@@ -2,7 +2,7 @@
 
 import ast
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 from nqs.checks import finite, positive, require, settle, whole
 
@@ -49,6 +49,8 @@ class EvolutionSettings:
     """Seed of all randomness."""
     checkpoint_every: float = 60.0
     """Seconds between checkpoints."""
+
+    growing: ClassVar[set[str]] = set()  # what a resume may raise
 
     def __post_init__(self):
         require(self, positive, "time", "ramp_time", "time_step", "tolerance")

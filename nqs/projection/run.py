@@ -18,13 +18,13 @@ from jax.sharding import NamedSharding, PartitionSpec
 from nqs.batching import chunked_map
 from nqs.checks import name_of
 from nqs.files import checkpoint
-from nqs.files.directory import RunError, alone
+from nqs.files.directory import RunError, alone, write_json
 from nqs.files.metrics import Metrics
 from nqs.projection.continuous import Projection
 from nqs.projection.lattice import LatticeProjection
 from nqs.projection.population import ProjectionState
 from nqs.projection.result import finish_projection
-from nqs.projection.settings import BLOCK, ProjectionSettings
+from nqs.projection.settings import BLOCK, STEPS, ProjectionSettings
 from nqs.ratios.rows import MatrixRows
 from nqs.runs.compilation import keep_programs, once, optimized
 from nqs.runs.devices import one_blas_thread, placed, shardings, walker_mesh
@@ -44,7 +44,7 @@ def project(
     Args:
       directory: of the run.
       settings: of the projection.
-      resume: continue the last projection, with its own settings.
+      resume: continue the last projection, with its own settings or with more steps.
 
     Returns:
       The content of its `result.json`.
@@ -63,10 +63,12 @@ def project(
     driver = driver_of(experiment)
     params, walkers = found["vmc"].average, found["sampler"].walkers
     jax.eval_shape(driver.init, params, walkers)  # refuses a complex psi
-    settings = completed(settings, time_steps(driver), resume)
+    if not resume:
+        settings = completed(settings, time_steps(driver))
     target, settings = opened(directory / "projections", settings, resume)
     print(f"projection in {target}", flush=True)
     with refusals(target), alone(target), one_blas_thread(), signals() as stop:
+        write_json(target / "config.json", dataclasses.asdict(settings))
         walk = Walk(experiment, driver, settings, target, stop, (params, walkers))
         walk.all_stages(resume)
         columns = walk.metrics.columns()
@@ -82,12 +84,14 @@ def time_steps(driver: Projection | LatticeProjection) -> tuple[float, ...]:
 
 
 def completed(
-    settings: ProjectionSettings, time_step: tuple[float, ...], resume: bool
+    settings: ProjectionSettings, time_step: tuple[float, ...]
 ) -> ProjectionSettings:
-    """Settings with a default time step, unless they are those of a resume."""
-    if settings.time_step is not None or (resume and settings == ProjectionSettings()):
-        return settings
-    return dataclasses.replace(settings, time_step=time_step)
+    """Settings with the default time step and number of steps, if there is none."""
+    return dataclasses.replace(
+        settings,
+        time_step=settings.time_step or time_step,
+        steps=settings.steps or STEPS,
+    )
 
 
 def driver_of(experiment: Experiment) -> Projection | LatticeProjection:

@@ -5,6 +5,7 @@ import dataclasses
 from nqs.checks import positive, settle, whole
 
 BLOCK = 10  # steps between two lines of the metrics
+STEPS = 20_000  # by default
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,8 +22,9 @@ class ProjectionSettings:
     for 0.1."""
     n_walkers: tuple[int, ...] = (1024,)
     """Populations; two of them show the population bias."""
-    steps: int = 20_000
-    """Steps with each time step and population."""
+    steps: int | None = None
+    """Steps with each time step and population, None for 20000. On resume more than
+    before continue a projection with one time step and one population."""
     burn_in: int = 1000
     """Steps before them, until the walkers have the mixed density."""
     seed: int = 0
@@ -32,8 +34,8 @@ class ProjectionSettings:
 
     def __post_init__(self):
         for name, least in (("steps", BLOCK), ("burn_in", 0)):
-            if whole(name, getattr(self, name), least) % BLOCK:
-                found = getattr(self, name)
+            found = getattr(self, name)
+            if found is not None and whole(name, found, least) % BLOCK:
                 raise ValueError(f"{name} must be a multiple of {BLOCK}, got {found}")
         whole("seed", self.seed, 0, 2**32 - 1)
         positive("checkpoint_every", self.checkpoint_every, zero=True)
@@ -56,6 +58,11 @@ class ProjectionSettings:
         return [(w, tau) for w in self.n_walkers for tau in self.time_step or ()]
 
     @property
+    def growing(self) -> set[str]:
+        """What a resume may raise: a checkpoint has the walkers of the last stage."""
+        return {"steps"} if len(self.stages) == 1 else set()
+
+    @property
     def blocks(self) -> int:
         """Blocks of a stage, with those of the burn-in."""
-        return (self.burn_in + self.steps) // BLOCK
+        return (self.burn_in + (self.steps or STEPS)) // BLOCK

@@ -23,13 +23,13 @@ def opened[Settings](
 
     Args:
       folder: `projections`, say, in the directory of a run.
-      settings: a dataclass; on resume its defaults, or the settings as they were.
+      settings: a dataclass; on resume its defaults, the settings as they were, or
+        either with more in a field that is `growing`.
       resume: open the last directory instead.
 
     Raises:
       RunError: if there is none to resume, or a setting has changed.
     """
-    kind = type(settings)
     last = last_number(folder)
     if not resume:
         target = next_number(folder)
@@ -39,16 +39,29 @@ def opened[Settings](
     if not last:
         raise RunError(f"{folder} holds no {folder.name[:-1]} to resume")
     target = folder / f"{last:04d}"
-    saved = kind(**read_json(target / "config.json"))
-    if settings != kind():
-        for field in dataclasses.fields(settings):  # type: ignore
-            before, now = getattr(saved, field.name), getattr(settings, field.name)
-            if now != before:
-                raise RunError(
-                    f"{field.name} cannot change on resume: {target} has {before!r}, "
-                    f"got {now!r}"
-                )
-    return target, saved
+    saved = type(settings)(**read_json(target / "config.json"))
+    return target, resumed(target, saved, settings)
+
+
+def resumed[Settings](target: Path, saved: Settings, given: Settings) -> Settings:
+    """The settings of a resume: those before, or with a number of steps that grew.
+
+    Raises:
+      RunError: if anything else has changed.
+    """
+    names = [field.name for field in dataclasses.fields(given)]  # type: ignore
+    defaults, growing = type(given)(), saved.growing  # type: ignore
+    chosen = [n for n in names if getattr(given, n) != getattr(defaults, n)]
+    if growing.issuperset(chosen):
+        fields = {name: getattr(given, name) for name in chosen}
+        given = dataclasses.replace(saved, **fields)  # type: ignore
+    for name in [*chosen, *names]:
+        before, now = getattr(saved, name), getattr(given, name)
+        if now == before or (name in growing and now > before):
+            continue
+        how = "may only be raised" if name in growing else "cannot change"
+        raise RunError(f"{name} {how} on resume: {target} has {before!r}, got {now!r}")
+    return given
 
 
 def next_number(folder: Path) -> Path:
@@ -83,8 +96,10 @@ class Checkpoints:
     ):
         self.folder, self.run = directory / "checkpoints", directory.parents[1]
         kind = directory.parent.name.removesuffix("s")  # projection, evolution
-        about = experiment.config() | {kind: dataclasses.asdict(settings)}
-        self.identity, self.every = identity(about), settings.checkpoint_every
+        fixed = dataclasses.asdict(settings)
+        fixed = {k: v for k, v in fixed.items() if k not in settings.growing}
+        self.identity = identity(experiment.config() | {kind: fixed})
+        self.every = settings.checkpoint_every
         self.stop, self.command, self.saved_at = stop, command, time.monotonic()
 
     def refuse_broken(self, info: dict[str, Any], where: str) -> None:
