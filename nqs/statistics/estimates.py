@@ -191,9 +191,10 @@ def split_r_hat(samples: np.ndarray) -> float:
 
 def _shortfall(found: Estimate, chains: int, steps: int) -> str:
     missing = (ENOUGH - found.n_effective) * found.autocorrelation_time / chains
+    more = math.ceil(missing)
     return (
         f"effective samples must be at least {ENOUGH}, got "
         f"{math.floor(found.n_effective)} from {chains} x {steps} steps "
         f"(autocorrelation time {found.autocorrelation_time:.3g}): add about "
-        f"{math.ceil(missing)} steps to each chain"
+        f"{more} step{'s' * (more != 1)} to each chain"
     )
