@@ -71,6 +71,21 @@ def test_without_a_terminal_there_are_plain_lines_of_the_first_and_last_step(cap
     assert "\x1b" not in first + last
 
 
+@pytest.mark.parametrize(
+    "series, shown",
+    [
+        ([], "variance 0.04  acceptance"),
+        ([1.0, 2.0, 3.0], "variance 0.04  mean 2  acceptance"),  # too few for an error
+        (200 * [1.0, 2.0, 2.0, 1.0], "variance 0.04  mean 1.50000(62)  acceptance"),
+    ],
+)
+def test_the_mean_so_far_has_its_error_bar(series, shown, capsys):
+    bar = Progress("hartree", 100)
+    with bar.phase("tau", 0, 1):
+        bar.update(1, INFO, series)
+    assert shown in capsys.readouterr().out
+
+
 def test_a_line_is_printed_at_every_interval(capsys, monkeypatch):
     monkeypatch.setattr(progress, "LINE_EVERY", 0.0)
     assert len(lines_of(capsys, 10, INFO)) == 10

@@ -119,6 +119,8 @@ def test_projection_writes_its_files(projected):
     assert "r_squared" in result["extrapolated"]
     printed = (projected / "printed.txt").read_text().splitlines()
     assert printed[-1].startswith("energy ")
+    progress = next(line for line in printed if "tau 0.2 60/60 " in line)
+    assert f"  mean {np.mean(energies):.6g}  " in progress
     # four blocks are too few for an error bar: said once of each time step
     assert [line.split(":")[1] for line in printed if "warning" in line] == [
         " 16 walkers, tau 0.2",
@@ -198,11 +200,15 @@ def test_resume_may_raise_the_steps_of_one_stage(tmp_path):
 
 
 @pytest.mark.further
-def test_longer_projection_is_that_of_one_go(directory):
+def test_longer_projection_is_that_of_one_go(directory, capsys):
     short = dataclasses.replace(FEW, time_step=(0.2,))
     project(directory, short)
+    capsys.readouterr()
     long = project(directory, ProjectionSettings(steps=80), resume=True)
-    assert len(rows(directory)) == 10
+    energies = [row["energy"] for row in rows(directory)[2:]]
+    assert len(energies) == 8
+    assert "tau 0.2 100/100  E " in (printed := capsys.readouterr().out)
+    assert f"  mean {np.mean(energies):.6g}  " in printed
     assert long["settings"]["steps"] == 80
     assert read_json(directory / "projections" / "0001" / "config.json")["steps"] == 80
     assert project(directory, ProjectionSettings(), resume=True) == long

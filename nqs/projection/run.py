@@ -150,7 +150,9 @@ class Walk:
         unit, blocks = self.experiment.hamiltonian.energy_unit, self.settings.blocks
         progress = Progress(unit, n_walkers)
         row = {"n_walkers": n_walkers, "time_step": time_step}
-        with progress.phase(f"{n_walkers} walkers, tau {time_step:g}", first, blocks):
+        energies = self.energies(row)
+        name, steps = f"{n_walkers} walkers, tau {time_step:g}", BLOCK * blocks
+        with progress.phase(name, BLOCK * first, steps):
             for block in range(first, blocks):
                 done = number * blocks + block + 1
                 following, info = program(self.key, np.asarray(done), state)
@@ -159,9 +161,17 @@ class Walk:
                 state = following
                 burn_in = block < self.settings.burn_in // BLOCK
                 self.metrics.append(done, row | {"burn_in": burn_in} | info)
-                progress.update(block + 1, info)
+                if not burn_in:
+                    energies.append(info["energy"])
+                progress.update(BLOCK * (block + 1), info, energies)
                 where, last = f"after block {done}", block + 1 == blocks
                 self.checkpoints.after(done, {"state": state}, where, last)
+
+    def energies(self, row: dict[str, Any]) -> list[float]:
+        """Energies of the blocks of a stage so far, without those of the burn-in."""
+        kind = row | {"burn_in": False}
+        lines = self.metrics.rows()
+        return [line["energy"] for line in lines if kind.items() <= line.items()]
 
     def beginning(self, n_walkers: int, time_step: float) -> ProjectionState:
         """The first state of a stage, with walkers of the run."""
