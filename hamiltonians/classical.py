@@ -57,9 +57,17 @@ class ClassicalModel(OnLattice):
         """The energy E and, unless `sampled`, T log p.
 
         Raises:
-          ValueError: if psi is not normalized, as the free energy requires.
+          ValueError: if psi is not normalized, as the free energy requires, or if it
+            is `sampled` from the density of another model.
         """
         if self.sampled:
+            given = getattr(ansatz, "model", None)
+            if given != self:
+                found = type(ansatz).__name__ if given is None else given
+                raise ValueError(
+                    f"ansatz must be Boltzmann of this model where it is sampled, of "
+                    f"{self}, got {found}"
+                )
             return {"energy": self.energy(x)}
         if not isinstance(ansatz, DirectSampling):
             raise ValueError(

@@ -17,7 +17,11 @@ from nqs.types import Ansatz, Hamiltonian, Params, Reference
 
 
 class Connected(NamedTuple):
-    """The configurations x' != x with <x|H|x'> != 0, in arrays of constant shape."""
+    """The configurations x' != x with <x|H|x'> != 0, in arrays of constant shape.
+
+    The k sites of an element are different ones; where x' differs from x at fewer, the
+    others keep their levels.
+    """
 
     sites: Array  # (c, k) at which x' differs from x
     values: Array  # (c, k) levels x' there

@@ -15,10 +15,14 @@ from nqs.contracts import (
     called,
     check_capability,
     check_fields,
+    check_instances,
     check_kind,
     check_log_psi,
+    check_moves,
     check_parameters,
+    check_rows,
     check_symmetry,
+    check_walkers,
 )
 from nqs.gradient import by_orbits, clip_local_energy, energy_gradient
 from nqs.types import (
@@ -73,6 +77,12 @@ class VMC:
     check: bool = True
 
     def __post_init__(self):
+        check_instances(
+            ansatz=self.ansatz,
+            hamiltonian=self.hamiltonian,
+            sampler=self.sampler,
+            optimizer=self.optimizer,
+        )
         check_ansatz(self.ansatz)
         check_switches(self)
         if self.check:
@@ -89,20 +99,28 @@ class VMC:
         """The state before the first step; a ValueError for an unsuitable ansatz."""
         x = jax.tree.map(lambda leaf: leaf[0], walkers)
         check_kind(self.sampler, self.hamiltonian, x)
+        check_walkers(self.hamiltonian, walkers)
         params = jax.tree.map(strong, self.ansatz.init(key, x))
         check_log_psi(self.ansatz, params, x)
         check_parameters(self.ansatz, params, x)
-        self.check_symmetry(params, walkers)
+        self.check_numbers(params, walkers)
         opt_state = transformation(self.optimizer).init(params)
         average = jax.tree.map(jnp.copy, params)  # steps may donate both
         step, sampler = jnp.zeros((), int), self.sampler.init(walkers)
         return VMCState(step, params, average, opt_state, sampler)
 
-    def check_symmetry(
+    def check_numbers(
         self, params: Params, walkers: Walkers, call: Callable = called
     ) -> None:
-        """A ValueError if psi lacks a symmetry of the system; nothing if traced."""
+        """Check psi, moves and rows on a few walkers; nothing if traced.
+
+        Raises:
+          ValueError: if psi lacks a symmetry of the system, a move leaves its
+            configurations, or its matrix is not Hermitian.
+        """
         if self.check:
+            check_rows(self.hamiltonian, walkers, call)
+            check_moves(self.sampler, self.hamiltonian, walkers, call)
             check_symmetry(self.ansatz, self.hamiltonian, params, walkers, call)
 
     def step(self, key: Array, state: VMCState) -> tuple[VMCState, dict[str, Array]]:

@@ -52,6 +52,8 @@ class OneSite:
 class Flip(OneSite):
     """Flip one spin, of two levels."""
 
+    levels: ClassVar[int] = 2
+
     def __call__(self, u: Array, x: Array, sites: Array) -> tuple[Array, Array]:
         """The other level."""
         return 1 - x[sites], jnp.zeros_like(u)

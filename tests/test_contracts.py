@@ -38,7 +38,7 @@ def started(ansatz, hamiltonian=DOT, sampler=WALK, optimizer=ADAM, **settings):
     vmc = VMC(ansatz, hamiltonian, sampler, optimizer, **settings)
     walkers = first_walkers(hamiltonian)
     state = jax.jit(vmc.init)(jax.random.key(1), walkers)
-    vmc.check_symmetry(state.params, walkers, lambda f, *of: jax.jit(f)(*of))
+    vmc.check_numbers(state.params, walkers, lambda f, *of: jax.jit(f)(*of))
     return vmc, state
 
 
@@ -85,7 +85,7 @@ def test_psi_is_compared_by_one_program():
     vmc, state = started(FeedForward(), check=False)
     vmc = dataclasses.replace(vmc, check=True)
     with pytest.raises(ValueError, match="factor -1 under an exchange"):
-        vmc.check_symmetry(state.params, state.sampler.walkers, call)
+        vmc.check_numbers(state.params, state.sampler.walkers, call)
     assert len(programs) == 1
 
 

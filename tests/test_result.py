@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from hamiltonians import Heisenberg
+from nqs.runs.comparison import alarms, comparison
 from nqs.runs.devices import configure, usable_cores
 from nqs.runs.experiment import Experiment
-from nqs.runs.result import alarms, comparison, sentence
+from nqs.runs.result import sentence
 from nqs.space.lattice import Lattice
 from nqs.types import Reference
 

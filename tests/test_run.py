@@ -198,7 +198,7 @@ def test_load_requires_an_ansatz_defined_in_a_script(tmp_path):
     ansatz = Function(in_a_script, narrow)
     directory = str(tmp_path / "a")
     run(experiment(ansatz=ansatz, sampler=Still(), directory=directory))
-    with pytest.raises(ValueError, match="part of a script.*in_a_script.*ansatz="):
+    with pytest.raises(ValueError, match="ansatz of .*a script.*in_a_script.*ansatz="):
         load(directory)
     found = load(directory, ansatz=ansatz)
     assert found.ansatz is ansatz

@@ -154,6 +154,9 @@ def main() -> None:
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:  # a run that has begun saves a checkpoint instead
+        print("interrupted before the first step", file=sys.stderr)
+        raise SystemExit(130) from None
     except Exception as error:
         if not isinstance(error, ValueError) and type(error).__name__ != "RunError":
             raise

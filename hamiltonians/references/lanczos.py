@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hamiltonians.lattice_model import LatticeModel
 
 LARGEST = 2**21  # configurations
+DENSE = 64  # configurations of which the matrix is written down
 QUICK = 2**17  # configurations that take a second or two
 SOURCE = "exact diagonalization (Lanczos)"
 
@@ -119,20 +120,35 @@ def ground_state(model: "LatticeModel") -> GroundState:
 def lowest_states(model: "LatticeModel", count: int) -> tuple[np.ndarray, np.ndarray]:
     """The lowest levels (k,), and their wave functions (c, k)."""
     x, times = operator(model)
-    if len(x) <= max(64, 2 * count):
-        matrix = np.stack([np.asarray(times(row)) for row in np.eye(len(x))])
-        energies, vectors = np.linalg.eigh(matrix)
+    kind = jax.eval_shape(model.connected, jnp.asarray(x[0])).elements.dtype
+    kind = complex if jnp.issubdtype(kind, jnp.complexfloating) else float
+    if len(x) <= max(DENSE, 2 * count):
+        columns = [np.asarray(times(row)) for row in np.eye(len(x), dtype=kind)]
+        energies, vectors = np.linalg.eigh(np.stack(columns, axis=1))
         return energies[:count], vectors[:, :count]
+    found, k = np.zeros((len(x), 0), kind), count
+    values, rng = np.zeros(0), np.random.default_rng(0)
 
-    def product(v):
-        return np.asarray(times(v.ravel()))
+    def product(v):  # the states that are found are moved far up
+        v = v.ravel()
+        return np.asarray(times(v)) + found @ (shift * (found.conj().T @ v))
 
-    size = (len(x), len(x))
-    matrix = LinearOperator(size, product, dtype=float)  # pyright: ignore
-    start = np.random.default_rng(0).normal(size=len(x))
-    energies, vectors = eigsh(matrix, k=count, which="SA", v0=start)
-    order = np.argsort(energies)
-    return energies[order], vectors[:, order]
+    size, shift = (len(x), len(x)), 0.0
+    while True:
+        matrix = LinearOperator(size, product, dtype=kind)  # pyright: ignore
+        start = rng.normal(size=len(x)).astype(kind)
+        more, vectors = eigsh(matrix, k=k, which="SA", v0=start)
+        highest = np.sort(values)[count - 1] if len(values) else math.inf
+        if len(values) and more[0] > highest - 1e-9 * (1 + abs(highest)):
+            break
+        values = np.concatenate([values, more])
+        found = np.concatenate([found, vectors], axis=1)
+        if count == 1:
+            break
+        # one start vector sees one state of a degenerate level: search the rest
+        k, shift = 1, 10 * (1 + np.ptp(values) + abs(values).max())
+    order = np.argsort(values)[:count]
+    return values[order], found[:, order]
 
 
 def diagonalized(model: "LatticeModel", count: int = 1) -> tuple[Reference, ...]:

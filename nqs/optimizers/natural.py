@@ -127,7 +127,11 @@ class NaturalGradient:
             scale = jnp.ones((), length.dtype)
             if self.max_step is not None:
                 scale = jnp.minimum(scale, self.max_step / (step * length))
-            direction = jax.tree.map(lambda leaf: scale * leaf, direction)
+            direction = jax.tree.map(
+                lambda leaf, last: (scale * leaf).astype(last.dtype),
+                direction,
+                state.direction,
+            )
             updates = jax.tree.map(lambda leaf: -step * leaf, direction)
             return updates, NaturalGradientState(state.count + 1, direction)
 
@@ -178,6 +182,7 @@ class NaturalGradient:
         correction = solve(metric, force - metric @ start, damping)
         direction = start + correction
         square = direction @ (force - damping * correction)
+        direction = direction.astype(start.dtype)
         return unravel(direction), jnp.sqrt(jnp.maximum(square, 0))
 
     def _iterated(
@@ -197,6 +202,7 @@ class NaturalGradient:
             maxiter=MOST_PRODUCTS,
         )
         direction = start + correction
+        direction = direction.astype(start.dtype)
         return unravel(direction), jnp.linalg.norm(times(direction))
 
 

@@ -27,14 +27,17 @@ For weights and populations see `nqs.projection.population`.
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from nqs.batching import check_chunk_size, chunked_map, chunked_while
 from nqs.checks import check_ansatz, name_of, positive
+from nqs.contracts import called
 from nqs.laplacian.kinetic import real_derivatives
 from nqs.moves import accepted, limited_drift, log_green_ratio, normal_like, where
 from nqs.projection.lattice import chosen_jump, waiting_time
@@ -109,6 +112,36 @@ class Projection:
         check_real(self.ansatz, params, walkers[0])
         guide = self.guide(params, walkers)
         return first_state(params, walkers, guide, self.time_step)
+
+    def check(self, params: Params, walkers: Array, call: Callable = called) -> None:
+        """Compare the local energy of `guide` with that of the Hamiltonian.
+
+        Args:
+          params: of the ansatz.
+          walkers: (w, n, d), of which three are compared.
+          call: `call(f, *arguments)` evaluates f.
+
+        Raises:
+          ValueError: if they differ: `diffusion` is not that of the kinetic energy, or
+            a term other than the kinetic one depends on psi.
+        """
+
+        def energies(params, walkers):
+            terms = self.guide(params, walkers).terms
+            direct = jax.vmap(
+                lambda x: self.hamiltonian.local_energy(self.ansatz, params, x)
+            )
+            return jnp.stack([sum_of_terms(terms), direct(walkers)])
+
+        here, there = np.asarray(call(energies, params, walkers[:3]))
+        tolerance = float(np.finfo(here.dtype).eps) ** 0.4
+        if (wrong := abs(here - there) > tolerance * (1 + abs(there))).any():
+            raise ValueError(
+                f"diffusion of {name_of(self.hamiltonian)} must be D of its kinetic "
+                "energy, -D sum_i nabla_i^2, and its other terms must not depend on "
+                f"psi: with diffusion={self._diffusion} the local energy would be "
+                f"{here[wrong][0]:.8g} instead of {there[wrong][0]:.8g}"
+            )
 
     def guide(self, params: Params, walkers: Array) -> Guide:
         """Psi, its gradient and the terms of the local energy of every walker."""

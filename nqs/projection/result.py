@@ -1,6 +1,7 @@
 """The result of a projection: energies at every time step, and their limit."""
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,10 @@ import numpy as np
 
 from nqs.files.directory import all_or_none, read_json, write_json
 from nqs.projection.settings import BLOCK, ProjectionSettings
+from nqs.runs.comparison import alarms, comparison, known_references
 from nqs.runs.experiment import Experiment
 from nqs.runs.figures import draw_time_steps
-from nqs.runs.result import alarms, comparison, sentence
+from nqs.runs.result import sentence
 from nqs.statistics import Diagnostics, uncertain
 from nqs.statistics.projection import at_zero, corrected_energy, extrapolated
 
@@ -63,7 +65,7 @@ def report(
     degree = 0 if experiment.hamiltonian.diffusion is None else 1
     limits = [limit(stages, w, degree) for w in settings.n_walkers]
     largest = max(limits, key=lambda found: found["n_walkers"])
-    references = experiment.hamiltonian.references()
+    references, broken = known_references(experiment.hamiltonian)
     compared = comparison(largest["energy"], largest["energy_error"], references)
     warnings = [text for each in stages for text in each.pop("warnings")]
     return {
@@ -74,7 +76,7 @@ def report(
         "populations": limits,
         "stages": stages,
         "comparison": compared,
-        "warnings": warnings + population_bias(limits) + alarms(compared),
+        "warnings": warnings + population_bias(limits) + broken + alarms(compared),
     }
 
 
@@ -94,6 +96,7 @@ def stage(
     corrected = corrected_energy(energy, growth, time, duration, others)
     means = {name: others.mean(name, values) for name, values in series.items()}
     where = f"{n_walkers} walkers, tau {time_step:g}: "
+    unit = f"blocks of {BLOCK} steps"  # of these series
     # a warning about the energy is true of all other means
     further = [] if error is None else others.warnings[:1]
     return {
@@ -102,7 +105,10 @@ def stage(
         "means": {"energy": [found.mean, error], "energy_corrected": corrected} | means,
         "autocorrelation_time": time * found.autocorrelation_time,
         **walk,
-        "warnings": [where + t for t in of_energy.warnings + further],
+        "warnings": [
+            where + re.sub(r"\bsteps?\b", unit, text)
+            for text in of_energy.warnings + further
+        ],
     }
 
 

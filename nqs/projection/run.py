@@ -63,6 +63,8 @@ def project(
     driver = driver_of(experiment)
     params, walkers = found["vmc"].average, found["sampler"].walkers
     jax.eval_shape(driver.init, params, walkers)  # refuses a complex psi
+    if isinstance(driver, Projection):
+        driver.check(params, walkers, once)
     if not resume:
         settings = completed(settings, time_steps(driver))
     target, settings = opened(directory / "projections", settings, resume)

@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
+from nqs.checks import one_of
 from nqs.files import checkpoint
 from nqs.files.config import NotImportable, from_json
 from nqs.files.directory import RunError, read_json
@@ -15,6 +17,8 @@ from nqs.runs.experiment import Experiment
 from nqs.runs.interrupts import warn
 from nqs.runs.state import expected, identity, shapes
 from nqs.types import Ansatz, Configuration, LogPsi, Params, Walkers
+
+PARTS = ("ansatz", "hamiltonian", "sampler", "optimizer", "observables")
 
 
 class _Psi(NamedTuple):
@@ -33,26 +37,31 @@ class Loaded(_Psi):
     experiment: Experiment
 
     def __call__(self, x: Configuration) -> LogPsi:
-        """Psi of one configuration."""
-        return self.ansatz.apply(self.params, x)
+        """Psi of one configuration, in the precision of the run."""
+        if isinstance(jax.tree.leaves(x)[0], Tracer):
+            return self.ansatz.apply(self.params, x)
+        with jax.enable_x64(self.experiment.precision == "float64"):
+            return self.ansatz.apply(self.params, x)
 
 
 def load(directory: str | Path, **parts: Any) -> Loaded:
     """Ansatz, parameters and walkers of a run.
 
     The parameters are those of the evaluation: averaged, if the run averages. Arrays
-    have the precision of the run; that of the process does not change, so that float64
-    arithmetic with them needs `nqs.configure()`.
+    have the precision of the run, and so has psi(x); that of the process does not
+    change, so that other float64 arithmetic with them needs `nqs.configure()`.
 
     Args:
       directory: of the run.
-      **parts: ansatz, hamiltonian, sampler or optimizer, where their class cannot be
-        imported (defined in a script, say).
+      **parts: ansatz, hamiltonian, sampler, optimizer or observables, where their class
+        cannot be imported (defined in a script, say).
 
     Raises:
       RunError: if the directory holds no run, or its checkpoints are damaged.
-      ValueError: if a part cannot be rebuilt from its settings.
+      ValueError: if a part cannot be rebuilt from its settings, or is none.
     """
+    for name in parts:
+        one_of("part", name, PARTS)
     with settings_kept():
         experiment, found = saved_run(Path(directory), parts)
         walkers = jax.tree.map(jnp.asarray, found["sampler"].walkers)
@@ -103,19 +112,19 @@ def last_checkpoint(
 def _rebuilt(
     directory: Path, config: dict[str, Any], parts: dict[str, Any]
 ) -> Experiment:
+    fields, name = {}, ""
     try:
-        fields = {
-            name: parts[name] if name in parts else from_json(value)
-            for name, value in config.items()
-            if name != "options"
-        }
+        for name, value in config.items():
+            if name != "options":
+                fields[name] = parts[name] if name in parts else from_json(value)
         return Experiment(
             **fields, options=config["options"], directory=str(directory), resume=True
         )
     except NotImportable as error:
         raise ValueError(
-            f"{directory} was made with a part of a script: {error}; pass it to load, "
-            "ansatz=MyAnsatz() say"
+            f"{name} of {directory} was defined in a script: {error}; write it in a "
+            f"module that Python finds (PYTHONPATH), or pass it, nqs.load(DIRECTORY, "
+            f"{name}=...)"
         ) from None
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RunError(

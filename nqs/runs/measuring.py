@@ -6,7 +6,19 @@ from typing import Any
 import jax
 import numpy as np
 
-from nqs.checks import whole
+from nqs.checks import name_of, whole
+from nqs.contracts import (
+    check_capability,
+    check_fields,
+    check_kind,
+    check_moves,
+    check_observables,
+    check_rows,
+    check_symmetry,
+    check_walkers,
+)
+from nqs.runs.comparison import alarms, comparison, known_references
+from nqs.runs.compilation import once
 from nqs.runs.devices import configure, settings_kept
 from nqs.runs.loading import Loaded
 from nqs.statistics import Evaluation, derived_series, stack, summary
@@ -27,7 +39,7 @@ def evaluate(
     """Energy and observables of a wave function; nothing is written.
 
     Args:
-      psi: from `nqs.load`, or any (ansatz, params, walkers).
+      psi: of `nqs.load`, or any (ansatz, params, walkers).
       hamiltonian: whose energy to measure; None for that of the run.
       observables: to measure besides it.
       sampler: of |psi|^2; None for that of the run.
@@ -37,21 +49,56 @@ def evaluate(
       chunk_size: walkers at a time; None for all at once.
 
     Returns:
-      As `nqs.statistics.summary`: energy, energy_error, variance, terms, observables,
-      profiles {name: (mean, error)}, acceptance, warnings and others.
+      As `nqs.statistics.summary`; profiles are {name: (mean, error)}.
 
     Raises:
-      ValueError: if a number is out of range, or a part is missing.
+      ValueError: if a number is out of range, or a part is missing or does not fit.
     """
     counts = whole("steps", steps), whole("burn_in", burn_in, least=0)
     key = jax.random.key(whole("seed", seed, 0, 2**32 - 1))
     system: Any = hamiltonian or _of_run(psi, "hamiltonian")
     kernel: Any = sampler or _of_run(psi, "sampler")
-    parts = system, kernel, tuple(observables), chunk_size
+    one = Evaluation(psi[0], system, kernel, tuple(observables), chunk_size)
     with settings_kept():
         configure(_precision(psi))
-        measured = _samples(Evaluation(psi[0], *parts), psi[1], psi[2], counts, key)
-    return summary(stack(measured), system.derived, derived_series(observables))
+        _check(one, psi[1], psi[2])
+        measured = _samples(one, psi[1], psi[2], counts, key)
+    found = summary(stack(measured), system.derived, derived_series(observables))
+    return found | {"warnings": found["warnings"] + _alarms(found, system)}
+
+
+def _check(evaluation: Evaluation, params: Any, walkers: Any) -> None:
+    """Refuse a system that psi, its walkers, a sampler or an observable do not fit."""
+    ansatz, system, sampler = (
+        evaluation.ansatz,
+        evaluation.hamiltonian,
+        evaluation.sampler,
+    )
+    x = jax.tree.map(lambda leaf: leaf[0], walkers)
+    like = jax.eval_shape(lambda key: system.initial_walkers(key, 1), jax.random.key(0))
+    shapes = [
+        [leaf.shape[1:] for leaf in jax.tree.leaves(tree)] for tree in (walkers, like)
+    ]
+    if shapes[0] != shapes[1]:
+        raise ValueError(
+            f"hamiltonian must have configurations of the shape of psi, {shapes[0]}, "
+            f"got {name_of(system)} with {shapes[1]}"
+        )
+    check_fields(ansatz, system)
+    check_capability(sampler, ansatz)
+    check_kind(sampler, system, x)
+    check_walkers(system, walkers)
+    check_moves(sampler, system, walkers, once)
+    check_rows(system, walkers, once)
+    check_symmetry(ansatz, system, params, walkers, once)
+    check_observables(evaluation.observables, ansatz, params, x)
+
+
+def _alarms(found: dict[str, Any], system: Any) -> list[str]:
+    """Warnings of an energy below the exact one, or of broken references."""
+    references, broken = known_references(system)
+    compared = comparison(found["energy"], found["energy_error"], references)
+    return broken + alarms(compared)
 
 
 def _of_run(psi: Any, name: str) -> Any:

@@ -12,6 +12,7 @@ import numpy as np
 
 from nqs.files.directory import all_or_none, write_json
 from nqs.files.metrics import Metrics
+from nqs.runs.comparison import alarms, comparison, known_references
 from nqs.runs.experiment import Experiment
 from nqs.runs.figures import Profile, draw_figures, labeled
 from nqs.runs.start import Start
@@ -29,7 +30,6 @@ from nqs.types import Hamiltonian, Reference, sum_of_terms
 
 SAMPLING = ("autocorrelation_time", "r_hat", "n_samples", "n_effective", "acceptance")
 SETTINGS = ("iterations", "n_walkers", "seed", "precision")
-BELOW = 3.0  # standard errors below an exact energy that raise a warning
 
 
 def finish(
@@ -102,10 +102,10 @@ def report(start: Start, measured: dict[str, Any], state: RunState) -> dict[str,
     """The content of `result.json`, from `summary` and the state at the end."""
     experiment, hamiltonian = start.experiment, start.experiment.hamiltonian
     n, energy, error = hamiltonian.n, measured["energy"], measured["energy_error"]
-    references = hamiltonian.references()
+    references, found = known_references(hamiltonian)
     compared = comparison(energy, error, references)
-    better = after_lanczos(hamiltonian, measured["observables"])
-    found = alarms(compared) + alarms(better and better["comparison"])
+    better = after_lanczos(references, measured["observables"])
+    found += alarms(compared) + alarms(better and better["comparison"])
     return {
         "experiment": experiment.name,
         "config": experiment.config(),
@@ -207,49 +207,14 @@ def levels(
 
 
 def after_lanczos(
-    hamiltonian: Hamiltonian, observables: dict[str, list[float | None]]
+    references: tuple[Reference, ...], observables: dict[str, list[float | None]]
 ) -> dict[str, Any] | None:
     """Energy, error and reference of a Lanczos step; None if it was not measured."""
     energy, error = observables.get("lanczos_energy", (None, None))
     if energy is None or not math.isfinite(energy):
         return None
-    compared = comparison(energy, error, hamiltonian.references())
+    compared = comparison(energy, error, references)
     return {"energy": energy, "energy_error": error, "comparison": compared}
-
-
-def comparison(
-    energy: float, error: float | None, references: tuple[Reference, ...]
-) -> dict[str, Any] | None:
-    """The first reference, and the difference of the energy from it.
-
-    `sigma` is the difference in standard errors of both. It is None without an error,
-    and for an upper bound, which is no estimate of the energy.
-    """
-    if not references:
-        return None
-    first = references[0]
-    difference = energy - first.value
-    sigma = None
-    if error is not None and first.kind != "upper_bound":
-        # two numbers that agree to rounding are not many standard errors apart
-        rounding = 1e-12 * max(1.0, abs(energy))
-        sigma = difference / max(math.hypot(error, first.error), rounding)
-    relative = difference / abs(first.value) if first.value else None
-    found = {"difference": difference, "relative": relative, "sigma": sigma}
-    return vars(first) | found
-
-
-def alarms(compared: dict[str, Any] | None) -> list[str]:
-    """A warning where the energy is below the exact one by more than its error."""
-    if compared is None or compared["kind"] != "exact" or compared["sigma"] is None:
-        return []
-    if compared["sigma"] >= -BELOW:
-        return []
-    return [
-        f"the energy is below the exact one by {-compared['sigma']:.1f} standard "
-        "errors, which no wave function of the right symmetry allows: check the "
-        "sampling and the ansatz"
-    ]
 
 
 def sentence(result: dict[str, Any]) -> str:

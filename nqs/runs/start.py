@@ -8,6 +8,7 @@ import jax
 from jax import Array
 from jax.sharding import NamedSharding, PartitionSpec
 
+from nqs.contracts import check_observables, check_walkers
 from nqs.files.directory import RunError
 from nqs.runs.compilation import once
 from nqs.runs.devices import placed, shardings, spread, walker_mesh
@@ -112,9 +113,13 @@ def first_state(experiment: Experiment, keys: dict[str, Array]) -> VMCState:
         lambda key: hamiltonian.initial_walkers(key, n_walkers), keys["walkers"]
     )
     try:
+        check_walkers(hamiltonian, walkers, n_walkers)
         vmc = experiment.vmc()
         state = once(vmc.init, keys["parameters"], walkers)
-        vmc.check_symmetry(state.params, walkers, once)
+        vmc.check_numbers(state.params, walkers, once)
+        x = jax.tree.map(lambda leaf: leaf[0], walkers)
+        given = experiment.ansatz, state.params, x
+        check_observables(experiment.observables, *given)
         return state
     except ValueError as error:
         raise RunError(str(error)) from error

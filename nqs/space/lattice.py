@@ -138,7 +138,9 @@ class Lattice:
             inside = np.all((there >= 0) & (there < self.extent), axis=1)
             kept = np.full(self.n, True) if self.periodic else inside
             pairs.append(np.stack([np.arange(self.n), self._sites(there)], 1)[kept])
-        return np.concatenate(pairs)
+        found = np.concatenate(pairs)
+        # around an axis of two sites a second neighbor is the site itself
+        return found[found[:, 0] != found[:, 1]]
 
     def _sites(self, coordinates: np.ndarray) -> np.ndarray:
         """The sites at coordinates (..., d), around the torus."""

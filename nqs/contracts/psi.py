@@ -1,7 +1,8 @@
 """Checks of a wave function against its Hamiltonian, before anything compiles.
 
 By field: where both have `spins`, `omega`, `box`, `twist`, `levels`, `totals`,
-`nuclei` or `lattice`, they are equal, and a lattice and a graph have as many sites.
+`nuclei`, `lattice` or `marshall`, they are equal, and a lattice and a graph have as
+many sites.
 Numerically, on a few random configurations: psi is finite; an exchange of two fermions
 of equal spin changes its sign; a translation of one particle by the lattice vector a
 multiplies it by exp(2 pi i twist_a); a translation of all leaves psi unchanged where
@@ -20,12 +21,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from nqs.capabilities import implemented_by
-from nqs.checks import name_of
 from nqs.space.lattice import Sites
-from nqs.types import Ansatz, Hamiltonian, LogPsi, Params, Sampler, Walkers
+from nqs.types import Ansatz, Hamiltonian, LogPsi, Params, Walkers
 
-FIELDS = ("spins", "omega", "box", "twist", "levels", "totals", "nuclei", "lattice")
+FIELDS = ("spins", "omega", "box", "twist", "levels", "totals", "nuclei", "lattice",
+          "marshall")  # fmt: skip
 CONFIGURATIONS = 3
 
 
@@ -83,11 +83,7 @@ def check_symmetry(
         psi = LogPsi(values.sign[0, w], values.logabs[0, w])
         if hasattr(hamiltonian, "system") and psi.sign == 0:
             continue  # two of the systems have the same configuration
-        if not (np.isfinite(psi.logabs) and np.isfinite(psi.sign)):
-            raise ValueError(
-                f"psi of {name} must be finite and not zero, got sign {psi.sign} and "
-                f"logabs {psi.logabs} at a random configuration"
-            )
+        _check_value(psi, name, system)
         for i, (kind, _, phase) in enumerate(images):
             found = LogPsi(values.sign[i, w], values.logabs[i, w])
             if not _agree(found, psi, phase):
@@ -98,28 +94,19 @@ def check_symmetry(
                 )
 
 
-def check_kind(sampler: Sampler, hamiltonian: Hamiltonian, x: Any) -> None:
-    """Refuse a sampler of particles on a lattice, and vice versa."""
-    found = "lattice"
-    if any(map(_is_real, jax.tree.leaves(x))):
-        found = "particles"
-    wanted = getattr(sampler, "kind", found)
-    if wanted != found:
-        fitting = "SiteMetropolis" if found == "lattice" else "Metropolis or Langevin"
+def _check_value(psi: LogPsi, name: str, system: str) -> None:
+    """Raise a ValueError if psi is not finite, zero or has a sign of another size."""
+    if not (np.isfinite(psi.logabs) and np.isfinite(psi.sign)):
         raise ValueError(
-            f"sampler must be one of {found}, such as {fitting}, for "
-            f"{name_of(hamiltonian)}, got {name_of(sampler)} of {wanted}"
+            f"psi of {name} must be finite and not zero, got sign {psi.sign} and "
+            f"logabs {psi.logabs} at a random configuration of {system}; it is "
+            "zero where the sums of its levels or its symmetry are not those of "
+            "the system; check=False skips this check"
         )
-
-
-def check_capability(sampler: Sampler, ansatz: Ansatz) -> None:
-    """Refuse an ansatz without the capability that the sampler requires."""
-    needed = sampler.requires
-    if needed is not None and not isinstance(ansatz, needed):
-        known = " or ".join(implemented_by(needed)) or "one of your own"
+    if abs(abs(complex(psi.sign)) - 1) > _tolerance(psi):
         raise ValueError(
-            f"ansatz must have a {needed.__name__}, such as {known}, for "
-            f"{name_of(sampler)}, got {name_of(ansatz)}"
+            f"sign of {name} must have modulus 1, got {complex(psi.sign):.4g}: psi "
+            "= sign * exp(logabs)"
         )
 
 
@@ -133,7 +120,7 @@ def check_parameters(ansatz: Ansatz, params: Params, x: Any) -> None:
             "depend on its parameters and one configuration only"
         )
     here = {leaf.dtype for leaf in jax.tree.leaves(params)}
-    floating = [leaf.dtype for leaf in jax.tree.leaves(x) if _is_real(leaf)]
+    floating = [leaf.dtype for leaf in jax.tree.leaves(x) if is_real(leaf)]
     wanted = floating[0] if floating else jnp.result_type(float)
     bits = jnp.finfo(wanted).bits
     if lower := [kind for kind in here if jnp.finfo(kind).bits < bits]:
@@ -161,20 +148,21 @@ def check_log_psi(ansatz: Ansatz, params: Params, x: Any) -> None:
         raise ValueError(
             f"psi of {name} must be LogPsi(sign, logabs), both of shape (), got {shown}"
         )
-    if not _is_real(found.logabs):
+    if not is_real(found.logabs):
         raise ValueError(
             f"logabs of {name} must be real, got {found.logabs.dtype}; the phase of a "
             "complex psi belongs to the sign"
         )
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        if not _is_real(leaf):
+        if not is_real(leaf):
             raise ValueError(
                 f"parameter {jax.tree_util.keystr(path)} of {name} must be real, got "
                 f"{leaf.dtype}; write a complex weight as two real ones"
             )
 
 
-def _is_real(leaf: Any) -> bool:
+def is_real(leaf: Any) -> bool:
+    """Whether an array holds real numbers, not integers."""
     return jnp.issubdtype(leaf.dtype, jnp.floating)
 
 
@@ -210,15 +198,23 @@ def _images(hamiltonian: Any, walkers: Any) -> Iterator[tuple[str, Any, complex]
     if hasattr(hamiltonian, "system"):
         yield from _images_of_systems(hamiltonian, walkers)
         return
-    for i, j in _equal_pairs(hamiltonian, walkers):
+    for start, end in _equal_particles(hamiltonian, walkers):
+        # an exchange and a cycle generate all permutations
         order = np.arange(hamiltonian.n)
-        order[[i, j]] = j, i
+        order[[start, end - 1]] = end - 1, start
         swapped = jax.tree.map(lambda leaf, order=order: leaf[:, order], walkers)
-        yield f"an exchange of the equal particles {i} and {j}", swapped, -1.0
+        pair = f"{start} and {end - 1}"
+        yield f"an exchange of the equal particles {pair}", swapped, -1.0
+        if end - start > 2:
+            order = np.arange(hamiltonian.n)
+            order[start:end] = np.roll(order[start:end], 1)
+            turned = jax.tree.map(lambda leaf, order=order: leaf[:, order], walkers)
+            kind = f"a cycle of the equal particles {start} to {end - 1}"
+            yield kind, turned, (-1.0) ** (end - start - 1)
     if getattr(hamiltonian, "translation_invariant", False):
 
         def shifted(leaf):
-            return leaf + hamiltonian.length_scale if _is_real(leaf) else leaf
+            return leaf + hamiltonian.length_scale if is_real(leaf) else leaf
 
         image = jax.tree.map(shifted, walkers)
         yield "a translation of all particles", image, 1.0
@@ -230,7 +226,7 @@ def _images(hamiltonian: Any, walkers: Any) -> Iterator[tuple[str, Any, complex]
         phase = complex(math.cos(angle), math.sin(angle)) if angle else 1.0
 
         def moved(leaf, vector=vector):
-            if not _is_real(leaf):
+            if not is_real(leaf):
                 return leaf
             first = np.arange(leaf.shape[1])[:, None] == 0  # the particle that moves
             return leaf + (first * vector).astype(leaf.dtype)
@@ -249,7 +245,7 @@ def _images_of_systems(
     )
     images = [*_images(one, first)]
     bosons = getattr(one, "spins", None) is None and isinstance(walkers, np.ndarray)
-    if bosons and _is_real(walkers) and one.n > 1:
+    if bosons and is_real(walkers) and one.n > 1:
         order = np.array([1, 0, *range(2, one.n)])
         images.append(("an exchange of bosons", first[:, order], 1.0))
     for kind, image, phase in images:
@@ -261,21 +257,25 @@ def _images_of_systems(
         yield kind, joined, phase
 
 
-def _equal_pairs(hamiltonian: Any, walkers: Any) -> list[tuple[int, int]]:
-    """One pair of fermions of equal spin, for each spin that has two."""
+def _equal_particles(hamiltonian: Any, walkers: Any) -> list[tuple[int, int]]:
+    """First particle and end of the fermions of each spin that has two."""
     spins, n = getattr(hamiltonian, "spins", None), hamiltonian.n
     if spins is None:
         return []
     if not isinstance(walkers, np.ndarray):
         # particles carry their spins: all may be exchanged
-        return [(0, n - 1)] if n > 1 else []
-    firsts = ((0, spins.up), (spins.up, n))
-    return [(start, start + 1) for start, end in firsts if end - start >= 2]
+        return [(0, n)] if n > 1 else []
+    groups = ((0, spins.up), (spins.up, n))
+    return [(start, end) for start, end in groups if end - start >= 2]
 
 
 def _agree(found: LogPsi, psi: LogPsi, phase: complex) -> bool:
     """Whether found = phase psi, up to the rounding of the positions."""
-    tolerance = float(np.finfo(psi.logabs.dtype).eps) ** 0.4
     turned = abs(complex(found.sign - phase * psi.sign))
     apart = abs(float(found.logabs - psi.logabs))
-    return max(turned, apart) <= tolerance * (1 + abs(float(psi.logabs)))
+    return max(turned, apart) <= _tolerance(psi) * (1 + abs(float(psi.logabs)))
+
+
+def _tolerance(psi: LogPsi) -> float:
+    """Of rounding, relative."""
+    return float(np.finfo(psi.logabs.dtype).eps) ** 0.4
