@@ -136,6 +136,17 @@ def test_broken_pipe_ends_quietly():
     assert done.stdout.strip() == "ansätze" and done.stderr == ""
 
 
+def test_interrupt_before_the_first_step_is_one_sentence(monkeypatch, capsys):
+    def interrupted(arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command_line, "command", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        command_line.main()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "interrupted before the first step\n"
+
+
 def test_public_names_are_those_of_their_objects_and_the_version_is_set():
     for name in nqs.__all__:
         found = getattr(nqs, name).__name__

@@ -165,7 +165,6 @@ def test_sign_rule_of_pairs_is_that_of_the_model():
     "shape, number, message",
     [
         ((8, 3, 1), 8, r"must have the shape \(w, 2, d\) for HarmonicTrap.*8, 3, 1"),
-        ((8, 2), 8, r"must have the shape \(w, 2, d\)"),
         ((7, 2, 1), 8, r"must give 8 walkers, got an array of shape \(7, 2, 1\)"),
     ],
 )

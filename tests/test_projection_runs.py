@@ -121,6 +121,8 @@ def test_projection_writes_its_files(projected):
     assert printed[-1].startswith("energy ")
     progress = next(line for line in printed if "tau 0.2 60/60 " in line)
     assert f"  mean {np.mean(energies):.6g}  " in progress
+    few = next(line for line in printed if "warning" in line)
+    assert "1 x 4 blocks of 10 steps" in few and "blocks of 10 steps to each" in few
     # four blocks are too few for an error bar: said once of each time step
     assert [line.split(":")[1] for line in printed if "warning" in line] == [
         " 16 walkers, tau 0.2",

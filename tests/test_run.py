@@ -207,6 +207,16 @@ def test_load_requires_an_ansatz_defined_in_a_script(tmp_path):
     assert again.params == found.params
 
 
+def test_loaded_psi_has_the_precision_of_the_run(tmp_path):
+    directory = str(tmp_path / "a")
+    run(experiment(sampler=Still(), directory=directory))
+    psi = load(directory)
+    x = np.asarray(psi.walkers[0])
+    with jax.enable_x64(False):
+        assert psi(x).logabs.dtype == np.float64
+    assert psi(x) == psi.ansatz.apply(psi.params, x)
+
+
 def test_package_exports_load_and_experiment():
     assert nqs.load is load
     assert nqs.Experiment is type(experiment())

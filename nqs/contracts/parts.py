@@ -59,8 +59,9 @@ def check_walkers(
     """Compare the shape of walkers with the particles or sites of the Hamiltonian.
 
     Args:
-      hamiltonian: the system; arrays of its own kind of configuration have any shape.
-      walkers: with a leading axis each.
+      hamiltonian: the system.
+      walkers: (w, n, d) of particles, (w, s) of a lattice; other trees of arrays have
+        a leading axis each.
       n_walkers: their number, if it is known.
 
     Raises:
@@ -77,8 +78,8 @@ def check_walkers(
     if not alone:
         return
     if is_real(walkers):
-        wanted, fits = f"(w, {hamiltonian.n}, d)", walkers.ndim == 3
-        fits = fits and walkers.shape[1] == hamiltonian.n
+        wanted = f"(w, {hamiltonian.n}, d)"
+        fits = walkers.shape[1:2] == (hamiltonian.n,)
     else:
         size = getattr(hamiltonian, "size", None)
         wanted, fits = f"(w, {size})", size is None or walkers.shape[1:] == (size,)
@@ -139,8 +140,8 @@ def check_names(observables: Sequence[Observable]) -> None:
                 f"observable {name!r} must be callable as f(ansatz, params, x), and "
                 f"have a grid, None for a scalar, got {kind}"
             )
-        names = [name] if observable.grid is None else [name, f"{name}_error"]
-        for each in [*names, *([f"{name}_grid"] if len(names) > 1 else [])]:
+        endings = ("",) if observable.grid is None else ("", "_error", "_grid")
+        for each in (name + ending for ending in endings):
             if each in taken:
                 raise ValueError(
                     f"observable {name!r} must have a name of its own: {each!r} is "
