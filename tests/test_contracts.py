@@ -73,6 +73,8 @@ def test_bosonic_network_is_refused_for_fermions():
 
 def test_matching_ansatz_is_accepted():
     started(SlaterJastrow(Spins(2, 2), omega=1.0))
+    four = Spins(4, 0)  # whose cycle is an odd permutation
+    started(SlaterJastrow(four, omega=1.0), HarmonicTrap(4, 2, 1.0, Coulomb(), four))
 
 
 def test_psi_is_compared_by_one_program():

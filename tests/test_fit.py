@@ -98,6 +98,8 @@ class Hopping(LatticeModel):
     ],
 )
 def test_rows_of_an_own_model_are_checked(mistake, message):
+    pair = Heisenberg(Lattice((2,)))  # with the same bond twice
+    check_rows(pair, walkers_of(pair), compiled)
     walkers = walkers_of(Hopping())
     check_rows(Hopping(), walkers, compiled)
     with pytest.raises(ValueError, match=message):
@@ -120,15 +122,18 @@ def test_moves_are_compared_with_the_model(move, model, message):
 
 def test_moves_that_leave_the_levels_are_found():
     @dataclasses.dataclass(frozen=True)
-    class Up(Flip):
+    class Shift(Flip):
+        by: int
         levels: ClassVar[int] = 3
 
         def __call__(self, u, x, sites):
-            return x[sites] + 1, jnp.zeros_like(u)
+            return x[sites] + self.by, jnp.zeros_like(u)
 
     model = Potts(RING)
-    with pytest.raises(ValueError, match="Up, must keep the levels 0 to 2 of Potts"):
-        check_moves(SiteMetropolis(Up()), model, walkers_of(model), compiled)
+    for by in (1, -1):
+        move = SiteMetropolis(Shift(by))
+        with pytest.raises(ValueError, match="Shift, must keep the levels 0 to 2 of"):
+            check_moves(move, model, walkers_of(model), compiled)
     for move in (Exchange(RING), Recolor(3)):
         check_moves(SiteMetropolis(move), model, walkers_of(model), compiled)
 
