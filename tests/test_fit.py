@@ -361,6 +361,10 @@ def test_evaluation_refuses_a_system_of_another_shape(well):
     for system in (HarmonicTrap(3, 1), HarmonicTrap(2, 2), TransverseFieldIsing(RING)):
         with pytest.raises(ValueError, match="hamiltonian must have configurations of"):
             nqs.evaluate(well, system, sampler=sampler, steps=2)
+    psi = FeedForward((2,), omega=1.0)
+    network = psi, psi.init(jax.random.key(0), well[2][0]), well[2]
+    stiffer = nqs.evaluate(network, HarmonicTrap(2, 1, 1.2), sampler=sampler, steps=2)
+    assert stiffer["energy"] > 1.0
     fermions = HarmonicTrap(2, 1, 1.0, None, Spins(2, 0))
     with pytest.raises(ValueError, match="factor -1 under an exchange"):
         nqs.evaluate(well, fermions, sampler=sampler, steps=2)

@@ -9,6 +9,7 @@ from nqs.contracts.parts import (
     check_walkers,
 )
 from nqs.contracts.psi import (
+    SPACE,
     called,
     check_fields,
     check_log_psi,
@@ -17,6 +18,7 @@ from nqs.contracts.psi import (
 )
 
 __all__ = [
+    "SPACE",
     "called",
     "check_capability",
     "check_fields",

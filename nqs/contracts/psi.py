@@ -24,12 +24,15 @@ from jax.core import Tracer
 from nqs.space.lattice import Sites
 from nqs.types import Ansatz, Hamiltonian, LogPsi, Params, Walkers
 
-FIELDS = ("spins", "omega", "box", "twist", "levels", "totals", "nuclei", "lattice",
-          "marshall")  # fmt: skip
+# of the configurations and of the signs of psi, and of the forces that it knows
+SPACE = ("spins", "box", "twist", "levels", "totals", "lattice", "marshall")
+FORCES = ("omega", "nuclei")
 CONFIGURATIONS = 3
 
 
-def check_fields(ansatz: Ansatz, hamiltonian: Hamiltonian) -> None:
+def check_fields(
+    ansatz: Ansatz, hamiltonian: Hamiltonian, fields: tuple[str, ...] = SPACE + FORCES
+) -> None:
     """Compare the fields that an ansatz, or one within it, shares with the Hamiltonian.
 
     None means unspecified.
@@ -40,7 +43,7 @@ def check_fields(ansatz: Ansatz, hamiltonian: Hamiltonian) -> None:
     # one of many side by side
     hamiltonian = getattr(hamiltonian, "system", hamiltonian)
     for part in _parts(ansatz):
-        for name in FIELDS:
+        for name in fields:
             here, there = getattr(part, name, None), getattr(hamiltonian, name, None)
             if here is None or there is None or _same(here, there):
                 continue

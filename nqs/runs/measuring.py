@@ -8,6 +8,7 @@ import numpy as np
 
 from nqs.checks import name_of, whole
 from nqs.contracts import (
+    SPACE,
     check_capability,
     check_fields,
     check_kind,
@@ -61,15 +62,17 @@ def evaluate(
     one = Evaluation(psi[0], system, kernel, tuple(observables), chunk_size)
     with settings_kept():
         configure(_precision(psi))
-        if getattr(getattr(psi, "experiment", None), "check", True):
-            _check(one, psi[1], psi[2])
+        _check(one, psi)
         measured = _samples(one, psi[1], psi[2], counts, key)
     found = summary(stack(measured), system.derived, derived_series(observables))
     return found | {"warnings": found["warnings"] + _alarms(found, system)}
 
 
-def _check(evaluation: Evaluation, params: Any, walkers: Any) -> None:
+def _check(evaluation: Evaluation, psi: Any) -> None:
     """Refuse a system that psi, its walkers, a sampler or an observable do not fit."""
+    if not getattr(getattr(psi, "experiment", None), "check", True):
+        return  # its run skipped the checks, too
+    params, walkers = psi[1:3]
     ansatz, system, sampler = (
         evaluation.ansatz,
         evaluation.hamiltonian,
@@ -85,7 +88,7 @@ def _check(evaluation: Evaluation, params: Any, walkers: Any) -> None:
             f"hamiltonian must have configurations of the shape of psi, {shapes[0]}, "
             f"got {name_of(system)} with {shapes[1]}"
         )
-    check_fields(ansatz, system)
+    check_fields(ansatz, system, SPACE)  # a psi of other forces is one, too
     check_capability(sampler, ansatz)
     check_kind(sampler, system, x)
     check_walkers(system, walkers)
