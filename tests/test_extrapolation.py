@@ -126,3 +126,9 @@ def test_scattered_variance_gives_no_extrapolation():
     assert extrapolate(blocks(still)) is None
     exact = {"energy": np.full(1000, 3.0), "variance": np.zeros(1000)}
     assert extrapolate(blocks(exact)) is None
+
+
+@pytest.mark.parametrize("change", [0.0, 1e-15])
+def test_equal_variances_give_no_extrapolation(change):
+    variance = np.full(60, 0.3) + change * np.arange(60)
+    assert extrapolate(Blocks(variance, np.linspace(1, 2, 60))) is None

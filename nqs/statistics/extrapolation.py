@@ -19,6 +19,7 @@ FEWEST = 12  # for a line through them
 SKIPPED = 0.1  # of the training, while walkers still follow the parameters
 REACH = 10.0  # times the final variance: beyond, the line need not be straight
 NOISE = 0.05  # of the spread of the variances: the slope is too flat by this part
+EQUAL = 1e-9  # relative differences that are rounding
 SIGNIFICANT = 3.0  # standard errors of the slope
 
 
@@ -72,13 +73,16 @@ def extrapolate(found: Blocks | None) -> Extrapolation | None:
 
     Returns:
       None without a significant line: the variances scatter from block to block by
-      more than 5 % of their spread, or the slope is not 3 standard errors above zero.
+      more than 5 % of their spread, the variances are equal to rounding, or the slope
+      is not 3 standard errors above zero.
     """
     if found is None:
         return None
     variance, energy = found
     noise = np.mean(np.diff(variance) ** 2) / 2
     if not (variance > 0).all() or noise > NOISE * np.var(variance):
+        return None
+    if np.ptp(variance) < EQUAL * variance.max():  # of walkers that stand still
         return None
     # relative to the mean variance and mean energy, against rounding
     scale, origin = variance.mean(), energy.mean()
