@@ -18,10 +18,8 @@ from nqs.contracts import (
     check_instances,
     check_kind,
     check_log_psi,
-    check_moves,
+    check_numbers,
     check_parameters,
-    check_rows,
-    check_symmetry,
     check_walkers,
 )
 from nqs.gradient import by_orbits, clip_local_energy, energy_gradient
@@ -112,16 +110,10 @@ class VMC:
     def check_numbers(
         self, params: Params, walkers: Walkers, call: Callable = called
     ) -> None:
-        """Check psi, moves and rows on a few walkers; nothing if traced.
-
-        Raises:
-          ValueError: if psi lacks a symmetry of the system, a move leaves its
-            configurations, or its matrix is not Hermitian.
-        """
+        """`nqs.contracts.check_numbers` of these parts, unless `check` is False."""
         if self.check:
-            check_rows(self.hamiltonian, walkers, call)
-            check_moves(self.sampler, self.hamiltonian, walkers, call)
-            check_symmetry(self.ansatz, self.hamiltonian, params, walkers, call)
+            parts = self.ansatz, self.hamiltonian, self.sampler
+            check_numbers(*parts, params, walkers, call)
 
     def step(self, key: Array, state: VMCState) -> tuple[VMCState, dict[str, Array]]:
         """Sample, measure, and move the parameters down the energy gradient.

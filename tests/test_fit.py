@@ -100,6 +100,8 @@ class Hopping(LatticeModel):
 def test_rows_of_an_own_model_are_checked(mistake, message):
     pair = Heisenberg(Lattice((2,)))  # with the same bond twice
     check_rows(pair, walkers_of(pair), compiled)
+    alone = Heisenberg(RING, n_down=0)  # a row without elements
+    check_rows(alone, walkers_of(alone), compiled)
     walkers = walkers_of(Hopping())
     check_rows(Hopping(), walkers, compiled)
     with pytest.raises(ValueError, match=message):

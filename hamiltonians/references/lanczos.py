@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hamiltonians.lattice_model import LatticeModel
 
 LARGEST = 2**21  # configurations
-DENSE = 64  # configurations of which the matrix is written down
+DENSE = 64  # configurations of a matrix that is written down
 QUICK = 2**17  # configurations that take a second or two
 SOURCE = "exact diagonalization (Lanczos)"
 

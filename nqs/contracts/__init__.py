@@ -5,6 +5,7 @@ from nqs.contracts.parts import (
     check_capability,
     check_instances,
     check_kind,
+    check_numbers,
     check_observables,
     check_walkers,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "check_kind",
     "check_log_psi",
     "check_moves",
+    "check_numbers",
     "check_observables",
     "check_parameters",
     "check_rows",

@@ -7,14 +7,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 
 from nqs.checks import name_of
-from nqs.contracts.psi import called
+from nqs.contracts.psi import CONFIGURATIONS, called, is_traced
 from nqs.ratios.rows import MatrixRows
 from nqs.types import Hamiltonian, Sampler, Walkers
 
-CONFIGURATIONS = 3
 NEIGHBORS = 8  # configurations x' whose rows are compared with that of x
 MOVES = 64  # of a sweep
 
@@ -34,7 +32,7 @@ def check_moves(
     """
     move: Any = getattr(sampler, "move", None)
     levels = getattr(hamiltonian, "levels", None)
-    if not hasattr(move, "sweep") or levels is None or _traced(walkers):
+    if not hasattr(move, "sweep") or levels is None or is_traced(walkers):
         return
     if (found := getattr(move, "levels", levels)) != levels:
         raise ValueError(
@@ -68,7 +66,7 @@ def check_rows(hamiltonian: Any, walkers: Walkers, call: Callable = called) -> N
         of the system, or if the matrix is not Hermitian.
     """
     side_by_side = hasattr(hamiltonian, "system")
-    if not isinstance(hamiltonian, MatrixRows) or side_by_side or _traced(walkers):
+    if not isinstance(hamiltonian, MatrixRows) or side_by_side or is_traced(walkers):
         return
     name = f"connected of {name_of(hamiltonian)}"
     x = np.asarray(walkers[:CONFIGURATIONS])
@@ -133,7 +131,7 @@ def _check_configurations(what: str, hamiltonian: Any, x: np.ndarray) -> None:
             f"{what} must keep the levels 0 to {levels - 1} of {name}, got "
             f"{wrong.tolist()}"
         )
-    if not totals:
+    if not (totals and x.size):
         return
     sums = x.reshape(len(x), len(totals), -1).sum(axis=2)
     if (differ := np.any(sums != np.array(totals), axis=1)).any():
@@ -141,7 +139,3 @@ def _check_configurations(what: str, hamiltonian: Any, x: np.ndarray) -> None:
             f"{what} must keep the sums of the levels that {name} conserves, "
             f"{totals}, got {tuple(map(int, sums[differ][0]))}"
         )
-
-
-def _traced(walkers: Walkers) -> bool:
-    return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(walkers))

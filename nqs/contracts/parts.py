@@ -1,6 +1,6 @@
 """Checks of samplers, walkers and observables against the other parts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -8,7 +8,8 @@ import numpy as np
 
 from nqs.capabilities import implemented_by
 from nqs.checks import name_of
-from nqs.contracts.psi import is_real
+from nqs.contracts.lattice import check_moves, check_rows
+from nqs.contracts.psi import called, check_symmetry, is_real
 from nqs.types import (
     Ansatz,
     DerivedObservable,
@@ -26,6 +27,27 @@ def check_instances(**parts: Any) -> None:
         if isinstance(part, type):
             name = part.__name__
             raise ValueError(f"{field} must be an object, {name}() say, got {name}")
+
+
+def check_numbers(
+    ansatz: Ansatz,
+    hamiltonian: Hamiltonian,
+    sampler: Sampler,
+    params: Params,
+    walkers: Walkers,
+    call: Callable = called,
+) -> None:
+    """Check psi, moves and rows on a few walkers; nothing if traced.
+
+    `call(f, *arguments)` evaluates f, so that a run compiles it.
+
+    Raises:
+      ValueError: if psi lacks a symmetry of the system, a move leaves its
+        configurations, or its matrix is not Hermitian.
+    """
+    check_rows(hamiltonian, walkers, call)
+    check_moves(sampler, hamiltonian, walkers, call)
+    check_symmetry(ansatz, hamiltonian, params, walkers, call)
 
 
 def check_kind(sampler: Sampler, hamiltonian: Hamiltonian, x: Any) -> None:

@@ -24,7 +24,7 @@ from jax.core import Tracer
 from nqs.space.lattice import Sites
 from nqs.types import Ansatz, Hamiltonian, LogPsi, Params, Walkers
 
-# of the configurations and of the signs of psi, and of the forces that it knows
+# Fields that tell the configurations and the signs of psi, and the forces.
 SPACE = ("spins", "box", "twist", "levels", "totals", "lattice", "marshall")
 FORCES = ("omega", "nuclei")
 CONFIGURATIONS = 3
@@ -74,7 +74,7 @@ def check_symmetry(
     Raises:
       ValueError: if psi is not finite, not antisymmetric or not periodic.
     """
-    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((params, walkers))):
+    if is_traced((params, walkers)):
         return
     few = jax.device_get(jax.tree.map(lambda leaf: leaf[:CONFIGURATIONS], walkers))
     images = [("no change", few, 1.0), *_images(hamiltonian, few)]
@@ -162,6 +162,11 @@ def check_log_psi(ansatz: Ansatz, params: Params, x: Any) -> None:
                 f"parameter {jax.tree_util.keystr(path)} of {name} must be real, got "
                 f"{leaf.dtype}; write a complex weight as two real ones"
             )
+
+
+def is_traced(tree: Any) -> bool:
+    """Whether JAX traces a part of a tree, so that it has no numbers."""
+    return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(tree))
 
 
 def is_real(leaf: Any) -> bool:

@@ -18,9 +18,9 @@ def known_references(
         found: Any = hamiltonian.references()
     except Exception as error:  # what was computed is written in any case
         return (), [f"{name} failed, the energy is not compared: {error!r}"]
-    if isinstance(found, tuple | list) and not isinstance(found, Reference):
-        if all(isinstance(one, Reference) for one in found):
-            return tuple(found), []
+    listed = isinstance(found, tuple | list)
+    if listed and all(isinstance(one, Reference) for one in found):
+        return tuple(found), []
     return (), [f"{name} must return a tuple of Reference, got {found!r}"]
 
 

@@ -12,10 +12,8 @@ from nqs.contracts import (
     check_capability,
     check_fields,
     check_kind,
-    check_moves,
+    check_numbers,
     check_observables,
-    check_rows,
-    check_symmetry,
     check_walkers,
 )
 from nqs.runs.comparison import alarms, comparison, known_references
@@ -92,9 +90,7 @@ def _check(evaluation: Evaluation, psi: Any) -> None:
     check_capability(sampler, ansatz)
     check_kind(sampler, system, x)
     check_walkers(system, walkers)
-    check_moves(sampler, system, walkers, once)
-    check_rows(system, walkers, once)
-    check_symmetry(ansatz, system, params, walkers, once)
+    check_numbers(ansatz, system, sampler, params, walkers, once)
     check_observables(evaluation.observables, ansatz, params, x)
 
 
