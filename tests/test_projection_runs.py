@@ -142,6 +142,8 @@ def test_the_limit_of_several_time_steps_is_drawn(time_steps, shown, monkeypatch
     result = {"energy_unit": "J", "populations": [population], "stages": stages}
     figures.draw_time_steps(mock.Mock(), result | {"comparison": None})
     assert list(axes.errorbar.call_args[0][0]) == shown
+    left, right = axes.set_xlim.call_args[0]
+    assert left < 0 < 0.2 < right
 
 
 class Killed(BaseException):

@@ -137,7 +137,7 @@ def draw_time_steps(path: Path, result: Mapping[str, Any]) -> None:
     """The energies of a projection against the time step, with their limits."""
     path.parent.mkdir(exist_ok=True)
     unit = result["energy_unit"]
-    with figure(path, "time step", f"energy ({unit})") as axes:
+    with figure(path, f"time step (1/{unit})", f"energy ({unit})") as axes:
         for i, found in enumerate(result["populations"]):
             color, w = (BLUE, GREY, ORANGE)[i % 3], found["n_walkers"]
             rows = []
@@ -148,12 +148,12 @@ def draw_time_steps(path: Path, result: Mapping[str, Any]) -> None:
             if len(rows) > 1:  # one time step has no limit
                 rows.append((0.0, found["energy"], found["energy_error"] or 0.0))
             x, y, errors = zip(*sorted(rows), strict=True)
-            axes.errorbar(
-                x, y, errors, fmt="o-", ms=4, color=color, label=f"{w} walkers"
-            )
+            axes.errorbar(x, y, errors, fmt="o-", ms=4, c=color, label=f"{w} walkers")
         if (known := result["comparison"]) is not None:
             label = f"{known['kind'].replace('_', ' ')}: {known['value']:.8g}"
             axes.axhline(known["value"], color=ORANGE, ls="--", lw=1, label=label)
+        longest = max(each["time_step"] for each in result["stages"])
+        axes.set_xlim(-longest / 20, 1.05 * longest)  # from the limit on
         axes.ticklabel_format(useOffset=False)
         place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1), "ncols": 2}
         axes.legend(frameon=False, fontsize="small", **place)
