@@ -15,7 +15,7 @@ from nqs.laplacian import kinetic as room
 from nqs.laplacian import messages, pairs, products, sums
 from nqs.laplacian.kinetic import LAPLACIANS, kinetic_energy
 from nqs.laplacian.messages import message_sum
-from nqs.laplacian.pairs import relative_features
+from nqs.laplacian.pairs import by_both, by_one, relative_features
 from nqs.laplacian.products import pair_products
 from nqs.laplacian.rules import fingerprint
 from nqs.laplacian.sums import total
@@ -312,7 +312,7 @@ def own_waves(x):
 
 
 def waves_with_a_third(x):
-    return own_waves(x) * (1 + jnp.sum(x**2))
+    return own_waves(x) * (1 + jnp.sum(x**2) / 20)
 
 
 SLOWLY = pytest.param(waves_with_a_third, False, marks=pytest.mark.slow)
@@ -351,6 +351,38 @@ def test_rule_for_features_matches_the_chain_rule(waves, known, monkeypatch):
 
     energy = kinetic(function, X)
     assert bool(used) is known
+    check(function, energy)
+
+
+@pytest.mark.parametrize("both", [True, *further(False)])
+def test_derivatives_by_one_particle_are_restored(both, monkeypatch):
+    """By `by_both`, by messages and by products of pairs."""
+    rows = []
+
+    def watched(e):
+        rows.append(len(e.jacobian.data) if hasattr(e, "jacobian") else None)
+        return restored(e)
+
+    restored = pairs.restored
+    for module in (pairs, messages, products):
+        monkeypatch.setattr(module, "restored", watched)
+    mixing = jnp.cos(jnp.arange(15.0)).reshape(5, 3)
+
+    def function(params, x):
+        hidden = jnp.sin(by_one(BENT(own_waves(x))) @ mixing)
+        h = x @ mixing[:2] + jnp.sum(x**3)
+        if both:
+            y = jnp.sum(by_both(hidden) * jnp.cos(jnp.arange(27.0)).reshape(3, 3, 3))
+        else:
+            of_messages = message_sum(silu, True)(h, 2 * h, hidden)
+            y = weighted(of_messages) + weighted(pair_products(h, hidden))
+        return LogPsi(jnp.ones_like(y), jnp.sin(y))
+
+    def weighted(values):
+        return jnp.sum(jnp.sin(values) * jnp.cos(jnp.arange(9.0)).reshape(3, 3))
+
+    energy = kinetic(function, X)
+    assert 2 in rows  # coordinates of a pair
     check(function, energy)
 
 

@@ -5,7 +5,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from folx.wrapped_functions import _LAPLACE_FN_REGISTRY, get_laplacian
 
+from nqs.laplacian import dense
 from nqs.laplacian.rules import flush
 from tests.cases import further
 
@@ -16,19 +18,91 @@ def apart(x):
     return jnp.sum(jnp.exp(0.3 * sin)) * jnp.sum(square) / two
 
 
-@pytest.mark.parametrize("threshold", [0, *further(6)])
-def test_barrier_changes_no_derivative_and_warns_of_none(threshold, caplog):
+def check(f, threshold=0):
+    """Compare value, gradient and Laplacian of f with those of its Hessian."""
     flush()
     x = np.random.default_rng(0).standard_normal((2, 3))
     with jax.numpy_rank_promotion("allow"):  # folx promotes
-        found = jax.jit(folx.forward_laplacian(apart, threshold))(x)
+        found = jax.jit(folx.forward_laplacian(f, threshold))(x)
     value, gradient, hessian = jax.jit(
-        lambda x: (apart(x), jax.grad(apart)(x), jax.hessian(apart)(x))
+        lambda x: (f(x), jax.grad(f)(x), jax.hessian(f)(x))
     )(x)
     np.testing.assert_allclose(found.x, value, rtol=1e-14)
-    dense = found.jacobian.dense_array
-    np.testing.assert_allclose(dense, gradient.ravel(), rtol=1e-12)
+    jacobian = found.jacobian.dense_array
+    np.testing.assert_allclose(jacobian, gradient.ravel(), rtol=1e-12)
     np.testing.assert_allclose(
         found.laplacian, np.trace(hessian.reshape(6, 6)), rtol=1e-12
     )
+
+
+@pytest.mark.parametrize("threshold", [0, *further(6)])
+def test_barrier_changes_no_derivative_and_warns_of_none(threshold, caplog):
+    check(apart, threshold)
     assert not caplog.records
+
+
+def matrices(x):
+    """Two matrices (3, 2) and (2, 4) of functions of all coordinates."""
+    sums = x.ravel() @ jnp.cos(jnp.arange(84.0)).reshape(6, 14)
+    return jnp.sin(sums[:6]).reshape(3, 2), jnp.exp(sums[6:] / 3).reshape(2, 4)
+
+
+def weighted(values):
+    """A function of all values that is neither even nor symmetric."""
+    return jnp.exp(jnp.cos(jnp.arange(1.0, 1 + values.size)) @ values.ravel() / 9)
+
+
+def products(x):
+    a, b = matrices(x)
+    return weighted(a * a) + weighted(a[:, 0] * b[1, :3]) * weighted(b * b[0, 0])
+
+
+def products_of_matrices(x):
+    a, b = matrices(x)
+    return weighted(a @ b) + weighted(b.T @ a.T) * weighted(a.T @ a) + weighted(b @ b.T)
+
+
+def products_of_vectors(x):
+    a, b = matrices(x)
+    return weighted(a @ b[:, 1]) * weighted(a[0] @ b) + a[1] @ b[:, 0]
+
+
+def other_products(x):
+    """Of which folx takes care."""
+    a, b = matrices(x)
+    batched = jnp.einsum("ij,ijk->ik", a, jnp.stack([b, 2 * b, b * b]))
+    return weighted(jnp.outer(a[0], b[1])) + weighted(batched)
+
+
+def sums(x):
+    a, b = matrices(x)
+    both = a[:, :, None] * b[None]
+    by_one, by_two = jnp.sum(both, axis=1), jnp.sum(both, axis=(0, 2))
+    return weighted(by_one) + weighted(by_two) * jnp.sum(both)
+
+
+@pytest.mark.parametrize(
+    ("primitive", "rule", "f", "known"),
+    [
+        (jax.lax.mul_p, dense.product, products, True),
+        (jax.lax.dot_general_p, dense.matrix_product, products_of_matrices, True),
+        (jax.lax.reduce_sum_p, dense.total, sums, True),
+        *further(
+            (jax.lax.dot_general_p, dense.matrix_product, products_of_vectors, True),
+            (jax.lax.dot_general_p, dense.matrix_product, other_products, False),
+        ),
+    ],
+)
+def test_rules_of_dense_gradients_match_the_hessian(
+    primitive, rule, f, known, monkeypatch
+):
+    flush()
+    used, original = [], get_laplacian(primitive)
+
+    def watched(arguments, kwargs, sparsity_threshold):
+        used.append(rule(arguments, kwargs) is not None)
+        return original(arguments, kwargs, sparsity_threshold)
+
+    monkeypatch.setitem(_LAPLACE_FN_REGISTRY, primitive, watched)
+    check(f)
+    assert any(used) is known

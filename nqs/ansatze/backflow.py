@@ -32,7 +32,7 @@ from nqs.ansatze.plane_waves import plane_waves
 from nqs.ansatze.slater import log_determinants, oscillator_orbitals
 from nqs.checks import positives
 from nqs.laplacian.messages import message_sum
-from nqs.laplacian.pairs import relative_features
+from nqs.laplacian.pairs import by_one, relative_features
 from nqs.laplacian.waves import pair_waves, squared_distance
 from nqs.space.box import Box
 from nqs.space.spins import Spins, check_spins
@@ -66,6 +66,7 @@ class MessagePassing(nn.Module):
         f = named_activation(self.activation)
         dense = partial(nn.Dense, self.width, param_dtype=particles.dtype)
         h = dense(use_bias=False)(particles)
+        pairs = by_one(pairs) if self.relative else pairs
         if self.pair_width:
             pairs = f(nn.Dense(self.pair_width, param_dtype=pairs.dtype)(pairs))
         for _ in range(self.layers):

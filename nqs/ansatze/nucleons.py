@@ -29,7 +29,7 @@ from nqs.ansatze.jastrow import once, squared_length
 from nqs.ansatze.layers import named_activation, zero_dense
 from nqs.ansatze.log_derivatives import LayerwiseDerivatives
 from nqs.checks import positive
-from nqs.laplacian.pairs import relative_features
+from nqs.laplacian.pairs import by_one, relative_features
 from nqs.laplacian.products import pair_products
 from nqs.laplacian.sums import total
 from nqs.space.nucleons import Nucleons
@@ -71,6 +71,7 @@ class CorrelatedNucleons(LayerwiseDerivatives, nn.Module):
         n = r.shape[0]
         pairs = distance_features(self.ranges)(r)
         h = message_passing(self)(jnp.ones((n, 1), r.dtype), pairs)
+        pairs = by_one(pairs)
         hidden = nn.Dense(self.width, param_dtype=r.dtype)(pairs)
         hidden = named_activation(self.activation)(hidden)
         hidden = jnp.concatenate([hidden, pairs], axis=-1)

@@ -43,6 +43,7 @@ from nqs.ansatze.singlet_operator import (
     pair_table,
     row_table,
 )
+from nqs.laplacian.pairs import by_both, by_one
 from nqs.laplacian.products import pair_products
 from nqs.space.box import Box
 from nqs.space.spins import Spins, check_spins
@@ -141,10 +142,10 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
         h = message_passing(self)(jnp.ones((n, 1), x.dtype), all_features)
         q = x + zero_dense(d, x)(h)
         logabs = jnp.sum(zero_dense(1, x)(h))
-        hidden = nn.Dense(self.width // 2, param_dtype=x.dtype)(even_features)
+        hidden = nn.Dense(self.width // 2, param_dtype=x.dtype)(by_one(even_features))
         hidden = named_activation(self.activation)(hidden)
         apart = jnp.asarray(1 - np.eye(n), x.dtype)
-        spin_factor = apart * zero_dense(1, x)(hidden)[:, :, 0]
+        spin_factor = apart * by_both(zero_dense(1, x)(hidden))[:, :, 0]
 
         def of_pairs():
             near = 1 + zero_dense(self.channels, x, bias=True)(h)

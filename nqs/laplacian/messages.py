@@ -24,6 +24,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from nqs.laplacian.dense import added, overlaps
+from nqs.laplacian.pairs import restored
 from nqs.laplacian.rules import named
 
 apart = jax.lax.optimization_barrier
@@ -70,7 +72,8 @@ def rule(f: Callable[[Array], Array], relative: bool = False) -> Callable:
         import folx
         from folx.api import FwdJacobian, FwdLaplArray
 
-        gradients = gradients_of(Forward(*arguments), relative)
+        arguments = Forward(*map(restored, arguments))
+        gradients = gradients_of(arguments, relative)
         if gradients is None:
             laplacian = folx.forward_laplacian(plain, sparsity_threshold, True)
             return laplacian(*arguments)
@@ -102,7 +105,7 @@ def propagate(
     f0, f1, f2 = apart((weights * f0, weights * f1, weights * f2))
 
     # The derivative of c_ij by x_i is summed over j; that by x_j is not.
-    by_i = apart(jnp.sum(apart(f1[None] * dc_i), axis=2))  # (d, i, w)
+    by_i = added(f1[:, j] * dc_i[:, :, j] for j in range(n))  # (d, i, w)
     by_j = jnp.transpose(f1[None] * dc_j, (2, 0, 1, 3))  # (j, d, i, w)
     from_c = by_j + jnp.eye(n, dtype=u.dtype)[:, None, :, None] * by_i[None]
     gradient = from_c.reshape(n * d, n, w)
@@ -110,14 +113,13 @@ def propagate(
         gradient = apart(gradient)
         squared = sum(dc_i[axis] ** 2 + dc_j[axis] ** 2 for axis in range(d))
     else:
-        from_a = apart(jnp.sum(f1, axis=1))[None] * gradients.a
-        # products of matrices, one per channel
-        from_b = jnp.transpose(f1, (2, 0, 1)) @ jnp.transpose(gradients.b, (2, 1, 0))
-        gradient = apart(from_a + jnp.transpose(from_b, (2, 1, 0)) + gradient)
+        of_a = added(f1[:, j] for j in range(n)) * gradients.a
+        of_b = (f1[:, j] * gradients.b[:, j, None] for j in range(n))
+        gradient = added(of_b, of_a + gradient)
         squared = _squared_gradient(gradients)
     lap_u = lap.a[:, None, :] + lap.b[None, :, :] + lap.c
-    laplacian = jnp.sum(apart(f1 * lap_u + f2 * squared), axis=1)
-    y, laplacian = apart((jnp.sum(f0, axis=1), laplacian))
+    lap_f = apart(f1 * lap_u + f2 * squared)
+    y, laplacian = (added(terms[:, j] for j in range(n)) for terms in (f0, lap_f))
     return y, gradient, laplacian
 
 
@@ -126,8 +128,7 @@ def _squared_gradient(gradients: Forward) -> Array:
     da, db, (dc_i, dc_j) = gradients
     size, n, w = da.shape
     d = size // n
-    a_k, b_k = jnp.transpose(da, (2, 1, 0)), jnp.transpose(db, (2, 1, 0))
-    overlap = jnp.transpose(a_k @ jnp.swapaxes(b_k, 1, 2), (1, 2, 0))
+    overlap = overlaps(da, db)
 
     # grad (a_i + b_j) by x_i and by x_j, (d, i, j, w), where grad c_ij is not zero
     split_a, split_b = da.reshape(n, d, n, w), db.reshape(n, d, n, w)

@@ -5,7 +5,8 @@ For e_ij = f(v_i, v_j), where v_i depends on particle i and e_ij on x_i - x_j,
     d e_ij / d x_i = f'(v_i, v_j) [d v_i / d x_i, 0] = -d e_ij / d x_j,
 
 which d tangents give for all pairs at once, and the Laplacian by all coordinates is
-twice that by x_i.
+twice that by x_i. Functions of e_ij alone need no derivatives by x_j before they meet
+functions of other particles: `by_one` leaves them out, and `by_both` restores them.
 """
 
 from collections.abc import Callable
@@ -16,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from nqs.laplacian.rules import named
+from nqs.laplacian.rules import named, register
 
 
 def relative_features(
@@ -53,18 +54,72 @@ def rule(f: Callable[[Array, Array], Array]) -> Callable:
         if tangents is None:
             return folx.forward_laplacian(plain, sparsity_threshold, True)(v)
         e, by_one, laplacian = differentiated(f, v.x, tangents, v.laplacian)
-        d, n = by_one.shape[:2]
-        coordinates = np.arange(n * d).reshape(n, d).T
-        by_i, by_j = coordinates[:, :, None], coordinates[:, None, :]  # (d, n, n)
-        both = np.concatenate(
-            [np.broadcast_to(indices, (d, n, n)) for indices in (by_i, by_j)]
-        )
-        both = np.where(np.eye(n, dtype=bool), -1, both)
-        mask = np.broadcast_to(both[..., None], (*both.shape, e.shape[-1]))
+        mask = np.concatenate(coordinates(*by_one.shape))
         jacobian = FwdJacobian(jnp.concatenate([by_one, -by_one]), mask)
         return FwdLaplArray(e, jacobian, laplacian)
 
     return forward
+
+
+def coordinates(d: int, n: int, _: int, m: int) -> tuple[np.ndarray, np.ndarray]:
+    """Coordinates (d, n, n, m) of particles i and of j, -1 where they are the same."""
+    of_particle = np.arange(n * d).reshape(n, d).T
+    found = []
+    for of_one in (of_particle[:, :, None], of_particle[:, None, :]):
+        masked = np.where(np.eye(n, dtype=bool), -1, of_one)[..., None]
+        found.append(np.broadcast_to(masked, (d, n, n, m)))
+    return found[0], found[1]
+
+
+def nqs_by_one(e: Array) -> Array:
+    """The same e_ij (n, n, m), whose derivatives by x_j are left out from here on."""
+    return e
+
+
+def nqs_by_both(e: Array) -> Array:
+    """The same e_ij (n, n, m), with derivatives by x_j, after `by_one`."""
+    return e
+
+
+by_one, by_both = jax.jit(nqs_by_one), jax.jit(nqs_by_both)
+
+
+def forward_by_one(arguments: Any, kwargs: Any, sparsity_threshold: int) -> Any:
+    """The forward Laplacian by x_i alone, of functions of x_i - x_j."""
+    from folx.api import FwdJacobian, FwdLaplArray
+
+    (e,) = arguments
+    if e.ndim != 3 or not isinstance(e, FwdLaplArray) or not e.jacobian.weak:
+        return e
+    data, mask = e.jacobian.data, e.jacobian.mask
+    d = len(mask) // 2
+    both = coordinates(d, *e.shape)
+    if len(mask) != 2 * d or not np.array_equal(mask, np.concatenate(both)):
+        return e
+    return FwdLaplArray(e.x, FwdJacobian(data[:d], both[0]), e.laplacian / 2)
+
+
+def forward_by_both(arguments: Any, kwargs: Any, sparsity_threshold: int) -> Any:
+    """The forward Laplacian by x_i and x_j."""
+    return restored(*arguments)
+
+
+def restored(e: Any) -> Any:
+    """An array of the forward Laplacian, with the derivatives `by_one` left out."""
+    from folx.api import FwdJacobian, FwdLaplArray
+
+    if not isinstance(e, FwdLaplArray) or not e.jacobian.weak or e.ndim != 3:
+        return e
+    data, mask = e.jacobian.data, e.jacobian.mask
+    both = coordinates(*data.shape)
+    if not np.array_equal(mask, both[0]):
+        return e
+    jacobian = FwdJacobian(jnp.concatenate([data, -data]), np.concatenate(both))
+    return FwdLaplArray(e.x, jacobian, 2 * e.laplacian)
+
+
+register("nqs_by_one", forward_by_one)
+register("nqs_by_both", forward_by_both)
 
 
 def differentiated(

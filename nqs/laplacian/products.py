@@ -17,7 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from nqs.laplacian.dense import overlaps
 from nqs.laplacian.messages import Forward, gradients_of, values_and_laplacians
+from nqs.laplacian.pairs import restored
 from nqs.laplacian.rules import register
 
 apart = jax.lax.optimization_barrier
@@ -39,7 +41,7 @@ def forward(arguments: Any, kwargs: Any, sparsity_threshold: int) -> Any:
     import folx
     from folx.api import FwdJacobian, FwdLaplArray
 
-    h, g = arguments
+    h, g = arguments[0], restored(arguments[1])
     gradients = gradients_of(Forward(h, h, g), relative=True)
     if gradients is None or gradients.a is None:
         plain = folx.forward_laplacian(nqs_pair_products, sparsity_threshold, True)
@@ -70,8 +72,7 @@ def propagate(
     of_g = eye[:, None, :, None] * of_g - eye[:, None, None, :] * of_g  # (k, d, i, j)
     gradient = apart(along_i + along_j + of_g.reshape(size, n, n))
 
-    by_channel = jnp.transpose(dh, (2, 1, 0))  # (m, n, n d)
-    overlap = jnp.transpose(by_channel @ jnp.swapaxes(by_channel, 1, 2), (1, 2, 0))
+    overlap = overlaps(dh, dh)
     split, every = dh.reshape(n, d, n, m), np.arange(n)
     own = jnp.transpose(split[every, :, every], (1, 0, 2))  # (d, i, m) of h_i by x_i
     others = jnp.transpose(split, (1, 0, 2, 3))  # (d, j, i, m) of h_i by x_j

@@ -38,6 +38,32 @@ def named(function: Callable, label: str, rule: Callable, *settings: Any) -> Cal
 
 def register(name: Any, rule: Callable) -> None:
     """Register the rule of a name or primitive, by `flush` once folx is imported."""
+    _later(name, lambda original: rule)
+
+
+def refine(primitive: Any, rule: Callable) -> None:
+    """Register a rule of a primitive that folx has a rule of already.
+
+    Args:
+      primitive: of JAX.
+      rule: function of the arguments and keywords, as for folx; where it returns None
+        the rule of folx applies.
+    """
+
+    def refined(original: Callable) -> Callable:
+        def either(arguments: Any, kwargs: Any, sparsity_threshold: int) -> Any:
+            found = rule(arguments, kwargs)
+            if found is None:
+                return original(arguments, kwargs, sparsity_threshold)
+            return found
+
+        return either
+
+    _later(primitive, refined)
+
+
+def _later(name: Any, rule: Callable) -> None:
+    """Register rule(original) for the original rule of a name or primitive, or None."""
     _pending[name] = rule
     if "folx.wrapped_functions" in sys.modules:
         flush()
@@ -46,9 +72,11 @@ def register(name: Any, rule: Callable) -> None:
 def flush() -> None:
     """Register all pending rules with folx."""
     import folx  # here, because it takes longer to import than everything else
+    from folx.wrapped_functions import get_laplacian
 
     while _pending:
-        folx.register_function(*_pending.popitem())
+        name, rule = _pending.popitem()
+        folx.register_function(name, rule(get_laplacian(name)))
 
 
 def barrier(arguments: Any, kwargs: Any, sparsity_threshold: int) -> Any:

@@ -22,12 +22,17 @@ def optimized(lowered: Lowered) -> Compiled:
     On a CPU, LLVM optimizes at level 1: against XLA's choice, level 3, steps take the
     same time for a feed-forward network and 10 to 30 % less where determinants are
     evaluated, and compilation takes 10 % less. It has as many parts as there are cores
-    to compile them; on one core, 32 parts take another 10 % longer.
+    to compile them; on one core, 32 parts take another 10 % longer. With vectors of
+    512 bits, where the CPU has them, steps take 1 to 6 % less than with 256.
     """
     if jax.default_backend() != "cpu":
         return lowered.compile()
-    parts = {"xla_cpu_parallel_codegen_split_count": usable_cores()}
-    return lowered.compile({"xla_backend_optimization_level": 1} | parts)
+    options = {
+        "xla_backend_optimization_level": 1,
+        "xla_cpu_parallel_codegen_split_count": usable_cores(),
+        "xla_cpu_prefer_vector_width": 512,
+    }
+    return lowered.compile(options)
 
 
 def once(f: Callable, *arguments: Any) -> Any:
