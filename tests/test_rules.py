@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from folx.wrapped_functions import _LAPLACE_FN_REGISTRY, get_laplacian
 
+from nqs.ansatze.layers import silu
 from nqs.laplacian import dense
 from nqs.laplacian.rules import flush
 from tests.cases import further
@@ -16,6 +17,9 @@ def apart(x):
     """A function of six coordinates; one value behind the barrier depends on none."""
     square, sin, two = jax.lax.optimization_barrier((x**2, jnp.sin(x), 2.0))
     return jnp.sum(jnp.exp(0.3 * sin)) * jnp.sum(square) / two
+
+
+INTEGER_POWER = dense.elementwise(jax.lax.integer_pow_p.bind)
 
 
 def check(f, threshold=0):
@@ -81,12 +85,24 @@ def sums(x):
     return weighted(by_one) + weighted(by_two) * jnp.sum(both)
 
 
+def functions(x):
+    a, b = matrices(x)
+    return weighted(jnp.tanh(a) * silu(2 * a)) + weighted(jnp.sqrt(b) / jnp.log1p(b))
+
+
+def powers(x):
+    a, b = matrices(x)
+    return weighted(jnp.log(b) * jnp.square(b)) * weighted(jnp.exp(a**3))
+
+
 @pytest.mark.parametrize(
     ("primitive", "rule", "f", "known"),
     [
         (jax.lax.mul_p, dense.product, products, True),
         (jax.lax.dot_general_p, dense.matrix_product, products_of_matrices, True),
         (jax.lax.reduce_sum_p, dense.total, sums, True),
+        ("silu", dense.elementwise(silu), functions, True),
+        (jax.lax.integer_pow_p, INTEGER_POWER, powers, True),
         *further(
             (jax.lax.dot_general_p, dense.matrix_product, products_of_vectors, True),
             (jax.lax.dot_general_p, dense.matrix_product, other_products, False),

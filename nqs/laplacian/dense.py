@@ -1,4 +1,4 @@
-"""The forward Laplacian of products and sums of arrays that depend on all coordinates.
+"""The forward Laplacian of operations on arrays that depend on all coordinates.
 
 For y = sum_l a_l b_l, elementwise or over the inner axis of two matrices,
 
@@ -7,10 +7,12 @@ For y = sum_l a_l b_l, elementwise or over the inner axis of two matrices,
 
 The rules of folx move the axis of the coordinates to the end for these sums, and XLA
 computes such transposes together with what they are of, several times and element by
-element. Here the coordinates remain the first axis of all arrays.
+element. Here the coordinates remain the first axis of all arrays. For y = f(a),
+
+    grad y = f'(a) grad a,    lap y = f'(a) lap a + f''(a) |grad a|^2.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -98,6 +100,27 @@ def total(arguments: Any, kwargs: Any) -> Any:
     return FwdLaplArray(jnp.sum(y, axes), FwdJacobian(gradient), jnp.sum(lap, axes))
 
 
+def elementwise(f: Callable) -> Callable:
+    """The rule of a function f(y, **keywords) of each element alone."""
+
+    def rule(arguments: Any, kwargs: Any) -> Any:
+        from folx.api import FwdJacobian, FwdLaplArray
+
+        if not dense(arguments):
+            return None
+        y, dy, lap = parts(*arguments)
+
+        def first(y):
+            return jax.jvp(lambda y: f(y, **kwargs), (y,), (jnp.ones_like(y),))
+
+        (value, slope), (_, curvature) = jax.jvp(first, (y,), (jnp.ones_like(y),))
+        value, slope, curvature = apart((value, slope, curvature))
+        laplacian = slope * lap + curvature * added(k * k for k in dy)
+        return FwdLaplArray(value, FwdJacobian(slope * dy), laplacian)
+
+    return rule
+
+
 def dense(arguments: Any) -> bool:
     """Whether all arguments have gradients with an entry for every coordinate."""
     from folx.api import FwdLaplArray
@@ -110,6 +133,9 @@ def parts(v: Any) -> tuple[Array, Array, Array]:
     return v.x, v.jacobian.data, v.laplacian
 
 
+for known in (jax.lax.exp_p, jax.lax.integer_pow_p, jax.lax.log_p, jax.lax.sqrt_p,
+              jax.lax.square_p, jax.lax.tanh_p):  # fmt: skip
+    refine(known, elementwise(known.bind))
 refine(jax.lax.mul_p, product)
 refine(jax.lax.dot_general_p, matrix_product)
 refine(jax.lax.reduce_sum_p, total)
