@@ -61,6 +61,12 @@ def products(x):
     return weighted(a * a) + weighted(a[:, 0] * b[1, :3]) * weighted(b * b[0, 0])
 
 
+def products_of_a_part(x):
+    """One factor depends on three of the coordinates."""
+    (a, b), first = matrices(x), jnp.sin(x[0] * jnp.sum(x[0] ** 2))
+    return weighted(a[:, 0] * first * b[0, :3]) + weighted(first @ a)
+
+
 def products_of_matrices(x):
     a, b = matrices(x)
     return weighted(a @ b) + weighted(b.T @ a.T) * weighted(a.T @ a) + weighted(b @ b.T)
@@ -122,3 +128,7 @@ def test_rules_of_dense_gradients_match_the_hessian(
     monkeypatch.setitem(_LAPLACE_FN_REGISTRY, primitive, watched)
     check(f)
     assert any(used) is known
+
+
+def test_gradients_of_the_first_coordinates_alone_meet_those_of_all():
+    check(products_of_a_part, threshold=2)

@@ -122,10 +122,12 @@ def elementwise(f: Callable) -> Callable:
 
 
 def dense(arguments: Any) -> bool:
-    """Whether all arguments have gradients with an entry for every coordinate."""
+    """Whether all gradients have one entry for each of the same coordinates."""
     from folx.api import FwdLaplArray
 
-    return all(isinstance(v, FwdLaplArray) and not v.jacobian.weak for v in arguments)
+    if not all(isinstance(v, FwdLaplArray) and not v.jacobian.weak for v in arguments):
+        return False
+    return len({len(v.jacobian.data) for v in arguments}) == 1  # or of the first few
 
 
 def parts(v: Any) -> tuple[Array, Array, Array]:
