@@ -132,3 +132,19 @@ def test_rules_of_dense_gradients_match_the_hessian(
 
 def test_gradients_of_the_first_coordinates_alone_meet_those_of_all():
     check(products_of_a_part, threshold=2)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, *further(6, 7)])
+def test_many_terms_are_added_in_a_loop(count, monkeypatch):
+    monkeypatch.setattr(dense, "MANY", 2)
+    monkeypatch.setattr(dense, "TOGETHER", 2)
+    numbers = np.random.default_rng(0).integers(0, 9, (3, count)).astype(float)
+    program = jax.jit(lambda a: dense.added(lambda k: dense.at(a, k, 1), count, 5.0))
+    assert ("while" in program.lower(numbers).as_text()) is (count > 2)
+    np.testing.assert_array_equal(program(numbers), 5 + numbers.sum(1))
+
+
+def test_rules_hold_for_many_coordinates(monkeypatch):
+    monkeypatch.setattr(dense, "MANY", 2)
+    monkeypatch.setattr(dense, "TOGETHER", 2)
+    check(lambda x: products(x) * products_of_matrices(x) + functions(x))

@@ -12,7 +12,7 @@ element. Here the coordinates remain the first axis of all arrays. For y = f(a),
     grad y = f'(a) grad a,    lap y = f'(a) lap a + f''(a) |grad a|^2.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -24,24 +24,42 @@ from nqs.laplacian.rules import refine
 
 apart = jax.lax.optimization_barrier
 TOGETHER = 7  # terms that one loop adds
+MANY = 64  # terms, beyond which the program would grow large
 
 
-def added(terms: Iterable[Array], total: Array | float = 0.0) -> Array:
-    """The total plus all terms, a few of them in one loop.
+def added(term: Callable[[Any], Array], count: int, total: Any = 0.0) -> Array:
+    """The total plus the terms of numbers 0 to count - 1, a few of them in one loop.
 
     On a CPU one loop for all terms, a sum over an axis, or a product of matrices for
     each channel takes two to three times as long.
     """
-    for number, term in enumerate(terms, 1):
-        total = total + term
-        if number % TOGETHER == 0:
+    blocks = 0 if count <= MANY else (count - 1) // TOGETHER
+    first = count - TOGETHER * blocks
+    for number in range(first):
+        total = total + term(number)
+        if (number + 1) % TOGETHER == 0:
             total = apart(total)
-    return jnp.asarray(apart(total))
+
+    def block(number: Array, total: Array) -> Array:
+        for place in range(TOGETHER):
+            total = total + term(first + TOGETHER * number + place)
+        return total
+
+    total = jnp.asarray(apart(total))
+    return jax.lax.fori_loop(0, blocks, block, total) if blocks else total
+
+
+def at(a: Array, number: Any, axis: int = 0) -> Array:
+    """The part of an array at one place of an axis, for `added`."""
+    index = jax.lax.dynamic_index_in_dim
+    if isinstance(number, int):
+        index = jax.lax.index_in_dim  # which compiles faster
+    return index(a, number, axis, keepdims=False)
 
 
 def overlaps(da: Array, db: Array) -> Array:
     """Sums over k of da_kiw db_kjw, (n, n, w), for da and db (k, n, w)."""
-    return added(a[:, None] * b for a, b in zip(da, db, strict=True))
+    return added(lambda k: at(da, k)[:, None] * at(db, k)[None], len(da))
 
 
 def product(arguments: Any, kwargs: Any) -> Any:
@@ -51,7 +69,7 @@ def product(arguments: Any, kwargs: Any) -> Any:
     if not dense(arguments) or np.ndim(arguments[0]) != np.ndim(arguments[1]):
         return None
     (a, da, lap_a), (b, db, lap_b) = map(parts, arguments)
-    crossed = added(k * other for k, other in zip(da, db, strict=True))
+    crossed = added(lambda k: at(da, k) * at(db, k), len(da))
     laplacian = a * lap_b + b * lap_a + 2 * crossed
     return FwdLaplArray(a * b, FwdJacobian(a * db + b * da), laplacian)
 
@@ -79,7 +97,9 @@ def matrix_product(arguments: Any, kwargs: Any) -> Any:
     b, db, lap_b = (v.swapaxes(-1, -2) for v in matrices(other, *of_other))
     k, m, inner = da.shape
     first = (da.reshape(k * m, inner) @ b).reshape(k, m, -1)
-    gradient = added((a[:, j, None] * db[:, None, j] for j in range(inner)), first)
+    gradient = added(
+        lambda j: at(a, j, 1)[None, :, None] * at(db, j, 1)[:, None], inner, first
+    )
     crossed = jnp.tensordot(da, db, ((0, 2), (0, 1)))
     laplacian = a @ lap_b + lap_a @ b + 2 * crossed
     shape = [size for v, axes in ((one, of_one), (other, of_other))
@@ -115,7 +135,7 @@ def elementwise(f: Callable) -> Callable:
 
         (value, slope), (_, curvature) = jax.jvp(first, (y,), (jnp.ones_like(y),))
         value, slope, curvature = apart((value, slope, curvature))
-        laplacian = slope * lap + curvature * added(k * k for k in dy)
+        laplacian = slope * lap + curvature * added(lambda k: at(dy, k) ** 2, len(dy))
         return FwdLaplArray(value, FwdJacobian(slope * dy), laplacian)
 
     return rule

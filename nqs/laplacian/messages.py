@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from nqs.laplacian.dense import added, overlaps
+from nqs.laplacian.dense import added, at, overlaps
 from nqs.laplacian.pairs import restored
 from nqs.laplacian.rules import named
 
@@ -105,7 +105,7 @@ def propagate(
     f0, f1, f2 = apart((weights * f0, weights * f1, weights * f2))
 
     # The derivative of c_ij by x_i is summed over j; that by x_j is not.
-    by_i = added(f1[:, j] * dc_i[:, :, j] for j in range(n))  # (d, i, w)
+    by_i = added(lambda j: at(f1, j, 1)[None] * at(dc_i, j, 2), n)  # (d, i, w)
     by_j = jnp.transpose(f1[None] * dc_j, (2, 0, 1, 3))  # (j, d, i, w)
     from_c = by_j + jnp.eye(n, dtype=u.dtype)[:, None, :, None] * by_i[None]
     gradient = from_c.reshape(n * d, n, w)
@@ -113,14 +113,17 @@ def propagate(
         gradient = apart(gradient)
         squared = sum(dc_i[axis] ** 2 + dc_j[axis] ** 2 for axis in range(d))
     else:
-        of_a = added(f1[:, j] for j in range(n)) * gradients.a
-        of_b = (f1[:, j] * gradients.b[:, j, None] for j in range(n))
-        gradient = added(of_b, of_a + gradient)
+        of_a = added(lambda j: at(f1, j, 1), n)[None] * gradients.a
+        gradient = added(
+            lambda j: at(f1, j, 1)[None] * at(gradients.b, j, 1)[:, None],
+            n,
+            of_a + gradient,
+        )
         squared = _squared_gradient(gradients)
     lap_u = lap.a[:, None, :] + lap.b[None, :, :] + lap.c
     lap_f = apart(f1 * lap_u + f2 * squared)
-    y, laplacian = (added(terms[:, j] for j in range(n)) for terms in (f0, lap_f))
-    return y, gradient, laplacian
+    y = added(lambda j: at(f0, j, 1), n)
+    return y, gradient, added(lambda j: at(lap_f, j, 1), n)
 
 
 def _squared_gradient(gradients: Forward) -> Array:
