@@ -78,7 +78,7 @@ def products_of_vectors(x):
 
 
 def other_products(x):
-    """Of which folx takes care."""
+    """Products that the rules of folx differentiate."""
     a, b = matrices(x)
     batched = jnp.einsum("ij,ijk->ik", a, jnp.stack([b, 2 * b, b * b]))
     return weighted(jnp.outer(a[0], b[1])) + weighted(batched)
@@ -106,7 +106,7 @@ def powers(x):
     [
         (jax.lax.mul_p, dense.product, products, True),
         (jax.lax.dot_general_p, dense.matrix_product, products_of_matrices, True),
-        (jax.lax.reduce_sum_p, dense.total, sums, True),
+        (jax.lax.reduce_sum_p, dense.axis_sum, sums, True),
         ("silu", dense.elementwise(silu), functions, True),
         (jax.lax.integer_pow_p, INTEGER_POWER, powers, True),
         *further(

@@ -108,7 +108,7 @@ def matrix_product(arguments: Any, kwargs: Any) -> Any:
     return FwdLaplArray((a @ b).reshape(shape), jacobian, laplacian.reshape(shape))
 
 
-def total(arguments: Any, kwargs: Any) -> Any:
+def axis_sum(arguments: Any, kwargs: Any) -> Any:
     """The forward Laplacian of a sum over axes."""
     from folx.api import FwdJacobian, FwdLaplArray
 
@@ -160,4 +160,4 @@ for known in (jax.lax.exp_p, jax.lax.integer_pow_p, jax.lax.log_p, jax.lax.sqrt_
     refine(known, elementwise(known.bind))
 refine(jax.lax.mul_p, product)
 refine(jax.lax.dot_general_p, matrix_product)
-refine(jax.lax.reduce_sum_p, total)
+refine(jax.lax.reduce_sum_p, axis_sum)

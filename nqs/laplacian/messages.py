@@ -10,9 +10,9 @@ the gradient and the Laplacian with respect to all coordinates are
     lap y_i  = 1/n sum_j f'(u_ij) lap u_ij + f''(u_ij) |grad u_ij|^2.
 
 Instead of grad u_ij, n^2 numbers per coordinate and channel, the parts of a_i and b_j
-are products of (n, n) with (n, n d) matrices, and grad c_ij has 2 d entries, d of them
-independent where c_ij depends on x_i - x_j alone. The optimization barriers keep XLA
-from fusing sums with their terms, three times slower on a CPU.
+are sums of products with (n d, n, w) gradients, and grad c_ij has 2 d entries, d of
+them independent where c_ij depends on x_i - x_j alone. Sums are those of `added`; the
+optimization barriers keep XLA from computing their terms again for each of them.
 """
 
 import functools

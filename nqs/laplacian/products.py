@@ -6,8 +6,9 @@ For y_ij = sum_m g_ijm h_im h_jm, where g_ij is a function of x_i - x_j,
     lap y_ij  = sum_m g_ijm (h_jm lap h_im + h_im lap h_jm + 2 grad h_im . grad h_jm)
                 + h_im h_jm lap g_ijm + 2 grad g_ijm . grad (h_im h_jm).
 
-The sums over channels and over coordinates are products of matrices, instead of n^2
-numbers per coordinate and channel; grad g_ij has 2 d entries, d of them independent.
+The sums over channels are products of matrices and those over coordinates `overlaps`,
+instead of n^2 numbers per coordinate and channel; grad g_ij has 2 d entries, d of them
+independent.
 """
 
 from typing import Any
