@@ -23,6 +23,7 @@ from nqs.contracts import (
     check_walkers,
 )
 from nqs.gradient import by_orbits, clip_local_energy, energy_gradient
+from nqs.single import single_step
 from nqs.types import (
     Ansatz,
     Hamiltonian,
@@ -59,6 +60,8 @@ class VMC:
       averaging: part of the training, 0 to 1, over which `running_average` averages the
         parameters for the evaluation.
       check: whether the ansatz is compared with the Hamiltonian, see `nqs.contracts`.
+      single_sampling: whether a sampler with a `reversible_step` moves the walkers in
+        single precision, see `nqs.single`.
 
     Raises:
       ValueError: if the ansatz lacks a capability of the sampler or contradicts the
@@ -73,6 +76,7 @@ class VMC:
     clip: float | None = 5.0
     averaging: float = 0.0
     check: bool = True
+    single_sampling: bool = False
 
     def __post_init__(self):
         check_instances(
@@ -125,9 +129,22 @@ class VMC:
           info of the sampler.
         """
         params = state.params
-        sampler, info = self.sampler.step(key, self.ansatz, params, state.sampler)
+        sampler, info = self.sample(key, params, state.sampler)
         terms = self.local_terms(params, sampler.walkers)
         return self.update(state._replace(sampler=sampler), info, terms)
+
+    def sample(
+        self, key: Array, params: Params, state: State, exact: Array | bool = False
+    ) -> tuple[State, dict[str, Array]]:
+        """A step of the sampler, as the sampler itself gives it.
+
+        In single precision the walkers have the density of psi with its rounding, or
+        where `exact`, a () flag, that of psi.
+        """
+        sampler: Any = self.sampler
+        if self.single_sampling and hasattr(sampler, "reversible_step"):
+            return single_step(sampler, key, self.ansatz, params, state, exact)
+        return sampler.step(key, self.ansatz, params, state)
 
     def local_terms(self, params: Params, walkers: Walkers) -> dict[str, Array]:
         """Every named term of the local energy of every walker, (w,) each."""

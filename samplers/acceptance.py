@@ -36,7 +36,7 @@ class WithoutWidth:
 
 def move_walkers(
     key: Array, n_moves: int, move: Callable, walkers: Any, value: Any
-) -> tuple[Any, dict[str, Array]]:
+) -> tuple[Any, dict[str, Array], Array]:
     """Apply n_moves Metropolis-Hastings moves to every walker.
 
     One more turn of the loop, before them, evaluates psi at the walkers: psi is traced
@@ -48,29 +48,32 @@ def move_walkers(
       move: `(key, x, value, first) -> (x_new, value_new, log_ratio)` of one walker,
         with the () log of the acceptance ratio; x_new is x where `first`, a () flag.
       walkers: arrays or pytrees with a leading axis (w,).
-      value: arrays (w, ...) of the shapes of the values, first log|psi| or log|psi|^2.
+      value: arrays (w, ...) of the shapes of the values, first log|psi|^2.
 
     Returns:
-      The walkers after the moves, and () acceptance and number of broken moves, those
-      to a psi that is NaN or infinite.
+      The walkers after the moves, () acceptance and number of broken moves, those to a
+      psi that is NaN or infinite, and the change (w,) of log|psi|^2.
     """
     n_walkers, dtype = value[0].shape[0], value[0].dtype
 
     def turn(i, carry):
-        *chains, n_accepted, n_broken = carry
+        *chains, before, n_accepted, n_broken = carry
         keys, first = jax.random.split(jax.random.fold_in(key, i), n_walkers), i < 0
         *chains, accept, broken = chunked_map(
             lambda chain: moved(move, chain, first), (keys, *chains)
         )
+        before = jnp.where(first, chains[1][0], before)
         n_accepted += (accept & ~first).astype(int)
         n_broken += (broken & ~first).astype(int)
-        return *chains, n_accepted, n_broken
+        return *chains, before, n_accepted, n_broken
 
     count = jnp.zeros(n_walkers, int)
-    start = walkers, value, count, count
-    walkers, _, n_accepted, n_broken = jax.lax.fori_loop(-1, n_moves, turn, start)
+    start = walkers, value, value[0], count, count
+    end = jax.lax.fori_loop(-1, n_moves, turn, start)
+    walkers, (after, *_), before, n_accepted, n_broken = end
     acceptance = jnp.sum(n_accepted).astype(dtype) / (n_moves * n_walkers)
-    return walkers, {"acceptance": acceptance, "non_finite": jnp.sum(n_broken)}
+    info = {"acceptance": acceptance, "non_finite": jnp.sum(n_broken)}
+    return walkers, info, after - before
 
 
 def moved(move: Callable, chain: tuple, first: Array) -> tuple:

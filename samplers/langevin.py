@@ -52,22 +52,29 @@ class Langevin:
         self, key: Array, ansatz: Ansatz, params: Params, state: LangevinState, /
     ) -> tuple[LangevinState, dict[str, Array]]:
         """`sweeps` moves of every walker, leaving |psi|^2 invariant."""
+        return self.reversible_step(key, ansatz, params, state)[:2]
+
+    def reversible_step(
+        self, key: Array, ansatz: Ansatz, params: Params, state: LangevinState, /
+    ) -> tuple[LangevinState, dict[str, Array], Array]:
+        """`step`, and the change (w,) of log|psi|^2."""
         walkers, tau = state
         value_and_grad = jax.value_and_grad(lambda x: ansatz.apply(params, x).logabs)
 
         def move(key, x, value, first):
-            logabs, drift = value
+            log_p, drift = value
             xi = normal_like(key, x)
             x_new = jnp.where(first, x, x + tau * drift + jnp.sqrt(tau) * xi)
-            logabs_new, gradient = value_and_grad(x_new)
+            logabs, gradient = value_and_grad(x_new)
+            log_p_new = 2 * logabs.astype(x.dtype)
             drift_new = limited_drift(gradient, tau)
             xi_back = (x - x_new - tau * drift_new) / jnp.sqrt(tau)
-            log_ratio = 2 * (logabs_new - logabs) + log_green_ratio(xi, xi_back)
-            return x_new, (logabs_new.astype(x.dtype), drift_new), log_ratio
+            log_ratio = log_p_new - log_p + log_green_ratio(xi, xi_back)
+            return x_new, (log_p_new, drift_new), log_ratio
 
         value = jnp.zeros_like(walkers[:, 0, 0]), jnp.zeros_like(walkers)
-        walkers, info = move_walkers(key, self.sweeps, move, walkers, value)
-        return LangevinState(walkers, tau), info | {"time_step": tau}
+        walkers, info, change = move_walkers(key, self.sweeps, move, walkers, value)
+        return LangevinState(walkers, tau), info | {"time_step": tau}, change
 
     def adapt(self, state: LangevinState, info: dict[str, Array], /) -> LangevinState:
         """Lengthen the time step when too many moves are accepted, else shorten it."""

@@ -121,6 +121,12 @@ class Metropolis:
         self, key: Array, ansatz: Ansatz, params: Params, state: MetropolisState, /
     ) -> tuple[MetropolisState, dict[str, Array]]:
         """`sweeps` sweeps of every walker, leaving |psi|^2 invariant."""
+        return self.reversible_step(key, ansatz, params, state)[:2]
+
+    def reversible_step(
+        self, key: Array, ansatz: Ansatz, params: Params, state: MetropolisState, /
+    ) -> tuple[MetropolisState, dict[str, Array], Array]:
+        """`step`, and the change (w,) of log|psi|^2."""
         walkers, width = state
         x = jax.tree.map(lambda leaf: leaf[0], walkers)
         n_moves = self.sweeps * self.move.moves_per_sweep(x)
@@ -134,8 +140,8 @@ class Metropolis:
 
         n_walkers = jax.tree.leaves(walkers)[0].shape[0]
         value = (jnp.zeros(n_walkers, width.dtype),)
-        walkers, info = move_walkers(key, n_moves, move, walkers, value)
-        return MetropolisState(walkers, width), info | {"width": width}
+        walkers, info, change = move_walkers(key, n_moves, move, walkers, value)
+        return MetropolisState(walkers, width), info | {"width": width}, change
 
     def adapt(
         self, state: MetropolisState, info: dict[str, Array], /

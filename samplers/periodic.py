@@ -1,6 +1,8 @@
 """Sampling in a periodic box: any other sampler, with the walkers kept in the cell."""
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from jax import Array
@@ -49,7 +51,17 @@ class Periodic:
     ) -> tuple[State, dict[str, Array]]:
         """A step of the inner sampler, then the walkers moved into the cell."""
         state, info = self.sampler.step(key, ansatz, params, state)
-        return state._replace(walkers=self.box.wrap(state.walkers)), info
+        return self.wrapped(state), info
+
+    @property
+    def reversible_step(self) -> Callable:
+        """That of the inner sampler, which may leave the cell; see `wrapped`."""
+        sampler: Any = self.sampler
+        return sampler.reversible_step  # an AttributeError where there is none
+
+    def wrapped(self, state: State) -> State:
+        """The state with its walkers moved into the cell."""
+        return state._replace(walkers=self.box.wrap(state.walkers))
 
     def adapt(self, state: State, info: dict[str, Array], /) -> State:
         """Adapt the inner sampler, with moves at most half as long as the cell.

@@ -26,6 +26,7 @@ LAYERS = {
     "nqs.observables": 2,
     "hamiltonians": 2,
     "samplers": 2,
+    "nqs.single": 2,
     "nqs.contracts": 3,
     "nqs.excited": 3,
     "nqs.vmc": 4,

@@ -75,7 +75,9 @@ class Programs(NamedTuple):
         return sampler, jax.device_get(measured)
 
     def _sample(self, key: str, i: int, params: Any, sampler: Any) -> tuple[Any, Any]:
-        return self.programs["sample"](self.keys[key], np.asarray(i), params, sampler)
+        exact = np.asarray(key in ("evaluation", "observe"))
+        step = self.keys[key], np.asarray(i), params, sampler, exact
+        return self.programs["sample"](*step)
 
 
 class Built(NamedTuple):
@@ -110,11 +112,10 @@ def build(experiment: Experiment, mesh: Mesh, key: Array, state: VMCState) -> Bu
         programs[name] = pool.submit(lambda: optimized(traced.lower()))
         return traced.out_info
 
-    def sample(key, i, params, sampler):
-        key = jax.random.fold_in(key, i)
-        return vmc.sampler.step(key, vmc.ansatz, params, sampler)
+    def sample(key, i, params, sampler, exact):
+        return vmc.sample(jax.random.fold_in(key, i), params, sampler, exact)
 
-    step = key, np.asarray(0), params, sampler
+    step = key, np.asarray(0), params, sampler, np.asarray(False)
     _, info = add("sample", sample, (where.sampler, everywhere), *step)
     terms = add("local_terms", vmc.local_terms, split, params, walkers)
     info, terms = _placed(info, everywhere), _placed(terms, split)

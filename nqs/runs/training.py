@@ -43,6 +43,9 @@ class Training:
     averaging: float = 0.0
     """Last part of training, 0 to 1, over which parameters are averaged for the
     evaluation and for runs that start from this one; 0 for no average."""
+    single_sampling: bool = True
+    """Move particles in single precision; in the evaluation with a correction to the
+    density of psi in double precision."""
     check: bool = True
     """Compare the ansatz with the Hamiltonian before anything compiles."""
     checkpoint_every: float = 60.0

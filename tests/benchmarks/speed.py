@@ -80,10 +80,7 @@ def step(name: str) -> dict[str, float]:
 
     ways = {
         "step": (vmc.step, (jax.random.key(3), state)),
-        "sampling": (
-            lambda key, p, s: vmc.sampler.step(key, ansatz, p, s),
-            (jax.random.key(3), params, state.sampler),
-        ),
+        "sampling": (vmc.sample, (jax.random.key(3), params, state.sampler)),
         "local_energy": (
             lambda p, x: local_terms(ansatz, hamiltonian, p, x),
             (params, walkers),
