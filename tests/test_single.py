@@ -114,7 +114,7 @@ def test_evaluation_of_a_run_has_the_density_of_double_precision(single, tmp_pat
         burn_in=20,
         n_walkers=4096,
         evaluation_steps=40,
-        single_sampling=single,
+        **({} if single else {"single_sampling": False}),
         directory=str(tmp_path / "run"),
     )
     result = run(experiment)
