@@ -37,6 +37,14 @@ def test_energy_below_an_exact_one_raises_an_alarm_beyond_three_errors():
     assert "4.0 standard errors" in alarms(compared(2.996, 0.001, 3.0, "exact"))[0]
 
 
+@pytest.mark.parametrize(
+    "kind, name", [("exact", "exact"), ("upper_bound", "the upper bound")]
+)
+def test_energy_equal_to_a_reference_is_neither_above_nor_below(kind, name):
+    found = compared(3.0, 0.0, 3.0, kind)
+    assert line(3.0, 0.0, found).endswith(f", equal to {name} 3; A. Book")
+
+
 def test_upper_bound_gives_no_deviation():
     found = compared(90.0, 0.01, 95.0, "upper_bound")
     assert found["sigma"] is None

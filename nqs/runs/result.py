@@ -226,10 +226,13 @@ def sentence(result: dict[str, Any]) -> str:
     compared = result["comparison"]
     if compared is None:
         return text + ", no reference known"
-    side = "above" if compared["difference"] > 0 else "below"
+    names = {"exact": "exact", "estimate": "the estimate"}
+    name = names.get(compared["kind"], "the upper bound")
     value = uncertain(compared["value"], compared["error"])
-    name = {"exact": "exact", "estimate": "the estimate"}
-    text += f", {side} {name.get(compared['kind'], 'the upper bound')} {value} by "
+    if compared["difference"] == 0:
+        return f"{text}, equal to {name} {value}; {compared['source']}"
+    side = "above" if compared["difference"] > 0 else "below"
+    text += f", {side} {name} {value} by "
     if compared["kind"] == "exact" and compared["relative"] is not None:
         text += f"{100 * abs(compared['relative']):.2g} %"
     else:
