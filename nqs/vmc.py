@@ -1,6 +1,7 @@
 """Variational Monte Carlo: one pure step from walkers and parameters to better ones."""
 
 import dataclasses
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -139,11 +140,16 @@ class VMC:
         """A step of the sampler, as the sampler itself gives it.
 
         In single precision the walkers have the density of psi with its rounding, or
-        where `exact`, a () flag, that of psi.
+        where `exact`, a () flag, that of psi. Warns of a psi that has no value there,
+        and samples in double precision.
         """
         sampler: Any = self.sampler
         if self.single_sampling and hasattr(sampler, "reversible_step"):
-            return single_step(sampler, key, self.ansatz, params, state, exact)
+            try:
+                return single_step(sampler, key, self.ansatz, params, state, exact)
+            except TypeError as error:  # as of a product of x with doubles
+                reason = str(error).partition("\n")[0]
+                warnings.warn(f"sampling in double precision: {reason}", stacklevel=2)
         return sampler.step(key, self.ansatz, params, state)
 
     def local_terms(self, params: Params, walkers: Walkers) -> dict[str, Array]:

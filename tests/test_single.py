@@ -124,6 +124,30 @@ def test_evaluation_of_a_run_has_the_density_of_double_precision(single, tmp_pat
     assert np.mean(trained) == pytest.approx(1.0 if single else 0.5, abs=0.06)
 
 
+def of_doubles_only(params, x):
+    """The Gaussian with a product of JAX that takes two numbers of one dtype."""
+    logabs = jax.lax.mul(jnp.sum(x**2), jnp.asarray(-0.5))
+    return LogPsi(jnp.ones_like(logabs), logabs)
+
+
+def test_psi_without_a_value_in_single_precision_is_sampled_in_double(tmp_path):
+    result = run(
+        Experiment(
+            ansatz=Function(of_doubles_only),
+            hamiltonian=HarmonicTrap(2, 1),
+            sampler=SAMPLERS["metropolis"],
+            optimizer=FirstOrder("sgd", 0.1),
+            iterations=1,
+            burn_in=1,
+            n_walkers=16,
+            evaluation_steps=8,
+            directory=str(tmp_path / "run"),
+        )
+    )
+    assert result["energy"] == pytest.approx(1.0, rel=1e-12)
+    assert sum("sampling in double precision" in w for w in result["warnings"]) == 1
+
+
 def dtypes(program):
     """Of all results in a program."""
     found = set()

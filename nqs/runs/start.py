@@ -2,7 +2,8 @@
 
 import time
 import warnings
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 from jax import Array
@@ -61,9 +62,7 @@ def prepare(experiment: Experiment, built: Built | None = None) -> Start:
     keys = {name: jax.random.fold_in(root, i) for i, name in enumerate(KEYS)}
     mesh, messages = _mesh(experiment.n_walkers)
     origin = None
-    with warnings.catch_warnings(action="always", record=True) as caught:
-        state = first_state(experiment, keys)
-    messages += sorted({str(warning.message) for warning in caught})
+    state = _collecting(messages, first_state, experiment, keys)
     n_parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
     resumed = experiment.resume and by_first(
         lambda: has_checkpoint(experiment.directory)
@@ -75,11 +74,20 @@ def prepare(experiment: Experiment, built: Built | None = None) -> Start:
     everywhere = NamedSharding(mesh, PartitionSpec())
     keys = {name: spread(key, everywhere) for name, key in keys.items()}
     if built is None:
-        built = build(experiment, mesh, keys["train"], run.vmc)
+        point = experiment, mesh, keys["train"], run.vmc
+        built = _collecting(messages, build, *point)
     spent = time.monotonic() - started
     return Start(
         experiment, mesh, keys, run, built, spent, n_parameters, messages, origin
     )
+
+
+def _collecting[T](messages: list[str], f: Callable[..., T], *arguments: Any) -> T:
+    """`f(*arguments)`; its warnings are added to the messages."""
+    with warnings.catch_warnings(action="always", record=True) as caught:
+        result = f(*arguments)
+    messages += sorted({str(warning.message) for warning in caught})
+    return result
 
 
 def _mesh(n_walkers: int) -> tuple[jax.sharding.Mesh, list[str]]:
