@@ -162,7 +162,7 @@ def test_kills_and_stops_resume_bit_identically_with_all_parts(
     tmp_path, sampler, optimizer
 ):
     parts = {"sampler": sampler, "optimizer": optimizer, "real": True}
-    parts["observe_every"] = 2
+    parts |= {"observe_every": 2, "single_sampling": True}
     undisturbed = in_the_end(tmp_path / "a", **parts, checkpoint_every=0.0)
     for number, moments in ((signal.SIGKILL, MOMENTS), (signal.SIGTERM, STOPS)):
         directory = tmp_path / number.name

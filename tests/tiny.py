@@ -140,6 +140,7 @@ def experiment(**changes):
         burn_in=3,
         n_walkers=16,
         evaluation_steps=4,
+        single_sampling=False,  # which compiles faster
     )
     return Experiment(**settings | changes)
 
