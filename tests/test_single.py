@@ -103,25 +103,32 @@ def in_walkers_of_single(walkers):
     return bool(np.all(np.asarray(walkers, np.float32) == np.asarray(walkers)))
 
 
-@pytest.mark.parametrize("single", [True, False])
-def test_evaluation_of_a_run_has_the_density_of_double_precision(single, tmp_path):
-    experiment = Experiment(
-        ansatz=Function(lambda params, x: of_precision(1.0, x)),
+def in_a_trap(psi, directory, **changes):
+    """The result of a short run of a psi without parameters, two bosons on a line."""
+    settings = dict(
+        ansatz=Function(psi),
         hamiltonian=HarmonicTrap(2, 1),
         sampler=SAMPLERS["metropolis"],
         optimizer=FirstOrder("sgd", 0.1),
-        iterations=3,
-        burn_in=20,
-        n_walkers=4096,
-        evaluation_steps=40,
-        **({} if single else {"single_sampling": False}),
-        directory=str(tmp_path / "run"),
+        directory=str(directory),
     )
-    result = run(experiment)
-    trained = read(tmp_path / "run").metrics["trap"]
+    return run(Experiment(**settings | changes))
+
+
+@pytest.mark.parametrize("changes", [{}, {"single_sampling": False}], ids=str)
+def test_evaluation_of_a_run_has_the_density_of_double_precision(changes, tmp_path):
+    changes = changes | {"iterations": 3, "burn_in": 20, "evaluation_steps": 40}
+    result = in_a_trap(
+        lambda params, x: of_precision(1.0, x),
+        tmp_path / "run",
+        n_walkers=4096,
+        **changes,
+    )
+    trained = np.mean(read(tmp_path / "run").metrics["trap"])
     # <x^2> of two particles is 1, and 2 in the density of single precision
     assert result["terms"]["trap"][0] == pytest.approx(0.5, abs=0.04)
-    assert np.mean(trained) == pytest.approx(1.0 if single else 0.5, abs=0.06)
+    single = "single_sampling" not in changes
+    assert trained == pytest.approx(1.0 if single else 0.5, abs=0.06)
 
 
 def of_doubles_only(params, x):
@@ -131,19 +138,8 @@ def of_doubles_only(params, x):
 
 
 def test_psi_without_a_value_in_single_precision_is_sampled_in_double(tmp_path):
-    result = run(
-        Experiment(
-            ansatz=Function(of_doubles_only),
-            hamiltonian=HarmonicTrap(2, 1),
-            sampler=SAMPLERS["metropolis"],
-            optimizer=FirstOrder("sgd", 0.1),
-            iterations=1,
-            burn_in=1,
-            n_walkers=16,
-            evaluation_steps=8,
-            directory=str(tmp_path / "run"),
-        )
-    )
+    steps = {"iterations": 1, "burn_in": 1, "evaluation_steps": 8}
+    result = in_a_trap(of_doubles_only, tmp_path / "run", n_walkers=16, **steps)
     assert result["energy"] == pytest.approx(1.0, rel=1e-12)
     assert sum("sampling in double precision" in w for w in result["warnings"]) == 1
 
