@@ -352,6 +352,42 @@ def test_part_is_restored_from_its_configuration(name):
     assert again == EVERY[name] and hash(again) == hash(EVERY[name])
 
 
+# All of them hold a sum of several terms, or of several units.
+@pytest.mark.parametrize(
+    "name", few(ANSATZE, "backflow", "pairs", "nucleons", "molecule", "deep sets")
+)
+def test_training_tells_the_terms_of_a_sum_apart(name):
+    """Terms that are equal at first would have equal gradients, and remain equal."""
+    ansatz, system = ANSATZE[name]
+    walkers = first_walkers(system)
+    x = jax.tree.map(lambda leaf: leaf[0], walkers)
+    energies = np.array([1.0, -0.7, 0.4, 1.3])
+
+    @jax.jit
+    def step(params):
+        def weighted(params):
+            psi = jax.vmap(lambda x: ansatz.apply(params, x))(walkers)
+            return energies @ jnp.real(psi.logabs)
+
+        slopes = jax.grad(weighted)(params)
+        largest = jax.tree.map(lambda slope: 1e-9 + jnp.max(jnp.abs(slope)), slopes)
+        return jax.tree.map(
+            lambda p, slope, size: p + 0.02 * jnp.conj(slope) / size,
+            params,
+            slopes,
+            largest,
+        )
+
+    params = jax.jit(ansatz.init)(jax.random.key(0), x)
+    for _ in range(3):
+        params = step(params)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        columns = np.asarray(leaf).reshape(-1, leaf.shape[-1] if leaf.ndim else 1).T
+        columns = columns.round(9)[np.any(abs(columns) > 1e-9, axis=1)]
+        distinct = np.unique(columns, axis=0)
+        assert len(distinct) == len(columns), jax.tree_util.keystr(path)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", CONTINUOUS)
 def test_psi_is_scalar_and_follows_the_precision_of_the_walkers(name, dtype):

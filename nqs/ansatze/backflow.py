@@ -23,6 +23,7 @@ from nqs.ansatze.jastrow import joined_waves, squared_length
 from nqs.ansatze.layers import (
     check_elementwise,
     check_integers,
+    different_factors,
     named_activation,
     oscillator_lengths,
     zero_dense,
@@ -155,8 +156,10 @@ class Backflow(LayerwiseDerivatives, nn.Module):
         if self.spins is None:
             return LogPsi(jnp.ones_like(logabs), logabs)
         shape = n, self.determinants, max(self.spins.up, self.spins.down)
-        factors = zero_dense(shape[1] * shape[2], x, bias=True)(h)
-        factors = 1 + factors.reshape(shape)
+        if self.determinants > 1:
+            factors = different_factors(shape[1] * shape[2], h, 0.1).reshape(shape)
+        else:
+            factors = 1 + zero_dense(shape[2], x, bias=True)(h)[:, None]
         return log_determinants(orbitals, q, self.spins, logabs, factors)
 
 

@@ -97,6 +97,16 @@ def zero_dense(k: int, like: Array, bias: bool = False) -> nn.Dense:
     return nn.Dense(k, use_bias=bias, kernel_init=zeros, param_dtype=like.dtype)
 
 
+def different_factors(k: int, h: Array, size: float = 1.0) -> Array:
+    """Factors (..., k) of features h (..., m), 1 and random functions of h at first.
+
+    For terms of a sum over k: equal terms would have equal gradients, and stay equal.
+    The random functions are about `size` times a feature.
+    """
+    init = nn.initializers.variance_scaling(size**2, "fan_in", "truncated_normal")
+    return 1 + nn.Dense(k, kernel_init=init, param_dtype=h.dtype)(h)
+
+
 def network(ansatz: Any, widths: tuple[int, ...], linear_output: bool) -> Perceptron:
     """A perceptron with the activation and initialization of the ansatz."""
     return Perceptron(

@@ -26,7 +26,7 @@ from jax import Array
 
 from nqs.ansatze.backflow import check_backflow, message_passing
 from nqs.ansatze.jastrow import once, squared_length
-from nqs.ansatze.layers import named_activation, zero_dense
+from nqs.ansatze.layers import different_factors, named_activation, zero_dense
 from nqs.ansatze.log_derivatives import LayerwiseDerivatives
 from nqs.checks import positive
 from nqs.laplacian.pairs import by_one, relative_features
@@ -92,7 +92,7 @@ class CorrelatedNucleons(LayerwiseDerivatives, nn.Module):
 
     def _of_pairs(self, h: Array, hidden: Array) -> Array:
         """A symmetric function (n, n) of pairs, initially zero."""
-        near = 1 + zero_dense(self.channels, h, bias=True)(h)
+        near = different_factors(self.channels, h)
         return pair_products(near, zero_dense(self.channels, h)(hidden))
 
 

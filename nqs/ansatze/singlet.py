@@ -32,7 +32,7 @@ from jax import Array
 
 from nqs.ansatze.backflow import check_backflow, message_passing, periodic_pairs
 from nqs.ansatze.jastrow import joined_waves
-from nqs.ansatze.layers import named_activation, zero_dense
+from nqs.ansatze.layers import different_factors, named_activation, zero_dense
 from nqs.ansatze.log_derivatives import LayerwiseDerivatives
 from nqs.ansatze.plane_waves import plane_waves, real_wave_vectors
 from nqs.ansatze.singlet_operator import (
@@ -148,7 +148,7 @@ class SingletBackflow(LayerwiseDerivatives, nn.Module):
         spin_factor = apart * by_both(zero_dense(1, x)(hidden))[:, :, 0]
 
         def of_pairs():
-            near = 1 + zero_dense(self.channels, x, bias=True)(h)
+            near = different_factors(self.channels, h)
             g = zero_dense(self.channels, x)(hidden)
             return pair_products(near, g)
 
